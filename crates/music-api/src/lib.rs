@@ -1,0 +1,1 @@
+//! The JSON shapes of MUSIC's native HTTP API, /v1.

@@ -1,0 +1,1 @@
+//! The asynchronous Rust client of MUSIC.

@@ -1,0 +1,1 @@
+//! The placement service: application templates placed exactly once over several sites.

@@ -1,0 +1,1 @@
+//! A MUSIC node: the HTTP API over the protocol core and an engine.
