@@ -1,1 +1,16 @@
-//! The two ports of MUSIC, state store and lock store, and the engines behind them.
+//! The two ports of MUSIC, state store and lock store, and the engines behind
+//! them.
+//!
+//! A port is one site's view of an engine. [`StateStore`] keeps replicated
+//! last-writer-wins records; [`LockStore`] keeps one linearizable queue a key.
+//! What each promises is written at its methods.
+
+pub mod error;
+pub mod lock_store;
+pub mod state_store;
+pub mod table;
+
+pub use error::Error;
+pub use lock_store::{Applied, Hint, LockStore};
+pub use state_store::{Level, ScanRange, StateStore};
+pub use table::{Table, TableMode, TableName};

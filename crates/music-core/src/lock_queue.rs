@@ -1,0 +1,271 @@
+//! The queue of one key, as the lock store keeps it.
+//!
+//! ```text
+//!   last = 7     tickets  [ 5 exclusive, node A ] [ 6 shared, B ] [ 7 shared, A ]
+//!                            ^ head = the holder
+//!   released (4, 0)   forced 3   synced 5
+//! ```
+//!
+//! Invariant: at most one exclusive ticket, or adjacent shared ones, are at
+//! the head; `last`, `released`, `forced` and `synced` only grow. Every
+//! function here is one atomic step of a linearizable store, but
+//! [`LockQueue::release`], which is monotone and needs a majority write only.
+
+use alloc::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{RequestId, SessionId};
+use crate::lock_ref::{Holding, Incarnation, LockRef};
+use crate::time::Lease;
+
+/// Whether a lockRef admits others beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// Alone at the head; may write.
+    Exclusive,
+    /// Beside adjacent shared ones; reads only.
+    Shared,
+}
+
+/// What a node asks a ticket for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewTicket {
+    /// The node session that keeps the ticket alive.
+    pub owner: SessionId,
+    /// Exclusive or shared.
+    pub mode: Mode,
+    /// How long the owner may go unheard.
+    pub lease: Lease,
+    /// The section that the ticket is for; a second ticket is never given.
+    pub request: RequestId,
+}
+
+/// A place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Grows when another node takes the section over.
+    pub incarnation: Incarnation,
+    /// The node session that keeps the ticket alive.
+    pub owner: SessionId,
+    /// Exclusive or shared.
+    pub mode: Mode,
+    /// How long the owner may go unheard.
+    pub lease: Lease,
+    /// The section that the ticket is for.
+    pub request: RequestId,
+}
+
+/// A change that needs consensus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Adds a ticket at the end; the same request again finds its ticket.
+    Enqueue(NewTicket),
+    /// Removes a waiter, or a shared holder, that has no write under way.
+    Withdraw(LockRef),
+    /// Removes a ticket that is taken for dead, and records it in `forced`.
+    Force {
+        /// The ticket to remove.
+        lock_ref: LockRef,
+        /// Only while this session owns it; `None` for whoever does.
+        owner: Option<SessionId>,
+    },
+    /// Gives a ticket another owner and the next incarnation.
+    Adopt {
+        /// The ticket to take over.
+        lock_ref: LockRef,
+        /// The new owner.
+        owner: SessionId,
+        /// The new owner's lease.
+        lease: Lease,
+    },
+    /// Removes the ticket if it is still there in this incarnation.
+    Confirm(Holding),
+    /// Records that the ticket has synchronised, if it is still there.
+    Synced(Holding),
+}
+
+/// What a [`Command`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It took effect; the ticket concerned, as it is now or last was.
+    Done(Holding),
+    /// The ticket was not there (any more), or not as the command asked.
+    Gone,
+    /// All lockRefs of the key, or all incarnations of the ticket, are used.
+    Exhausted,
+}
+
+/// The queue of one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockQueue {
+    last: LockRef,
+    tickets: BTreeMap<LockRef, Ticket>,
+    released: Holding,
+    forced: LockRef,
+    synced: LockRef,
+}
+
+impl LockQueue {
+    /// Performs a command as one atomic step.
+    pub fn apply(&mut self, command: Command) -> Outcome {
+        match command {
+            Command::Enqueue(ticket) => self.enqueue(ticket),
+            Command::Withdraw(lock_ref) => self.remove(lock_ref),
+            Command::Force { lock_ref, owner } => self.force(lock_ref, owner),
+            Command::Adopt { lock_ref, owner, lease } => self.adopt(lock_ref, owner, lease),
+            Command::Confirm(holding) => match self.present(holding) {
+                true => self.remove(holding.lock_ref),
+                false => Outcome::Gone,
+            },
+            Command::Synced(holding) => self.mark_synced(holding),
+        }
+    }
+
+    fn enqueue(&mut self, new: NewTicket) -> Outcome {
+        if let Some((lock_ref, ticket)) = self.ticket_of(new.request) {
+            return Outcome::Done(Holding { lock_ref, incarnation: ticket.incarnation });
+        }
+        let Some(lock_ref) = self.last.next() else { return Outcome::Exhausted };
+        let released = self.released;
+        self.tickets.retain(|lock_ref, ticket| {
+            Holding { lock_ref: *lock_ref, incarnation: ticket.incarnation } > released
+        });
+        let NewTicket { owner, mode, lease, request } = new;
+        let incarnation = Incarnation::default();
+        self.tickets.insert(lock_ref, Ticket { incarnation, owner, mode, lease, request });
+        self.last = lock_ref;
+        Outcome::Done(Holding { lock_ref, incarnation })
+    }
+
+    fn remove(&mut self, lock_ref: LockRef) -> Outcome {
+        let Some(ticket) = self.ticket(lock_ref) else { return Outcome::Gone };
+        let holding = Holding { lock_ref, incarnation: ticket.incarnation };
+        self.tickets.remove(&lock_ref);
+        Outcome::Done(holding)
+    }
+
+    fn force(&mut self, lock_ref: LockRef, owner: Option<SessionId>) -> Outcome {
+        let Some(ticket) = self.ticket(lock_ref) else { return Outcome::Gone };
+        if owner.is_some_and(|owner| owner != ticket.owner) {
+            return Outcome::Gone;
+        }
+        self.forced = self.forced.max(lock_ref);
+        self.remove(lock_ref)
+    }
+
+    fn adopt(&mut self, lock_ref: LockRef, owner: SessionId, lease: Lease) -> Outcome {
+        let Some(ticket) = self.ticket(lock_ref).copied() else { return Outcome::Gone };
+        let Some(incarnation) = ticket.incarnation.next() else { return Outcome::Exhausted };
+        self.tickets.insert(lock_ref, Ticket { incarnation, owner, lease, ..ticket });
+        Outcome::Done(Holding { lock_ref, incarnation })
+    }
+
+    fn mark_synced(&mut self, holding: Holding) -> Outcome {
+        if !self.present(holding) {
+            return Outcome::Gone;
+        }
+        self.synced = self.synced.max(holding.lock_ref);
+        Outcome::Done(holding)
+    }
+
+    /// Ends the section of an exclusive holder whose writes are acknowledged.
+    ///
+    /// Every ticket up to `holding` is gone from now on. Monotone: copies may
+    /// take it in at any time, any number of times, in any order.
+    pub fn release(&mut self, holding: Holding) {
+        self.released = self.released.max(holding);
+    }
+
+    /// The ticket of that number, unless it is gone.
+    pub fn ticket(&self, lock_ref: LockRef) -> Option<&Ticket> {
+        let ticket = self.tickets.get(&lock_ref)?;
+        let holding = Holding { lock_ref, incarnation: ticket.incarnation };
+        (holding > self.released).then_some(ticket)
+    }
+
+    /// Whether the ticket is still there, in this incarnation.
+    pub fn present(&self, holding: Holding) -> bool {
+        self.ticket(holding.lock_ref)
+            .is_some_and(|ticket| ticket.incarnation == holding.incarnation)
+    }
+
+    /// The ticket of a section, unless it is gone.
+    pub fn ticket_of(&self, request: RequestId) -> Option<(LockRef, &Ticket)> {
+        self.tickets().find(|(_, ticket)| ticket.request == request)
+    }
+
+    /// The tickets that are not gone, the head first.
+    pub fn tickets(&self) -> impl Iterator<Item = (LockRef, &Ticket)> {
+        self.tickets.iter().filter_map(|(lock_ref, ticket)| {
+            let holding = Holding { lock_ref: *lock_ref, incarnation: ticket.incarnation };
+            (holding > self.released).then_some((*lock_ref, ticket))
+        })
+    }
+
+    /// The tickets before that number that keep it from the head.
+    ///
+    /// None for the head itself, and for a shared ticket behind shared ones
+    /// only.
+    pub fn ahead(&self, lock_ref: LockRef) -> impl Iterator<Item = (LockRef, &Ticket)> {
+        let mode = self.ticket(lock_ref).map(|ticket| ticket.mode);
+        let before = self.tickets.range(..lock_ref).map(|(lock_ref, _)| *lock_ref);
+        let all_shared = mode == Some(Mode::Shared)
+            && self.tickets().take_while(|(other, _)| *other < lock_ref).all(is_shared);
+        before
+            .filter(move |_| !all_shared)
+            .filter_map(|lock_ref| self.ticket(lock_ref).map(|ticket| (lock_ref, ticket)))
+    }
+
+    /// Whether the ticket is at the head, alone or among shared ones.
+    pub fn is_at_head(&self, lock_ref: LockRef) -> bool {
+        self.ticket(lock_ref).is_some() && self.ahead(lock_ref).next().is_none()
+    }
+
+    /// Whether the ticket is the lowest of all.
+    pub fn is_first(&self, lock_ref: LockRef) -> bool {
+        self.tickets().next().is_some_and(|(first, _)| first == lock_ref)
+    }
+
+    /// The synchronization flag: a ticket was removed by force whose writes
+    /// may be on their way, and no later one has settled the key since.
+    ///
+    /// "The head is not above `synced`" would be a weaker test, and wrong.
+    pub fn needs_synchronization(&self) -> bool {
+        self.forced > LockRef::NONE
+            && self.forced >= self.synced
+            && self.ticket(self.synced).is_none()
+    }
+
+    /// The highest lockRef issued.
+    pub fn last(&self) -> LockRef {
+        self.last
+    }
+
+    /// Every ticket up to this one is gone.
+    pub fn released(&self) -> Holding {
+        self.released
+    }
+
+    /// The highest lockRef removed by force.
+    pub fn forced(&self) -> LockRef {
+        self.forced
+    }
+
+    /// The highest lockRef that has synchronised the key.
+    pub fn synced(&self) -> LockRef {
+        self.synced
+    }
+
+    /// Skips all lockRefs up to `lock_ref`, as after a restore from a backup.
+    pub fn advance(&mut self, lock_ref: LockRef) {
+        self.last = self.last.max(lock_ref);
+    }
+}
+
+fn is_shared((_, ticket): (LockRef, &Ticket)) -> bool {
+    ticket.mode == Mode::Shared
+}
+
+#[cfg(test)]
+mod tests;
