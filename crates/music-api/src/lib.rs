@@ -1,1 +1,22 @@
-//! The JSON shapes of MUSIC's native HTTP API, /v1.
+//! The JSON shapes of MUSIC's native HTTP API, `/v1`.
+//!
+//! | module | shapes of |
+//! |---|---|
+//! | [`name`] | keys and values as JSON has them |
+//! | [`table`] | `/v1/tables`: tables, records, scans |
+//! | [`lock`] | `/v1/locks`: lockRefs and critical sections |
+//! | [`lock_ref`] | the lockRef string |
+//! | [`queue`] | `/v1/queues`: who holds, who waits |
+//! | [`run`] | `/v1/run`: a whole small section in one request |
+//! | [`status`] | `/v1/status` and the development controls |
+//! | [`problem`] | errors, after RFC 9457 |
+
+pub mod header;
+pub mod lock;
+pub mod lock_ref;
+pub mod name;
+pub mod problem;
+pub mod queue;
+pub mod run;
+pub mod status;
+pub mod table;

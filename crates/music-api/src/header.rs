@@ -1,0 +1,10 @@
+//! Header names of our own, and those that mean something special here.
+
+/// Names a changing request, so that a retry is the same request.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The stamp of the value, or the highest of the record, as a number.
+pub const STAMP: &str = "music-stamp";
+/// Identifies a request in answers and logs.
+pub const REQUEST_ID: &str = "x-request-id";
+/// The site whose node answered.
+pub const SITE: &str = "music-site";

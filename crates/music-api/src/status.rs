@@ -1,0 +1,101 @@
+//! `GET /v1/status`, and the development controls of `music dev`.
+
+use serde::{Deserialize, Serialize};
+
+/// A node as it sees itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Status {
+    /// The node's name.
+    pub node: String,
+    /// Its site.
+    pub site: String,
+    /// The version of the program.
+    pub version: String,
+    /// The node session, in hexadecimal.
+    pub session: String,
+    /// Whether its lease is valid, so that it may keep sections.
+    pub lease_valid: bool,
+    /// How many critical sections are open here.
+    pub sections: u64,
+    /// The engine's name.
+    pub engine: String,
+    /// The sites, as the engine knows them.
+    pub sites: Vec<SiteStatus>,
+    /// The links between sites, each pair once.
+    pub links: Vec<LinkStatus>,
+}
+
+/// A site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SiteStatus {
+    /// The name.
+    pub name: String,
+    /// Whether its replica runs.
+    pub running: bool,
+}
+
+/// A link between two sites.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LinkStatus {
+    /// One site.
+    pub a: String,
+    /// The other.
+    pub b: String,
+    /// The round trip time, in ms.
+    pub rtt_ms: f64,
+    /// Whether messages from `a` to `b` are dropped.
+    pub cut_a_to_b: bool,
+    /// Whether messages from `b` to `a` are dropped.
+    pub cut_b_to_a: bool,
+}
+
+/// What a node of a development deployment is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It runs.
+    Running,
+    /// Nothing in it runs, as after SIGSTOP; its connections stay open.
+    Suspended,
+    /// It is dead, as after SIGKILL.
+    Stopped,
+}
+
+/// A node of a development deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DevNode {
+    /// The name.
+    pub name: String,
+    /// Its site.
+    pub site: String,
+    /// The address of its API.
+    pub url: String,
+    /// What it is doing.
+    pub state: NodeState,
+}
+
+/// `GET /v1/dev` at the control address: the whole deployment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DevStatus {
+    /// The nodes.
+    pub nodes: Vec<DevNode>,
+    /// The sites.
+    pub sites: Vec<SiteStatus>,
+    /// The links, each pair once.
+    pub links: Vec<LinkStatus>,
+}
+
+/// Body of `POST /v1/dev/links/{a}/{b}/delay`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LinkDelay {
+    /// The round trip time from now on, in ms.
+    pub rtt_ms: f64,
+}
