@@ -24,7 +24,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-//pub mod critical_section;
+pub mod critical_section;
 pub mod id;
 pub mod lock_queue;
 pub mod lock_ref;

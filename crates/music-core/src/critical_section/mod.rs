@@ -1,0 +1,5 @@
+//! One client critical section over a key set, as a machine.
+
+mod error;
+
+pub use error::{Error, Lost};
