@@ -8,3 +8,6 @@ pub const STAMP: &str = "music-stamp";
 pub const REQUEST_ID: &str = "x-request-id";
 /// The site whose node answered.
 pub const SITE: &str = "music-site";
+
+/// The longest idempotency key, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;

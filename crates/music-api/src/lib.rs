@@ -9,9 +9,13 @@
 //! | [`queue`] | `/v1/queues`: who holds, who waits |
 //! | [`run`] | `/v1/run`: a whole small section in one request |
 //! | [`status`] | `/v1/status` and the development controls |
-//! | [`problem`] | errors, after RFC 9457 |
+//! | [`problem`], [`code`] | errors, after RFC 9457, and their stable codes |
+//! | [`watch`] | events of `/v1/watch` and `/v1/locks/{lock_ref}/events` |
+//! | [`health`] | `/healthz` and `/readyz` |
 
+pub mod code;
 pub mod header;
+pub mod health;
 pub mod lock;
 pub mod lock_ref;
 pub mod name;
@@ -20,3 +24,4 @@ pub mod queue;
 pub mod run;
 pub mod status;
 pub mod table;
+pub mod watch;

@@ -97,6 +97,25 @@ pub struct Release {
     pub confirm: bool,
 }
 
+/// Answer to a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Released {
+    /// Always `released`.
+    pub state: LockState,
+    /// Whether nobody else was granted in between, so that the whole section
+    /// counts; false where that was not asked.
+    pub confirmed: bool,
+}
+
+/// Answer to a forced release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Forced {
+    /// Whether some ticket was still there, and was removed.
+    pub removed: bool,
+}
+
 /// Body of `POST /v1/locks/{lock_ref}/batch`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

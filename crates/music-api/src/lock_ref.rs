@@ -99,7 +99,9 @@ impl LockRef {
 
 /// FNV-1a: finds slips of the hand, not attacks; nothing rests on it.
 fn checksum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    bytes.iter().fold(0x811c_9dc5, |sum, byte| {
+        (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]
@@ -114,7 +116,11 @@ mod tests {
         (any::<u128>(), any::<bool>(), any::<u64>(), keys).prop_map(
             |(request, shared, lease_ms, keys)| LockRef {
                 request,
-                mode: if shared { LockMode::Shared } else { LockMode::Exclusive },
+                mode: if shared {
+                    LockMode::Shared
+                } else {
+                    LockMode::Exclusive
+                },
                 lease_ms,
                 keys: keys.into_iter().collect(),
             },

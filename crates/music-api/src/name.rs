@@ -25,7 +25,9 @@ impl Key {
     pub fn from_bytes(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Bytes { base64: STANDARD.encode(bytes) },
+            Err(_) => Self::Bytes {
+                base64: STANDARD.encode(bytes),
+            },
         }
     }
 

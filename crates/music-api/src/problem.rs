@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::code::Code;
+
 /// The content type of a problem document.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -37,4 +39,11 @@ pub struct Problem {
     /// The request's id, as in the logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+}
+
+impl Problem {
+    /// The code, where this version knows it.
+    pub fn known_code(&self) -> Option<Code> {
+        Code::parse(&self.code)
+    }
 }

@@ -20,6 +20,8 @@ pub struct Status {
     pub sections: u64,
     /// The engine's name.
     pub engine: String,
+    /// A checksum of the settings that must agree across sites.
+    pub cluster_checksum: String,
     /// The sites, as the engine knows them.
     pub sites: Vec<SiteStatus>,
     /// The links between sites, each pair once.
@@ -83,6 +85,8 @@ pub struct DevNode {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DevStatus {
+    /// The name of the profile of delays.
+    pub profile: String,
     /// The nodes.
     pub nodes: Vec<DevNode>,
     /// The sites.
