@@ -11,6 +11,9 @@ pub enum Lost {
     NodeLeaseExpired,
     /// The client went unheard for its lease.
     ClientLeaseExpired,
+    /// The state has a stamp of a lockRef that the lock store never issued:
+    /// the lock store went back in time and must be advanced first.
+    LockStoreBehind,
 }
 
 /// A failed operation of a critical section.
@@ -47,12 +50,9 @@ pub enum Error {
     /// No majority answered; nothing was changed.
     #[error("no majority of the replicas answers")]
     Unavailable,
-    /// The state has a stamp of a lockRef that the lock store has not issued.
-    #[error(
-        "the lock store is behind the state (restored from a backup?): \
-         advance its lockRefs past every stamp of the state before it serves"
-    )]
-    LockStoreBehind,
+    /// The same idempotency key came with another put.
+    #[error("another put of this section was made with this idempotency key")]
+    IdempotencyKeyReused,
 }
 
 impl Error {
@@ -74,7 +74,7 @@ impl Error {
             | Self::SharedIsReadOnly
             | Self::KeyNotInSet
             | Self::Exhausted
-            | Self::LockStoreBehind => false,
+            | Self::IdempotencyKeyReused => false,
         }
     }
 }

@@ -1,0 +1,372 @@
+//! Creating a lockRef and acquiring it: enter all queues at once, wait at the
+//! first blocked key, be granted when every key heads its queue.
+//!
+//! ```text
+//!  keys   a     b     c            b is blocked: c is withdrawn, and entered
+//!         head  3rd   head   ──▶   again once a and b are held; a is looked at
+//!         AtHead      Out          anew then, for nobody waited for it
+//! ```
+//!
+//! The answer of an enqueue carries the queue, so a free key with no flag
+//! costs the enqueue alone. What it carries is the whole queue: "the last
+//! ticket was released" would not say that all were.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::call::{Answer, Call, Effect, Failure, Purpose};
+use super::hold::Phase;
+use super::{Context, CriticalSection, KeyIndex, Lost, Status};
+use crate::id::SessionId;
+use crate::lock_queue::{LockQueue, Mode, Outcome, Ticket};
+use crate::lock_ref::LockRef;
+
+/// How many different owners ahead of a waiter it keeps an eye on.
+const OBSERVED_MAX: usize = 16;
+
+impl CriticalSection {
+    /// All enqueues go out together.
+    pub(super) fn create(&mut self, effects: &mut Vec<Effect>) {
+        for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
+            hold.enter(Phase::Entering, index, &self.terms, effects);
+        }
+    }
+
+    /// Passes an answer on to the operation that asked.
+    pub(super) fn answered(
+        &mut self,
+        call: Call,
+        answer: Answer,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let key = call.key;
+        match (call.purpose, answer) {
+            (Purpose::Enqueue, Answer::Applied(result)) => {
+                self.enqueued(key, result, context, effects);
+            }
+            (Purpose::Find, Answer::Queue(result)) => self.found(key, result, context, effects),
+            (Purpose::Adopt, Answer::Applied(result)) => {
+                self.adopted(key, result, context, effects);
+            }
+            (Purpose::Look, Answer::Queue(result)) => self.looked(key, result, context, effects),
+            (Purpose::Recheck, Answer::Queue(result)) => {
+                self.rechecked(key, result, context, effects);
+            }
+            (Purpose::Evict, Answer::Applied(result)) => {
+                self.evicted(key, result, context, effects);
+            }
+            (Purpose::Withdraw, Answer::Applied(result)) => {
+                self.withdrawn(key, result, context, effects);
+            }
+            (Purpose::Check, Answer::Queue(Ok(queue))) => self.checked(key, &queue, effects),
+            (Purpose::SyncRead, Answer::Record(result)) => {
+                self.sync_read(key, result, context, effects);
+            }
+            (Purpose::SyncWrite(stamp), Answer::Done(result)) => {
+                self.sync_written(key, stamp, result, context, effects);
+            }
+            (Purpose::SyncCheck(seen), Answer::Queue(result)) => {
+                self.sync_checked(key, seen, result, context, effects);
+            }
+            (Purpose::Synced, Answer::Applied(result)) => {
+                self.marked_synced(key, result, context, effects);
+            }
+            (Purpose::Renumber, Answer::Applied(result)) => {
+                self.renumbered(key, result, context, effects);
+            }
+            (Purpose::Put(stamp), Answer::Done(result)) => {
+                self.put_answered(stamp, result, context, effects);
+            }
+            (Purpose::Get(op), Answer::Record(result)) => {
+                self.get_answered(key, op, result, effects);
+            }
+            (Purpose::GetCheck(op, seen), Answer::Queue(result)) => {
+                self.get_checked(op, seen, result, effects);
+            }
+            (Purpose::End, answer) => self.exit_answered(key, answer, context, effects),
+            // A check that failed is made again on the next hint; an answer of
+            // another kind than its call is a driver's mistake and says nothing.
+            _ => {}
+        }
+    }
+
+    fn enqueued(
+        &mut self,
+        key: KeyIndex,
+        result: Result<(Outcome, Arc<LockQueue>), Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Entering) else { return };
+        match result {
+            Ok((Outcome::Done(holding), queue)) => {
+                hold.holding = holding;
+                self.observe_queue(key, &queue, context, effects);
+                self.resume_end(key, effects);
+                self.advance(context, effects);
+            }
+            // All 2^34 lockRefs of the key are used.
+            Ok((Outcome::Gone | Outcome::Exhausted, _)) => {
+                hold.settle(Phase::Gone);
+                self.lose(Lost::Preempted, effects);
+            }
+            Err(failure) => {
+                hold.fail(failure, context.now);
+                self.resume_end(key, effects);
+            }
+        }
+    }
+
+    fn looked(
+        &mut self,
+        key: KeyIndex,
+        result: Result<Arc<LockQueue>, Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hold) = self.hold_in(key, |_| true) else { return };
+        hold.looking = false;
+        let again = core::mem::take(&mut hold.look_again);
+        if !matches!(hold.phase, Phase::Waiting { .. }) {
+            return;
+        }
+        if again {
+            return hold.look(key, effects);
+        }
+        match result {
+            Ok(queue) => {
+                self.observe_queue(key, &queue, context, effects);
+                self.advance(context, effects);
+            }
+            Err(failure) => hold.fail(failure, context.now),
+        }
+    }
+
+    fn rechecked(
+        &mut self,
+        key: KeyIndex,
+        result: Result<Arc<LockQueue>, Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Looking) else { return };
+        match result {
+            Ok(queue) => {
+                self.observe_queue(key, &queue, context, effects);
+                self.advance(context, effects);
+            }
+            Err(failure) => hold.fail(failure, context.now),
+        }
+    }
+
+    /// Finds out from its queue where a key stands.
+    pub(super) fn observe_queue(
+        &mut self,
+        key: KeyIndex,
+        queue: &LockQueue,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let poll_at = context.now.after(self.poll_interval());
+        let mode = self.terms.mode;
+        let own = self.terms.owner;
+        let Some(hold) = self.hold_in(key, |_| true) else { return };
+        let lock_ref = hold.holding.lock_ref;
+        match queue.ticket(lock_ref) {
+            None => return self.lose(Lost::Preempted, effects),
+            Some(ticket) if ticket.incarnation != hold.holding.incarnation => {
+                return self.lose(Lost::Adopted, effects);
+            }
+            Some(_) => {}
+        }
+        hold.watch(effects);
+        if let Some((blocker, ticket)) = blocker(queue, lock_ref, mode) {
+            hold.settle(Phase::Waiting { blocker, owner: ticket.owner });
+            hold.retry_at = Some(poll_at);
+            observe_owners(queue, lock_ref, own, effects);
+        } else {
+            hold.must_synchronize |= queue.needs_synchronization();
+            hold.settle(Phase::AtHead);
+        }
+    }
+
+    /// Goes on with the key set as far as its keys allow.
+    pub(super) fn advance(&mut self, context: &Context, effects: &mut Vec<Effect>) {
+        self.check_lease(context, effects);
+        if self.status != Status::Waiting || !self.is_queued() {
+            return;
+        }
+        let blocked = (0..).map(KeyIndex).zip(&self.keys).find(|(_, hold)| !hold.phase.is_at_head());
+        match blocked.map(|(index, hold)| (index, &hold.phase)) {
+            None => self.settle_keys(context, effects),
+            Some((from, Phase::Out)) => self.enter_from(from, effects),
+            Some((_, Phase::Missing)) => self.lose(Lost::Preempted, effects),
+            Some((first, _)) => self.withdraw_behind(first, effects),
+        }
+    }
+
+    /// Every key heads its queue: synchronise those that must be, then grant.
+    pub(super) fn settle_keys(&mut self, context: &Context, effects: &mut Vec<Effect>) {
+        for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
+            match hold.phase {
+                Phase::AtHead if hold.must_synchronize => {
+                    hold.enter(Phase::SyncReading, index, &self.terms, effects);
+                }
+                Phase::AtHead => hold.settle(Phase::Held),
+                _ => {}
+            }
+        }
+        self.check_lease(context, effects);
+        let held = self.keys.iter().all(|hold| hold.phase == Phase::Held);
+        if held && self.status == Status::Waiting {
+            self.status = Status::Granted;
+            effects.push(Effect::Changed);
+        }
+    }
+
+    /// The keys before `from` are held: enter the others, and see whether
+    /// those are held still.
+    fn enter_from(&mut self, from: KeyIndex, effects: &mut Vec<Effect>) {
+        for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
+            let phase = if index < from { Phase::Looking } else { Phase::Entering };
+            hold.enter(phase, index, &self.terms, effects);
+        }
+    }
+
+    /// Takes back the tickets behind the first blocked key.
+    fn withdraw_behind(&mut self, first: KeyIndex, effects: &mut Vec<Effect>) {
+        for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
+            if index <= first {
+                continue;
+            }
+            match hold.phase {
+                Phase::AtHead | Phase::Waiting { .. } => {
+                    hold.enter(Phase::Withdrawing, index, &self.terms, effects);
+                }
+                Phase::Missing => hold.settle(Phase::Out),
+                _ => {}
+            }
+        }
+    }
+
+    fn withdrawn(
+        &mut self,
+        key: KeyIndex,
+        result: Result<(Outcome, Arc<LockQueue>), Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Withdrawing) else { return };
+        match result {
+            Ok(_) => {
+                hold.settle(Phase::Out);
+                hold.holding = crate::lock_ref::Holding::default();
+                hold.must_synchronize = false;
+                hold.unwatch(effects);
+                self.resume_end(key, effects);
+                self.advance(context, effects);
+            }
+            Err(failure) => hold.fail(failure, context.now),
+        }
+    }
+
+    /// A queue may have changed: look at it where that matters.
+    pub(super) fn hint(
+        &mut self,
+        key: KeyIndex,
+        forced: Option<LockRef>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hold) = self.hold_in(key, |_| true) else { return };
+        if matches!(hold.phase, Phase::Waiting { .. }) {
+            hold.look(key, effects);
+        } else if hold.phase.is_at_head()
+            && forced.is_none_or(|forced| forced >= hold.holding.lock_ref)
+        {
+            hold.peek(key, Purpose::Check, effects);
+        }
+    }
+
+    /// A key at its head was looked at, because somebody may have forced it.
+    fn checked(&mut self, key: KeyIndex, queue: &LockQueue, effects: &mut Vec<Effect>) {
+        // An adoption of its own is under way while it numbers its puts anew.
+        let heads = |phase: &Phase| phase.is_at_head() && *phase != Phase::Renumbering;
+        let Some(hold) = self.hold_in(key, heads) else { return };
+        match queue.ticket(hold.holding.lock_ref) {
+            None => self.lose(Lost::Preempted, effects),
+            Some(ticket) if ticket.incarnation > hold.holding.incarnation => {
+                self.lose(Lost::Adopted, effects);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Forces the tickets ahead that the session keeps alive no more.
+    pub(super) fn suspect(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
+            match hold.phase {
+                Phase::Waiting { blocker, owner } if owner == session => {
+                    hold.enter(Phase::Evicting { blocker, owner }, index, &self.terms, effects);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn evicted(
+        &mut self,
+        key: KeyIndex,
+        result: Result<(Outcome, Arc<LockQueue>), Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let evicts = |phase: &Phase| matches!(phase, Phase::Evicting { .. });
+        let Some(hold) = self.hold_in(key, evicts) else { return };
+        match result {
+            Ok((_, queue)) => {
+                self.observe_queue(key, &queue, context, effects);
+                self.advance(context, effects);
+            }
+            Err(failure) => hold.fail(failure, context.now),
+        }
+    }
+
+    /// The key, if it is in such a phase; answers that come when it is not
+    /// are late and say nothing any more.
+    pub(super) fn hold_in(
+        &mut self,
+        key: KeyIndex,
+        expected: impl FnOnce(&Phase) -> bool,
+    ) -> Option<&mut super::hold::Hold> {
+        self.keys.get_mut(usize::from(key.0)).filter(|hold| expected(&hold.phase))
+    }
+}
+
+/// The ticket that must go before this one may be held: the head, or for a
+/// shared ticket under a set flag the first, which is to synchronise.
+fn blocker(queue: &LockQueue, lock_ref: LockRef, mode: Mode) -> Option<(LockRef, &Ticket)> {
+    let must_wait_for_first = mode == Mode::Shared && queue.needs_synchronization();
+    if queue.is_at_head(lock_ref) && !(must_wait_for_first && !queue.is_first(lock_ref)) {
+        return None;
+    }
+    queue.tickets().next()
+}
+
+/// Keeps an eye on the owners ahead, so that dead ones do not add up.
+fn observe_owners(
+    queue: &LockQueue,
+    lock_ref: LockRef,
+    own: SessionId,
+    effects: &mut Vec<Effect>,
+) {
+    let mut seen = alloc::collections::BTreeSet::new();
+    for (_, ticket) in queue.tickets().take_while(|(other, _)| *other < lock_ref) {
+        if ticket.owner != own && seen.insert(ticket.owner) {
+            effects.push(Effect::Observe { session: ticket.owner, lease: ticket.lease });
+        }
+        if seen.len() >= OBSERVED_MAX {
+            break;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Another node mid-section: the client has moved here. Its tickets are found
+//! by their request id and adopted: another owner, the next incarnation.
+//!
+//! Once they head their queues every key is synchronised under the new
+//! incarnation, whether or not the flag is set, and that ends with `synced`:
+//! what the first node still has on its way has lower stamps and loses. A
+//! later key of a waiting set may have no ticket (it is entered when the
+//! earlier ones are held); if the earlier ones are held, it was forced out.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::call::{Effect, Failure};
+use super::hold::Phase;
+use super::{Context, CriticalSection, KeyIndex, Lost};
+use crate::lock_queue::{LockQueue, Outcome};
+use crate::lock_ref::Holding;
+
+impl CriticalSection {
+    pub(super) fn find_tickets(&mut self, effects: &mut Vec<Effect>) {
+        for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
+            hold.enter(Phase::Finding, index, &self.terms, effects);
+        }
+    }
+
+    pub(super) fn found(
+        &mut self,
+        key: KeyIndex,
+        result: Result<Arc<LockQueue>, Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let terms = self.terms.clone();
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Finding) else { return };
+        match result.map(|queue| queue.ticket_of(terms.request).map(|found| found.0)) {
+            Ok(Some(lock_ref)) => {
+                hold.holding = Holding { lock_ref, ..Holding::default() };
+                hold.enter(Phase::Adopting, key, &terms, effects);
+            }
+            Ok(None) => {
+                hold.settle(Phase::Missing);
+                self.advance(context, effects);
+            }
+            Err(failure) => hold.fail(failure, context.now),
+        }
+    }
+
+    pub(super) fn adopted(
+        &mut self,
+        key: KeyIndex,
+        result: Result<(Outcome, Arc<LockQueue>), Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Adopting) else { return };
+        match result {
+            Ok((Outcome::Done(holding), queue)) => {
+                hold.holding = holding;
+                hold.must_synchronize = true;
+                self.observe_queue(key, &queue, context, effects);
+                self.resume_end(key, effects);
+                self.advance(context, effects);
+            }
+            Ok((Outcome::Gone, _)) => {
+                hold.settle(Phase::Gone);
+                self.lose(Lost::Preempted, effects);
+            }
+            // All 256 incarnations are used: nobody can take it over any more.
+            Ok((Outcome::Exhausted, _)) => {
+                hold.settle(Phase::Gone);
+                self.lose(Lost::Adopted, effects);
+            }
+            Err(failure) => {
+                hold.fail(failure, context.now);
+                self.resume_end(key, effects);
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! One key of a section: its ticket, and the call that it is waiting for.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::call::{Call, Effect, Failure, Purpose};
+use super::{KeyIndex, Terms};
+use crate::id::{RecordId, SessionId};
+use crate::lock_queue::{Command, NewTicket};
+use crate::lock_ref::{Holding, LockRef};
+use crate::record::Record;
+use crate::time::MonotonicTime;
+
+/// Before a failed call is tried again: this long after the first failure,
+/// twice as long after each further one.
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
+/// The longest wait before a failed call is tried again.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// Where a key stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No ticket is in the queue, and none is asked for.
+    Out,
+    /// A ticket is asked for.
+    Entering,
+    /// Taking over: the ticket is looked for.
+    Finding,
+    /// Taking over: there is no ticket of this section.
+    Missing,
+    /// Taking over: the ticket is being adopted.
+    Adopting,
+    /// The queue is looked at, before anything else of the set goes on.
+    Looking,
+    /// Others are ahead.
+    Waiting {
+        /// The ticket that must go first.
+        blocker: LockRef,
+        /// The session that keeps it alive.
+        owner: SessionId,
+    },
+    /// The ticket ahead is taken for dead and being forced out.
+    Evicting {
+        /// That ticket.
+        blocker: LockRef,
+        /// Its owner; if it was adopted meanwhile, it stays.
+        owner: SessionId,
+    },
+    /// At the head; other keys of the set are not there yet.
+    AtHead,
+    /// Synchronising: reading the record.
+    SyncReading,
+    /// Synchronising: writing the record back.
+    SyncWriting,
+    /// Synchronising: a stamp above this section's lockRef was read.
+    SyncChecking(LockRef),
+    /// Synchronising: recording that it is done.
+    SyncMarking,
+    /// Held, and settled at a majority.
+    Held,
+    /// Held; taking the next incarnation for more ticks.
+    Renumbering,
+    /// A waiting ticket is being taken back.
+    Withdrawing,
+    /// The section is over and this key's ticket on its way out.
+    Leaving(Exit),
+    /// Nothing of the section is left in the queue.
+    Gone,
+}
+
+/// How a ticket leaves its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// `release(r, i)`: a clean end of an exclusive holder.
+    Release,
+    /// `withdraw(r)`: a waiter or a shared holder.
+    Withdraw,
+    /// `force(r)`: something may still be on its way.
+    Force,
+    /// `confirm(r, i)`: a clean end that asks whether it counted.
+    Confirm,
+}
+
+impl Phase {
+    /// Whether the key's place in the queue is not known yet.
+    pub(super) fn is_entering(&self) -> bool {
+        matches!(
+            self,
+            Self::Entering | Self::Finding | Self::Adopting | Self::Looking | Self::Withdrawing
+        )
+    }
+
+    /// Whether the ticket heads its queue, as far as this section knows.
+    pub(super) fn is_at_head(&self) -> bool {
+        matches!(
+            self,
+            Self::AtHead
+                | Self::SyncReading
+                | Self::SyncWriting
+                | Self::SyncChecking(_)
+                | Self::SyncMarking
+                | Self::Held
+                | Self::Renumbering
+        )
+    }
+}
+
+/// What the section knows of the record: what it read or had acknowledged.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    /// The cells; they only get newer.
+    pub(super) record: Record,
+    /// Whether a whole read is in it, so that gets need not ask.
+    pub(super) complete: bool,
+}
+
+/// One key of a section.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    pub(super) id: RecordId,
+    pub(super) phase: Phase,
+    /// The ticket; [`LockRef::NONE`] while there is none.
+    pub(super) holding: Holding,
+    /// When the phase's call is to be made (again); `None` while it is under
+    /// way or the phase has none.
+    pub(super) retry_at: Option<MonotonicTime>,
+    failures: u32,
+    /// Some failed call of this phase may have taken effect.
+    pub(super) uncertain: bool,
+    /// The key must be settled before it is held.
+    pub(super) must_synchronize: bool,
+    /// A synchronising write was issued and not acknowledged.
+    pub(super) sync_unacknowledged: bool,
+    /// A peek of a waiting key is under way.
+    pub(super) looking: bool,
+    /// A hint came while that peek was under way.
+    pub(super) look_again: bool,
+    pub(super) watched: bool,
+    pub(super) view: Option<Box<View>>,
+}
+
+impl Hold {
+    pub(super) fn new(id: RecordId) -> Self {
+        Self {
+            id,
+            phase: Phase::Out,
+            holding: Holding::default(),
+            retry_at: None,
+            failures: 0,
+            uncertain: false,
+            must_synchronize: false,
+            sync_unacknowledged: false,
+            looking: false,
+            look_again: false,
+            watched: false,
+            view: None,
+        }
+    }
+
+    /// Goes to a phase and makes its call.
+    pub(super) fn enter(
+        &mut self,
+        phase: Phase,
+        index: KeyIndex,
+        terms: &Terms,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.settle(phase);
+        self.call(index, terms, effects);
+    }
+
+    /// Goes to a phase that makes no call.
+    pub(super) fn settle(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.retry_at = None;
+        self.failures = 0;
+        self.uncertain = false;
+    }
+
+    /// The phase's call failed: it will be made again.
+    pub(super) fn fail(&mut self, failure: Failure, now: MonotonicTime) {
+        self.uncertain |= failure == Failure::Unknown;
+        let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        let delay = RETRY_DELAY_MIN.saturating_mul(doubled).min(RETRY_DELAY_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now.after(delay));
+    }
+
+    /// Nothing of the section is left in this queue.
+    pub(super) fn leave(&mut self, effects: &mut Vec<Effect>) {
+        self.settle(Phase::Gone);
+        self.view = None;
+        self.unwatch(effects);
+    }
+
+    pub(super) fn watch(&mut self, effects: &mut Vec<Effect>) {
+        if !self.watched {
+            self.watched = true;
+            effects.push(Effect::Watch(self.id.clone()));
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, effects: &mut Vec<Effect>) {
+        if self.watched {
+            self.watched = false;
+            effects.push(Effect::Unwatch(self.id.clone()));
+        }
+    }
+
+    /// Makes the call that the phase waits for, if it waits for one.
+    pub(super) fn call(&mut self, index: KeyIndex, terms: &Terms, effects: &mut Vec<Effect>) {
+        if !matches!(self.phase, Phase::Waiting { .. }) {
+            self.retry_at = None;
+        }
+        let lock_ref = self.holding.lock_ref;
+        let adopt = Command::Adopt { lock_ref, owner: terms.owner, lease: terms.node_lease };
+        match self.phase {
+            Phase::Entering => {
+                let Terms { request, mode, owner, node_lease: lease, .. } = *terms;
+                let ticket = NewTicket { owner, mode, lease, request };
+                self.apply(index, Purpose::Enqueue, Command::Enqueue(ticket), effects);
+            }
+            Phase::Finding => self.peek(index, Purpose::Find, effects),
+            Phase::Adopting => self.apply(index, Purpose::Adopt, adopt, effects),
+            Phase::Looking => self.peek(index, Purpose::Recheck, effects),
+            Phase::Waiting { .. } => self.look(index, effects),
+            Phase::Evicting { blocker, owner } => {
+                let command = Command::Force { lock_ref: blocker, owner: Some(owner) };
+                self.apply(index, Purpose::Evict, command, effects);
+            }
+            Phase::SyncReading => {
+                let call = Call { key: index, purpose: Purpose::SyncRead };
+                effects.push(Effect::Read { call, id: self.id.clone() });
+            }
+            Phase::SyncChecking(seen) => self.peek(index, Purpose::SyncCheck(seen), effects),
+            Phase::SyncMarking => {
+                let command = Command::Synced(self.holding);
+                self.apply(index, Purpose::Synced, command, effects);
+            }
+            Phase::Renumbering => self.apply(index, Purpose::Renumber, adopt, effects),
+            Phase::Withdrawing => {
+                self.apply(index, Purpose::Withdraw, Command::Withdraw(lock_ref), effects);
+            }
+            Phase::Leaving(exit) => self.call_exit(exit, index, terms, effects),
+            Phase::Out
+            | Phase::Missing
+            | Phase::AtHead
+            | Phase::SyncWriting
+            | Phase::Held
+            | Phase::Gone => {}
+        }
+    }
+
+    fn call_exit(
+        &mut self,
+        exit: Exit,
+        index: KeyIndex,
+        terms: &Terms,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Holding { lock_ref, .. } = self.holding;
+        let command = match exit {
+            Exit::Release => {
+                let call = Call { key: index, purpose: Purpose::End };
+                let id = self.id.clone();
+                effects.push(Effect::Release { call, id, holding: self.holding });
+                return;
+            }
+            Exit::Withdraw => Command::Withdraw(lock_ref),
+            Exit::Force => Command::Force { lock_ref, owner: Some(terms.owner) },
+            Exit::Confirm => Command::Confirm(self.holding),
+        };
+        self.apply(index, Purpose::End, command, effects);
+    }
+
+    /// Looks at the queue of a waiting key; once more if it is looking now.
+    pub(super) fn look(&mut self, index: KeyIndex, effects: &mut Vec<Effect>) {
+        if self.looking {
+            self.look_again = true;
+            return;
+        }
+        self.looking = true;
+        self.peek(index, Purpose::Look, effects);
+    }
+
+    pub(super) fn peek(&self, key: KeyIndex, purpose: Purpose, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Peek { call: Call { key, purpose }, id: self.id.clone() });
+    }
+
+    fn apply(
+        &self,
+        key: KeyIndex,
+        purpose: Purpose,
+        command: Command,
+        effects: &mut Vec<Effect>,
+    ) {
+        let call = Call { key, purpose };
+        effects.push(Effect::Apply { call, id: self.id.clone(), command });
+    }
+}

@@ -1,0 +1,149 @@
+//! Synchronisation: settle a key's value at a majority under this section's
+//! own stamps, so that nothing older can surface.
+//!
+//! ```text
+//!  majority read ──▶ one majority write: deletion of the key at tick t,
+//!                    the fields read back at tick t+1 ──▶ synced(r, i)
+//! ```
+//!
+//! The deletion matters: a field that was absent must stay absent when a late
+//! put of an older lockRef lands. A try after a failed write reads again and
+//! takes new ticks, for the first may have read another value. `synced` is
+//! recorded after the write is acknowledged, never before: the next shared
+//! ticket would skip a synchronisation that is still under way.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::call::{Call, Effect, Failure, Purpose};
+use super::hold::{Hold, Phase, View};
+use super::{Context, CriticalSection, KeyIndex, Lost};
+use crate::lock_queue::{LockQueue, Outcome};
+use crate::lock_ref::LockRef;
+use crate::record::Record;
+use crate::stamp::Stamp;
+
+impl CriticalSection {
+    pub(super) fn sync_read(
+        &mut self,
+        key: KeyIndex,
+        result: Result<Record, Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let terms = self.terms.clone();
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncReading) else { return };
+        let record = match result {
+            Ok(record) => record,
+            Err(failure) => return hold.fail(failure, context.now),
+        };
+        if let Some(seen) = above(&record, hold) {
+            return hold.enter(Phase::SyncChecking(seen), key, &terms, effects);
+        }
+        self.write_back(key, &record, effects);
+    }
+
+    fn write_back(&mut self, key: KeyIndex, record: &Record, effects: &mut Vec<Effect>) {
+        let Some((deletion, fields)) = self.take_tick().zip(self.take_tick()) else {
+            // A section has a million ticks and spends two a try.
+            return self.lose(Lost::Preempted, effects);
+        };
+        let Some(hold) = self.hold_in(key, |_| true) else { return };
+        let stamp = Stamp::critical(hold.holding, fields);
+        let mut change = Record::deletion(Stamp::critical(hold.holding, deletion));
+        let values = record.fields().map(|(field, _, value)| (field.clone(), Some(value.clone())));
+        change.merge(&Record::write(stamp, values));
+        hold.settle(Phase::SyncWriting);
+        hold.view = Some(Box::new(View { record: change.clone(), complete: false }));
+        let call = Call { key, purpose: Purpose::SyncWrite(stamp) };
+        effects.push(Effect::Write { call, id: hold.id.clone(), change });
+    }
+
+    pub(super) fn sync_written(
+        &mut self,
+        key: KeyIndex,
+        stamp: Stamp,
+        result: Result<(), Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let terms = self.terms.clone();
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncWriting) else { return };
+        if hold.view.as_ref().and_then(|view| view.record.stamp_max()) > Some(stamp) {
+            return;
+        }
+        match result {
+            Ok(()) => hold.enter(Phase::SyncMarking, key, &terms, effects),
+            Err(failure) => {
+                hold.sync_unacknowledged |= failure == Failure::Unknown;
+                hold.view = None;
+                hold.settle(Phase::SyncReading);
+                hold.fail(failure, context.now);
+            }
+        }
+    }
+
+    pub(super) fn marked_synced(
+        &mut self,
+        key: KeyIndex,
+        result: Result<(Outcome, Arc<LockQueue>), Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncMarking) else { return };
+        match result {
+            Ok((Outcome::Done(_), _)) => {
+                hold.must_synchronize = false;
+                hold.settle(Phase::Held);
+                if let Some(view) = &mut hold.view {
+                    view.complete = true;
+                }
+                self.settle_keys(context, effects);
+            }
+            Ok((Outcome::Gone | Outcome::Exhausted, queue)) => {
+                let lost = lost_from(&queue, hold);
+                self.lose(lost, effects);
+            }
+            Err(failure) => hold.fail(failure, context.now),
+        }
+    }
+
+    pub(super) fn sync_checked(
+        &mut self,
+        key: KeyIndex,
+        seen: LockRef,
+        result: Result<Arc<LockQueue>, Failure>,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
+        let checks = |phase: &Phase| matches!(phase, Phase::SyncChecking(_));
+        let Some(hold) = self.hold_in(key, checks) else { return };
+        match result {
+            Ok(queue) => {
+                let lost = lost_to(&queue, seen);
+                self.lose(lost, effects);
+            }
+            Err(failure) => hold.fail(failure, context.now),
+        }
+    }
+}
+
+/// A lockRef in the record that is above the section's own.
+pub(super) fn above(record: &Record, hold: &Hold) -> Option<LockRef> {
+    let seen = record.stamp_max()?.holding()?.lock_ref;
+    (seen > hold.holding.lock_ref).then_some(seen)
+}
+
+/// Why a section is lost that has read a stamp of a later lockRef.
+pub(super) fn lost_to(queue: &LockQueue, seen: LockRef) -> Lost {
+    if queue.last() < seen { Lost::LockStoreBehind } else { Lost::Preempted }
+}
+
+/// Why a ticket is not there any more.
+fn lost_from(queue: &LockQueue, hold: &Hold) -> Lost {
+    match queue.ticket(hold.holding.lock_ref) {
+        Some(_) => Lost::Adopted,
+        None => Lost::Preempted,
+    }
+}
