@@ -105,6 +105,14 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Accounts for a copy of a value as it is written.
+    ///
+    /// # Errors
+    /// [`Reason::TooCostly`].
+    pub(crate) fn charge(&self, value: &Value) -> Result<(), Reason> {
+        self.meter.charge(value.cost())
+    }
+
     /// The value, as far as it can be told.
     ///
     /// # Errors
@@ -242,6 +250,7 @@ impl<'a> Scope<'a> {
     }
 
     fn parameter(&self, name: &str, declared: &Parameter) -> Result<Value, Reason> {
+        self.meter.charge(declared.constraints.cost())?;
         let given = self.given.get(name).filter(|value| **value != Value::Null);
         let value = match given.or(declared.default.as_ref()) {
             Some(value @ (Value::Unset(_) | Value::Unknown(_))) => return Ok(value.clone()),

@@ -120,6 +120,13 @@ impl Constraints {
         constraints
     }
 
+    /// What checking a value, or copying these, costs in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        self.allowed.iter().map(String::len).fold(0, |sum, length| {
+            sum.saturating_add(length).saturating_add(value::NODE_COST)
+        })
+    }
+
     /// Whether the value is admitted. Lists and maps are: Heat checks items.
     pub(crate) fn admit(&self, value: &Value) -> bool {
         let listed = |text: String| self.allowed.is_empty() || self.allowed.contains(&text);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::FILE_BYTES_MAX;
 use super::reason::Reason;
@@ -56,6 +56,12 @@ impl Folder {
 
 impl Source for Folder {
     fn text(&self, name: &str) -> Result<Option<String>, Reason> {
+        let mut steps = Path::new(name).components();
+        if !steps.all(|step| matches!(step, Component::Normal(_))) {
+            return Err(Reason::OutsideFolder {
+                file: name.to_owned(),
+            });
+        }
         let path = self.path.join(name);
         // Asked before opening: opening a named pipe would wait for a writer.
         match std::fs::metadata(&path) {
@@ -209,5 +215,15 @@ mod tests {
             source.text("directory.yaml"),
             Err(Reason::NotAFile)
         ));
+    }
+
+    #[test]
+    fn a_folder_gives_nothing_from_outside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Folder::new(folder.path());
+        for name in ["/etc/hostname", "../a.yaml", "lib/../../a.yaml"] {
+            let error = source.text(name).unwrap_err();
+            assert!(matches!(error, Reason::OutsideFolder { .. }), "{name}");
+        }
     }
 }

@@ -166,10 +166,7 @@ impl<'a> Walk<'a> {
                 }),
             }
         }
-        self.resources += 1;
-        if self.resources > RESOURCES_MAX {
-            return Err(Reason::TooManyResources);
-        }
+        self.count_resource()?;
         if resource.external {
             return Ok(());
         }
@@ -193,6 +190,15 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn count_resource(&mut self) -> Result<(), Reason> {
+        self.resources += 1;
+        if self.resources > RESOURCES_MAX {
+            Err(Reason::TooManyResources)
+        } else {
+            Ok(())
+        }
+    }
+
     fn server(&mut self, at: &At, scope: &Scope<'_>, resource: &Resource) -> Result<(), Reason> {
         let flavor = take::flavor(self, at, scope, resource)?;
         let Some(takes) = self.catalogue.flavor(&flavor) else {
@@ -207,6 +213,7 @@ impl<'a> Walk<'a> {
             flavor,
         });
         for gb in block_device::sizes(self, at, scope, resource)? {
+            self.count_resource()?;
             self.add_volume(at, gb)?;
         }
         Ok(())
@@ -249,7 +256,7 @@ impl<'a> Walk<'a> {
             Some(Err(reason)) => return Err(reason),
             Some(Ok(_)) | None => "%index%".to_owned(),
         };
-        let member = definition(at, resource, "resource_def")?;
+        let member = definition(at, scope, resource, "resource_def")?;
         let inside = at.inside(None)?;
         for number in 0..count {
             let index = Index {
@@ -269,7 +276,7 @@ impl<'a> Walk<'a> {
         resource: &Resource,
     ) -> Result<(), Reason> {
         let count = take::autoscaling_count(self, at, scope, resource)?;
-        let member = definition(at, resource, "resource")?;
+        let member = definition(at, scope, resource, "resource")?;
         let inside = at.inside(None)?;
         for number in 0..count {
             let scope = scope.member(None);
@@ -322,7 +329,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn definition(at: &At, group: &Resource, property: &'static str) -> Result<Resource, Reason> {
+fn definition(
+    at: &At,
+    scope: &Scope<'_>,
+    group: &Resource,
+    property: &'static str,
+) -> Result<Resource, Reason> {
     let resource = || at.path.clone();
     let Some(declared) = group.properties.get(property) else {
         return Err(Reason::MissingProperty {
@@ -330,6 +342,8 @@ fn definition(at: &At, group: &Resource, property: &'static str) -> Result<Resou
             property,
         });
     };
+    // A group inside a group is read again for every member of the outer one.
+    scope.charge(declared)?;
     Resource::read(declared).ok_or_else(|| Reason::BadProperty {
         resource: resource(),
         property,

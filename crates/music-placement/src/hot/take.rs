@@ -143,7 +143,8 @@ pub(crate) fn autoscaling_count(
 ) -> Result<u64, Reason> {
     let least = amount(at, scope, group, "min_size")?.unwrap_or(Amount::Told(0));
     let most = amount(at, scope, group, "max_size")?;
-    let Some(desired) = amount(at, scope, group, "desired_capacity")? else {
+    let property = "desired_capacity";
+    let Some(desired) = amount(at, scope, group, property)? else {
         let count = counted(walk, at, "min_size", &least)?;
         return within_limit(at, count);
     };
@@ -158,11 +159,17 @@ pub(crate) fn autoscaling_count(
     } else {
         u64::MAX
     };
-    let count = match &desired {
-        Amount::Told(count) => *count,
-        Amount::Unset(_) => counted(walk, at, "desired_capacity", &desired)?
-            .max(min)
-            .min(max),
+    let count = match desired {
+        Amount::Told(count) => count,
+        Amount::Unset(unset) => {
+            let standing_in = standing_in(walk.catalogue.default_count(), &unset, at, property)?;
+            let count = standing_in.max(min).min(max);
+            walk.assume(Assumption::Count {
+                parameter: unset.parameter.clone(),
+                count,
+            });
+            count
+        }
     };
     if !(min..=max).contains(&count) {
         return Err(Reason::GroupBounds {

@@ -311,6 +311,27 @@ fn an_autoscaling_group_starts_with_what_is_desired_else_with_its_least() {
 }
 
 #[test]
+fn a_desired_size_without_a_value_stays_between_least_and_greatest() {
+    let template = read(
+        "parameters: {size: {type: number}}
+resources:
+  g:
+    type: OS::Heat::AutoScalingGroup
+    properties:
+      min_size: 3
+      max_size: 5
+      desired_capacity: {get_param: size}
+      resource: {type: OS::Nova::Server, properties: {flavor: m1.tiny}}",
+    )
+    .unwrap();
+    assert_eq!(template.servers.len(), 3);
+    assert_eq!(
+        assumptions(&template),
+        ["parameter \"size\" has no value: 3 member(s)"]
+    );
+}
+
+#[test]
 fn each_member_knows_its_number() {
     let template = read(
         "parameters: {gb: {type: comma_delimited_list, default: '4, 8'}}

@@ -1,11 +1,11 @@
 //! YAML text to values, within bounds.
 //!
-//! The parser is `serde-saphyr`: it is maintained (`serde_yaml` is archived,
-//! `serde_yaml_ng` has had no release since 2024), it is written in safe Rust
-//! and keeps to "no panic on any input", and it is the only one of them that
-//! takes limits on depth, nodes and *replayed* alias events as options. With
-//! the others, a document of a kilobyte can expand to gigabytes before anyone
-//! can count. Its types stay inside this module.
+//! The parser is `serde-saphyr`: it is maintained, it and the parser below it
+//! forbid `unsafe`, and limits on depth, nodes, text and *replayed* alias events
+//! are options of every call. `serde_yaml` is archived, and `serde_yaml_ng` goes
+//! on with the same `unsafe-libyaml`; `saphyr` and `yaml-rust2` build the whole
+//! document before anyone can count, and a kilobyte of aliases can stand for
+//! gigabytes. Types of the parser stay inside this module.
 
 use std::collections::BTreeMap;
 use std::fmt;

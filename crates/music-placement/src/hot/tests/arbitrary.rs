@@ -58,7 +58,7 @@ fn mutate(text: &str, edits: &[(usize, usize, usize)]) -> String {
 fn read_bounded(name: &str, files: &Files) {
     let catalogue = Catalogue::built_in().unwrap();
     if let Ok(template) = Reader::new(&catalogue).read(name, files) {
-        assert!(template.servers.len() <= RESOURCES_MAX);
+        assert!(template.servers.len() + template.volumes.len() <= RESOURCES_MAX);
         assert!(template.files.len() <= FILES_MAX);
         let gb: u64 = template.volumes.iter().map(|volume| volume.gb).sum();
         assert_eq!(template.demand.volume_gb, gb);

@@ -34,6 +34,45 @@ fn groups_of_groups_run_into_the_limit_on_all_resources() {
 }
 
 #[test]
+fn volumes_made_with_servers_count_as_resources() {
+    let mappings = vec!["{volume_size: 1}"; RESOURCES_MAX].join(", ");
+    let error = read(&format!(
+        "resources:
+  a:
+    type: OS::Nova::Server
+    properties: {{flavor: m1.tiny, block_device_mapping_v2: [{mappings}]}}"
+    ))
+    .unwrap_err();
+    assert!(matches!(error.reason, Reason::TooManyResources), "{error}");
+}
+
+#[test]
+fn a_large_definition_read_for_every_member_runs_out_of_the_meter() {
+    let long = "x".repeat(400_000);
+    let error = read(&format!(
+        "resources:
+  g:
+    type: OS::Heat::ResourceGroup
+    properties:
+      count: 400
+      resource_def:
+        type: OS::Heat::ResourceGroup
+        properties:
+          resource_def: {{type: OS::Neutron::Port, properties: {{name: {long}}}}}"
+    ))
+    .unwrap_err();
+    assert!(matches!(error.reason, Reason::TooCostly), "{error}");
+}
+
+#[test]
+fn results_can_be_handed_between_threads() {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Template>();
+    is_send_and_sync::<Unreadable>();
+    is_send_and_sync::<Reader<'_>>();
+}
+
+#[test]
 fn a_template_may_not_draw_on_more_files_than_the_limit() {
     let mut all = Files::new();
     let nested: Vec<_> = (0..FILES_MAX)
