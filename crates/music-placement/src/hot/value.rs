@@ -3,8 +3,8 @@
 //! The parser is `serde-saphyr`: it is maintained, it and the parser below it
 //! forbid `unsafe`, and limits on depth, nodes, text and *replayed* alias events
 //! are options of every call. `serde_yaml` is archived, and `serde_yaml_ng` goes
-//! on with the same `unsafe-libyaml`; `saphyr` and `yaml-rust2` build the whole
-//! document before anyone can count, and a kilobyte of aliases can stand for
+//! on with the same `unsafe-libyaml`; the loaders of `saphyr` and `yaml-rust2`
+//! copy each alias out before anyone can count, and a kilobyte can stand for
 //! gigabytes. Types of the parser stay inside this module.
 
 use std::collections::BTreeMap;
