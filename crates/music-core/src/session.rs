@@ -105,11 +105,16 @@ pub struct Observer {
 pub const OBSERVED_SESSIONS_MAX: usize = 1024;
 
 impl Observer {
-    /// Observes a session from now on, for two leases or until observed again.
+    /// Observes a session from now on, until `wanted_until` at least.
     ///
     /// Past [`OBSERVED_SESSIONS_MAX`] sessions a new one is not observed yet.
-    pub fn observe(&mut self, session: SessionId, lease: Lease, now: MonotonicTime) {
-        let wanted_until = now.after(lease.get().saturating_mul(2));
+    pub fn observe(
+        &mut self,
+        session: SessionId,
+        lease: Lease,
+        now: MonotonicTime,
+        wanted_until: MonotonicTime,
+    ) {
         if let Some(seen) = self.sessions.get_mut(&session) {
             seen.wanted_until = seen.wanted_until.max(wanted_until);
         } else if self.sessions.len() < OBSERVED_SESSIONS_MAX {
@@ -214,7 +219,7 @@ mod tests {
     #[test]
     fn an_owner_unchanged_for_a_lease_and_a_quarter_is_suspect() {
         let mut observer = Observer::default();
-        observer.observe(OWNER, lease(1000), at(0));
+        observer.observe(OWNER, lease(1000), at(0), at(2000));
         observer.read(OWNER, 3, at(40), at(50));
         observer.read(OWNER, 3, at(1299), at(1400));
         assert!(!observer.is_suspect(OWNER));
@@ -227,7 +232,7 @@ mod tests {
     #[test]
     fn an_owner_that_the_watcher_could_not_read_is_not_suspect() {
         let mut observer = Observer::default();
-        observer.observe(OWNER, lease(1000), at(0));
+        observer.observe(OWNER, lease(1000), at(0), at(2000));
         assert!(!observer.is_suspect(OWNER));
         observer.read(OWNER, 3, at(40), at(50));
         // The watcher itself was paused or cut off here; then it reads again.
@@ -238,7 +243,7 @@ mod tests {
     #[test]
     fn an_owner_that_never_proved_life_becomes_suspect() {
         let mut observer = Observer::default();
-        observer.observe(OWNER, lease(1000), at(0));
+        observer.observe(OWNER, lease(1000), at(0), at(2000));
         observer.read(OWNER, 0, at(0), at(10));
         observer.read(OWNER, 0, at(1260), at(1270));
         assert_eq!(observer.suspects(), [OWNER]);
@@ -247,7 +252,7 @@ mod tests {
     #[test]
     fn a_session_that_nobody_asks_for_is_forgotten() {
         let mut observer = Observer::default();
-        observer.observe(OWNER, lease(1000), at(0));
+        observer.observe(OWNER, lease(1000), at(0), at(2000));
         assert_eq!(observer.due(at(1999)), [OWNER]);
         assert_eq!(observer.due(at(2000)), []);
         assert!(observer.is_idle());
@@ -258,7 +263,7 @@ mod tests {
         let mut session = NodeSession::new(OWNER, lease(1000));
         session.raised(at(0), at(0));
         let mut observer = Observer::default();
-        observer.observe(OWNER, lease(1000), at(0));
+        observer.observe(OWNER, lease(1000), at(0), at(2000));
         observer.read(OWNER, 1, at(0), at(0));
         let watcher_forces = (0..)
             .find(|ms| {

@@ -45,6 +45,8 @@ pub struct Lease(Duration);
 impl Lease {
     /// The shortest lease: below it, delays of a wide area look like deaths.
     pub const MIN: Self = Self(Duration::from_millis(100));
+    /// The lease of nodes and clients that ask for no other.
+    pub const DEFAULT: Self = Self(Duration::from_secs(5));
     /// The longest lease: a day.
     pub const MAX: Self = Self(Duration::from_secs(24 * 60 * 60));
 

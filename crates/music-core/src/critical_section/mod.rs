@@ -256,6 +256,11 @@ impl CriticalSection {
         self.keys.iter().all(|hold| !hold.phase.is_entering())
     }
 
+    /// Whether the critical section may run.
+    pub fn is_granted(&self) -> bool {
+        self.status == Status::Granted
+    }
+
     /// The keys and their lockRefs, in sorted order; [`LockRef::NONE`] where
     /// the key has no ticket at the moment.
     pub fn tokens(&self) -> impl Iterator<Item = (&RecordId, LockRef)> {

@@ -1,173 +1,253 @@
 //! A node: the protocol's machines, driven over an engine.
 //!
 //! Stateless in the protocol's sense: whatever a node forgets, the engine has.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `critical` | the operations of critical sections, as clients ask for them |
+//! | `eventual` | plain get and put, scans, tables |
+//! | `drive` | steps a section's machine and makes the calls it asks for |
+//! | `sections`, `timers`, `watches` | which sections there are, when they wake, what they listen to |
+//! | `liveness` | the node's lease, and its suspicion of other nodes |
+//! | `gate` | suspension, for the development controls |
+//! | `world` | clocks and dice |
+
+mod config;
+mod critical;
+mod drive;
+mod error;
+mod eventual;
+mod gate;
+mod liveness;
+mod sections;
+mod timers;
+mod view;
+mod watches;
+mod world;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use music_core::critical_section;
-use music_core::id::{Field, IdempotencyKey, Key, RecordId, RequestId, SessionId, TableId};
-use music_core::lock_queue::{LockQueue, Mode};
+use music_core::critical_section::Input;
+use music_core::id::{IdempotencyKey, Key, RecordId, RequestId, TableId};
+use music_core::lock_queue::LockQueue;
 use music_core::lock_ref::LockRef;
 use music_core::record::Record;
 use music_core::stamp::Stamp;
-use music_core::time::Lease;
-use music_store::{ScanRange, Table, TableMode, TableName};
+use music_store::engine::{LockEngine, StateEngine};
+use music_store::{ScanRange, StateStore, Table, TableMode, TableName};
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// A lockRef, as its string names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SectionRef {
-    /// Names the section.
-    pub request: RequestId,
-    /// The keys, in sorted order, each once.
-    pub keys: Vec<RecordId>,
-    /// Exclusive or shared.
-    pub mode: Mode,
-    /// How long the client may go unheard.
-    pub lease: Lease,
-}
-
-/// Where a section stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Queued behind others.
-    Waiting,
-    /// Its critical section may run.
-    Granted,
-    /// Preempted, or taken over through another node.
-    Lost(critical_section::Lost),
-    /// Released here.
-    Released,
-}
-
-/// A section as its node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SectionView {
-    /// Where it stands.
-    pub state: State,
-    /// The fencing token of each key, once granted; empty before.
-    pub tokens: Vec<(RecordId, LockRef)>,
-}
-
-/// What a put changes in a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Fields written together; `None` deletes one. Not empty.
-    Fields(Vec<(Field, Option<Bytes>)>),
-    /// The whole record is deleted.
-    Delete,
-}
-
-/// How a release ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Released {
-    /// The section is over; it was not asked whether it counted.
-    Plain,
-    /// Nobody else was granted in between: the whole section counts.
-    Confirmed,
-}
-
-/// A node as it sees itself.
-#[derive(Clone, Debug)]
-pub struct NodeStatus {
-    /// The node session.
-    pub session: SessionId,
-    /// Whether its lease is valid, so that it may keep sections.
-    pub lease_valid: bool,
-    /// How many sections are open here.
-    pub sections: usize,
-}
-
-/// A failed operation of a node.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The operation of a critical section failed.
-    #[error(transparent)]
-    Section(#[from] critical_section::Error),
-    /// The engine failed.
-    #[error(transparent)]
-    Store(#[from] music_store::Error),
-    /// No such table.
-    #[error("there is no such table")]
-    NoSuchTable,
-    /// Put on a critical table, or lock and critical put on an eventual one.
-    #[error("the table's mode does not allow this")]
-    WrongMode {
-        /// The mode of the table.
-        mode: TableMode,
-    },
-    /// This node does not keep that section.
-    #[error("this node does not keep the section: acquire the lockRef here to take it over")]
-    NotHere,
-    /// No such section: it was released, preempted or never created.
-    #[error("the lockRef is in no queue: it was released, preempted or never created")]
-    NoSuchSection,
-    /// A request with this idempotency key was a different one.
-    #[error("another request was made with this idempotency key")]
-    IdempotencyKeyReused,
-    /// The node keeps as many sections as it may.
-    #[error("this node keeps as many sections as it may")]
-    TooManySections,
-    /// The node has not proved life yet, or not for a lease.
-    #[error("this node cannot reach a majority to keep its lease")]
-    NodeLeaseExpired,
-    /// The node is shutting down.
-    #[error("this node is shutting down")]
-    ShuttingDown,
-}
+pub use config::NodeConfig;
+pub use error::Error;
+pub use music_core::critical_section::{Change, Status as State};
+pub use view::{NodeStatus, Released, SectionRef, SectionView};
+pub use world::request_id;
 
 /// A node; clones are the same node.
-#[derive(Clone)]
-pub struct Node {}
+#[derive(Clone, Debug)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+/// What the clones of a node share.
+#[derive(Debug)]
+struct Inner {
+    config: NodeConfig,
+    state: StateEngine,
+    locks: LockEngine,
+    clock: world::Clock,
+    gate: gate::Gate,
+    sections: sections::Sections,
+    timers: timers::Timers,
+    watches: watches::Watches,
+    liveness: liveness::Liveness,
+    writes: eventual::Writes,
+    closing: AtomicBool,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Inner {
+    /// Runs a task until it is done or the node stops.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled_owned(task).await });
+    }
+}
 
 impl Node {
+    /// Starts a node on an engine's view of its site. Must be called within
+    /// a tokio runtime.
+    pub fn start(config: NodeConfig, state: StateEngine, locks: LockEngine) -> Self {
+        let inner = Arc::new(Inner {
+            liveness: liveness::Liveness::new(config.lease),
+            config,
+            state,
+            locks,
+            clock: world::Clock::start(),
+            gate: gate::Gate::open(),
+            sections: sections::Sections::new(),
+            timers: timers::Timers::default(),
+            watches: watches::Watches::default(),
+            writes: eventual::Writes::default(),
+            closing: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        inner.spawn(inner.clone().run_session());
+        inner.spawn(inner.clone().run_observer());
+        inner.spawn(inner.clone().run_timers());
+        inner.spawn(inner.clone().run_hints());
+        Self { inner }
+    }
+
+    /// Ends every section by a release, waits until that is done, at most for
+    /// `limit`, and stops. Returns how many sections were still open.
+    pub async fn shutdown(&self, limit: Duration) -> usize {
+        self.inner.closing.store(true, Ordering::Relaxed);
+        for slot in self.inner.sections.all() {
+            let mut machine = slot.lock();
+            let (op, _nobody_listens) = machine.expect_reply();
+            let release = Input::Release { op, confirm: false };
+            let effects = self.inner.step_locked(&slot, &mut machine, release);
+            drop(machine);
+            self.inner.perform(&slot, effects);
+        }
+        let _in_time = tokio::time::timeout(limit, self.inner.all_ended()).await;
+        let open = self.inner.sections.len();
+        self.kill();
+        open
+    }
+
+    /// Ends everything in the node at once, as a crash would; nothing is
+    /// released. What it had sent to an engine may still take effect.
+    pub fn kill(&self) {
+        self.inner.closing.store(true, Ordering::Relaxed);
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+    }
+
+    /// Stops everything in the node where it is, as SIGSTOP would.
+    pub fn suspend(&self) {
+        self.inner.gate.close();
+    }
+
+    /// Lets a suspended node go on.
+    pub fn resume(&self) {
+        self.inner.gate.reopen();
+    }
+
+    /// Whether the node is suspended.
+    pub fn is_suspended(&self) -> bool {
+        self.inner.gate.is_closed()
+    }
+
+    /// Waits while the node is suspended.
+    pub async fn gate(&self) {
+        self.inner.gate.pass().await;
+    }
+
+    /// Waits until the node may keep sections, at most for `limit`; whether
+    /// it may.
+    pub async fn ready(&self, limit: Duration) -> bool {
+        self.inner.lease_valid(limit).await
+    }
+
     /// Queues a section; waits up to `wait` for the grant.
+    ///
+    /// The same request again is the same section.
+    ///
+    /// # Errors
+    /// [`Error::Store`] with an unknown outcome where the queues did not
+    /// answer in time; the tickets are then taken back.
+    ///
+    /// # Cost
+    /// The enqueue alone where the keys are free.
+    ///
+    /// # Cancel safety
+    /// The section stays queued until its client's lease runs out.
     pub async fn create_lock_ref(
         &self,
         section: SectionRef,
         wait: Duration,
     ) -> Result<SectionView, Error> {
-        unimplemented!()
+        self.inner.create_lock_ref(section, wait).await
     }
 
-    /// Waits up to `wait` for the grant. A section of another node is taken
-    /// over.
+    /// Waits up to `wait` for the grant. A section that this node does not
+    /// keep is taken over from the node that does.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSection`] where it has no ticket in the queues.
+    ///
+    /// # Cost
+    /// Nothing, or to take over: a peek, a consensus write, a majority read
+    /// and write, a consensus write, for all keys at once.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind but the section itself.
     pub async fn acquire(
         &self,
         section: &SectionRef,
         wait: Duration,
     ) -> Result<SectionView, Error> {
-        unimplemented!()
+        self.inner.acquire(section, wait).await
     }
 
     /// Proves that the client lives; where the section stands.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`] where this node does not keep it.
     pub fn renew(&self, request: RequestId) -> Result<SectionView, Error> {
-        unimplemented!()
+        self.inner.renew(request)
     }
 
     /// Where the section stands, without any effect.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`] where this node does not keep it.
     pub fn section(&self, request: RequestId) -> Result<SectionView, Error> {
-        unimplemented!()
+        self.inner.section(request)
     }
 
     /// Waits until the section's state is another than `seen`.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`] once this node does not keep it.
     pub async fn section_changed(
         &self,
         request: RequestId,
         seen: State,
     ) -> Result<SectionView, Error> {
-        unimplemented!()
+        self.inner.section_changed(request, seen).await
     }
 
     /// Reads a record inside the section.
+    ///
+    /// # Errors
+    /// Those of the section; nothing is changed by a read.
+    ///
+    /// # Cost
+    /// One round, then none for the same key in the same section.
     pub async fn critical_get(&self, request: RequestId, id: &RecordId) -> Result<Record, Error> {
-        unimplemented!()
+        self.inner.critical_get(request, id).await
     }
 
     /// Writes a record inside the section; the stamp that a majority has.
+    ///
+    /// # Errors
+    /// `Unknown` where the write may or may not take effect; a retry with the
+    /// same idempotency key is the same put.
+    ///
+    /// # Cost
+    /// One round.
+    ///
+    /// # Cancel safety
+    /// The put goes on; a retry with the same idempotency key finds it.
     pub async fn critical_put(
         &self,
         request: RequestId,
@@ -175,88 +255,154 @@ impl Node {
         change: Change,
         key: Option<IdempotencyKey>,
     ) -> Result<Stamp, Error> {
-        unimplemented!()
+        self.inner.critical_put(request, id, change, key).await
     }
 
-    /// Ends the section.
+    /// Ends the section. At a node that does not keep it, by force.
+    ///
+    /// # Errors
+    /// Where the section was lost before, or, if `confirm` asks for it, where
+    /// somebody else was granted in between. `Unknown` where a majority did
+    /// not answer in time.
+    ///
+    /// # Cost
+    /// Nothing that is waited for; a consensus write if `confirm` asks.
+    ///
+    /// # Cancel safety
+    /// The release goes on.
     pub async fn release(&self, section: &SectionRef, confirm: bool) -> Result<Released, Error> {
-        unimplemented!()
+        self.inner.release(section, confirm).await
     }
 
     /// Ends the section, whoever keeps it, as one that is taken for dead.
     /// Returns whether some ticket of it was there.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    ///
+    /// # Cost
+    /// A peek and a consensus write, for all keys at once.
     pub async fn force(&self, section: &SectionRef) -> Result<bool, Error> {
-        unimplemented!()
+        self.inner.force(section).await
     }
 
     /// Forces the ticket of that number out of a key's queue. Returns whether
     /// it was there.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    ///
+    /// # Cost
+    /// A consensus write.
     pub async fn force_ticket(&self, id: &RecordId, lock_ref: LockRef) -> Result<bool, Error> {
-        unimplemented!()
+        self.inner.force_ticket(id, lock_ref).await
     }
 
     /// The queue of a key, linearizable.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    ///
+    /// # Cost
+    /// A peek.
     pub async fn queue(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
-        unimplemented!()
+        self.inner.queue(id).await
     }
 
     /// Waits until the queue of the key may have changed, or `limit` is over.
     pub async fn queue_changed(&self, id: &RecordId, limit: Duration) {
-        unimplemented!()
+        self.inner.queue_changed(id, limit).await;
     }
 
     /// Reads a record at the local replica.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    ///
+    /// # Cost
+    /// None over the wide area.
     pub async fn get(&self, id: &RecordId) -> Result<Record, Error> {
-        unimplemented!()
+        self.inner.get(id).await
     }
 
     /// Writes a record of an eventual table at the local replica.
+    ///
+    /// # Errors
+    /// [`Error::WrongMode`] on a critical table, and those of the engine.
+    ///
+    /// # Cost
+    /// None over the wide area.
     pub async fn put(
         &self,
         id: &RecordId,
         change: Change,
         key: Option<IdempotencyKey>,
     ) -> Result<Stamp, Error> {
-        unimplemented!()
+        self.inner.put(id, change, key).await
     }
 
     /// Records of a table at the local replica, in key order.
+    ///
+    /// # Errors
+    /// Those of the engine.
     pub async fn scan(&self, range: ScanRange) -> Result<Vec<(Key, Record)>, Error> {
-        unimplemented!()
+        Ok(self.inner.state.scan(range).await?)
     }
 
     /// Creates a table, or finds it; one of another mode is an error.
+    ///
+    /// # Errors
+    /// [`Error::WrongMode`] where it is there with another mode.
+    ///
+    /// # Cost
+    /// A consensus write.
     pub async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
-        unimplemented!()
+        self.inner.create_table(name, mode).await
     }
 
     /// Drops a table with all its records.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`] where it is not there.
+    ///
+    /// # Cost
+    /// A consensus write.
     pub async fn drop_table(&self, name: &TableName) -> Result<(), Error> {
-        unimplemented!()
+        self.inner.drop_table(name).await
     }
 
     /// The table of that name.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`].
     pub fn table(&self, name: &TableName) -> Result<Table, Error> {
-        unimplemented!()
+        self.inner.state.table(name).ok_or(Error::NoSuchTable)
     }
 
     /// The table of that number.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTable`].
     pub fn table_by_id(&self, id: TableId) -> Result<Table, Error> {
-        unimplemented!()
+        self.inner.state.table_by_id(id).ok_or(Error::NoSuchTable)
     }
 
     /// All tables, in the order of their names.
     pub fn tables(&self) -> Vec<Table> {
-        unimplemented!()
+        self.inner.state.tables()
     }
 
     /// Tells of each record that changes at the local replica.
     pub fn changes(&self) -> broadcast::Receiver<RecordId> {
-        unimplemented!()
+        self.inner.state.changes()
     }
 
     /// The node as it sees itself.
     pub fn status(&self) -> NodeStatus {
-        unimplemented!()
+        NodeStatus {
+            session: self.inner.liveness.session().0,
+            lease_valid: self.inner.lease_is_valid(),
+            sections: self.inner.sections.len(),
+        }
     }
 }

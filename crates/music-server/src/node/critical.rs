@@ -1,0 +1,343 @@
+//! The operations of critical sections, as clients ask for them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use music_core::critical_section::{
+    self, CriticalSection, Input, KeyIndex, Lost, OpId, Put, Reply, Status, Terms,
+};
+use music_core::id::{IdempotencyKey, RecordId, RequestId};
+use music_core::lock_queue::{Command, LockQueue, Outcome};
+use music_core::lock_ref::LockRef;
+use music_core::record::Record;
+use music_core::stamp::Stamp;
+use music_store::{LockStore, TableMode};
+use tokio::time::Instant;
+
+use super::eventual::fingerprint;
+use super::sections::{OpResult, Slot};
+use super::{Change, Error, Inner, Released, SectionRef, SectionView};
+
+impl Inner {
+    pub(super) async fn create_lock_ref(
+        self: &Arc<Self>,
+        section: SectionRef,
+        wait: Duration,
+    ) -> Result<SectionView, Error> {
+        for id in &section.keys {
+            self.check_mode(id, TableMode::Critical)?;
+        }
+        let slot = match self.sections.get(section.request) {
+            Some(slot) if is_same(&slot, &section) => slot,
+            Some(_) => return Err(Error::IdempotencyKeyReused),
+            None => self.open(&section, Input::Create).await?,
+        };
+        self.wait_for_grant(&slot, wait).await
+    }
+
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        section: &SectionRef,
+        wait: Duration,
+    ) -> Result<SectionView, Error> {
+        if let Some(slot) = self.sections.get(section.request) {
+            // After its own lease ran out the node is to the section as
+            // another node: it may take the tickets over if they are there.
+            let lapsed = Status::Lost(Lost::NodeLeaseExpired);
+            if slot.lock().section.status() != lapsed {
+                return self.wait_for_grant(&slot, wait).await;
+            }
+            self.sections.remove(&slot);
+        } else if self.sections.ended(section.request).is_some() {
+            return Err(Error::Section(critical_section::Error::Released));
+        }
+        for id in &section.keys {
+            self.check_mode(id, TableMode::Critical)?;
+        }
+        let slot = self.open(section, Input::Adopt).await?;
+        let view = self.wait_for_grant(&slot, wait).await?;
+        match view.state {
+            Status::Lost(Lost::Preempted) => {
+                self.dismiss(&slot);
+                Err(Error::NoSuchSection)
+            }
+            _ => Ok(view),
+        }
+    }
+
+    /// Puts a new machine in its place and gives it its first event.
+    async fn open(self: &Arc<Self>, section: &SectionRef, first: Input) -> Result<Arc<Slot>, Error> {
+        if self.closing.load(Ordering::Relaxed) {
+            return Err(Error::ShuttingDown);
+        }
+        if self.sections.len() >= self.config.sections_max {
+            return Err(Error::TooManySections);
+        }
+        if !self.lease_valid(self.config.call_timeout).await {
+            return Err(Error::NodeLeaseExpired);
+        }
+        let terms = Terms {
+            request: section.request,
+            mode: section.mode,
+            client_lease: section.lease,
+            owner: self.liveness.session().0,
+            node_lease: self.config.lease,
+        };
+        let machine = CriticalSection::new(terms, section.keys.clone(), self.clock.now())
+            .ok_or(Error::Section(critical_section::Error::KeyNotInSet))?;
+        match self.sections.insert(Slot::new(machine)) {
+            Ok(slot) => {
+                self.step(&slot, first);
+                Ok(slot)
+            }
+            // Somebody else was faster with the same request.
+            Err(slot) => Ok(slot),
+        }
+    }
+
+    /// Waits until the section's place is known, then up to `wait` for the
+    /// grant. To wait here proves that the client lives.
+    async fn wait_for_grant(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        wait: Duration,
+    ) -> Result<SectionView, Error> {
+        let queued_by = Instant::now() + self.config.call_timeout;
+        let granted_by = Instant::now() + wait;
+        loop {
+            let changed = slot.changed.notified();
+            self.step(slot, Input::Renew);
+            let (view, queued, lease) = {
+                let machine = slot.lock();
+                let lease = machine.section.terms().client_lease;
+                (view(&machine.section), machine.section.is_queued(), lease)
+            };
+            let deadline = if queued { granted_by } else { queued_by.max(granted_by) };
+            let now = Instant::now();
+            if view.state != Status::Waiting || (queued && now >= deadline) {
+                return Ok(view);
+            }
+            if now >= deadline {
+                self.dismiss(slot);
+                return Err(Error::Store(music_store::Error::TimedOut));
+            }
+            let renewal = now + lease.renewal_interval();
+            let _changed = tokio::time::timeout_at(deadline.min(renewal), changed).await;
+            self.gate.pass().await;
+        }
+    }
+
+    /// Ends a section that no client will ask for any more.
+    fn dismiss(self: &Arc<Self>, slot: &Arc<Slot>) {
+        self.ask(slot, |op| Input::Release { op, confirm: false });
+    }
+
+    pub(super) fn renew(self: &Arc<Self>, request: RequestId) -> Result<SectionView, Error> {
+        let slot = self.slot(request)?;
+        self.step(&slot, Input::Renew);
+        let view = view(&slot.lock().section);
+        Ok(view)
+    }
+
+    pub(super) fn section(&self, request: RequestId) -> Result<SectionView, Error> {
+        let slot = self.slot(request)?;
+        let view = view(&slot.lock().section);
+        Ok(view)
+    }
+
+    pub(super) async fn section_changed(
+        &self,
+        request: RequestId,
+        seen: Status,
+    ) -> Result<SectionView, Error> {
+        loop {
+            let slot = self.slot(request)?;
+            let changed = slot.changed.notified();
+            let view = view(&slot.lock().section);
+            if view.state != seen {
+                return Ok(view);
+            }
+            // A section that ended between the look-up and here tells nobody
+            // any more.
+            self.slot(request)?;
+            changed.await;
+            self.gate.pass().await;
+        }
+    }
+
+    fn slot(&self, request: RequestId) -> Result<Arc<Slot>, Error> {
+        self.sections.get(request).ok_or_else(|| match self.sections.ended(request) {
+            Some(_) => Error::Section(critical_section::Error::Released),
+            None => Error::NotHere,
+        })
+    }
+
+    /// Gives a section an operation; the reply comes later.
+    fn ask(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        input: impl FnOnce(OpId) -> Input,
+    ) -> tokio::sync::oneshot::Receiver<OpResult> {
+        let mut machine = slot.lock();
+        let (op, reply) = machine.expect_reply();
+        let effects = self.step_locked(slot, &mut machine, input(op));
+        drop(machine);
+        self.perform(slot, effects);
+        reply
+    }
+
+    async fn reply(
+        &self,
+        reply: tokio::sync::oneshot::Receiver<OpResult>,
+    ) -> Result<Reply, Error> {
+        // Its calls are bounded in time each; a confirmed release may need
+        // some of them again and again.
+        match tokio::time::timeout(self.config.call_timeout * 2, reply).await {
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(_)) | Err(_) => Err(critical_section::Error::Unknown.into()),
+        }
+    }
+
+    fn key_index(slot: &Slot, id: &RecordId) -> Result<KeyIndex, Error> {
+        let index = slot.lock().section.key_index(id);
+        index.ok_or(Error::Section(critical_section::Error::KeyNotInSet))
+    }
+
+    pub(super) async fn critical_get(
+        self: &Arc<Self>,
+        request: RequestId,
+        id: &RecordId,
+    ) -> Result<Record, Error> {
+        let slot = self.slot(request)?;
+        let key = Self::key_index(&slot, id)?;
+        let reply = self.ask(&slot, |op| Input::Get(op, key));
+        match self.reply(reply).await? {
+            Reply::Record(record) => Ok(record),
+            Reply::Written(_) | Reply::Released | Reply::Confirmed => {
+                Err(critical_section::Error::Unavailable.into())
+            }
+        }
+    }
+
+    pub(super) async fn critical_put(
+        self: &Arc<Self>,
+        request: RequestId,
+        id: &RecordId,
+        change: Change,
+        name: Option<IdempotencyKey>,
+    ) -> Result<Stamp, Error> {
+        let slot = self.slot(request)?;
+        let key = Self::key_index(&slot, id)?;
+        let identity = name.map(|name| (name, fingerprint(id, &change)));
+        let reply = self.ask(&slot, |op| Input::Put(op, Put { key, change, identity }));
+        match self.reply(reply).await? {
+            Reply::Written(stamp) => Ok(stamp),
+            Reply::Record(_) | Reply::Released | Reply::Confirmed => {
+                Err(critical_section::Error::Unknown.into())
+            }
+        }
+    }
+
+    pub(super) async fn release(
+        self: &Arc<Self>,
+        section: &SectionRef,
+        confirm: bool,
+    ) -> Result<Released, Error> {
+        let request = section.request;
+        let Some(slot) = self.sections.get(request) else {
+            return match self.sections.ended(request) {
+                Some(result) => ended(result, confirm),
+                // Somebody else keeps it, and may have puts under way.
+                None if self.force(section).await? => Ok(released(confirm)),
+                None => Err(Error::NoSuchSection),
+            };
+        };
+        let reply = self.ask(&slot, |op| Input::Release { op, confirm });
+        let result = self.reply(reply).await;
+        match &result {
+            Ok(reply) => self.sections.remember(request, Ok(reply.clone())),
+            Err(Error::Section(error)) if !error.is_retryable() => {
+                self.sections.remember(request, Err(*error));
+            }
+            Err(_) => {}
+        }
+        result.map(|_| released(confirm))
+    }
+
+    pub(super) async fn force(&self, section: &SectionRef) -> Result<bool, Error> {
+        let forced = section.keys.iter().map(async |id| {
+            let queue = self.queue(id).await?;
+            match queue.ticket_of(section.request) {
+                Some((lock_ref, _)) => self.force_ticket(id, lock_ref).await,
+                None => Ok(false),
+            }
+        });
+        Ok(try_join_all(forced).await?.contains(&true))
+    }
+
+    pub(super) async fn force_ticket(
+        &self,
+        id: &RecordId,
+        lock_ref: LockRef,
+    ) -> Result<bool, Error> {
+        let command = Command::Force { lock_ref, owner: None };
+        let applied = self.in_time(self.locks.apply(id, command)).await?;
+        Ok(applied.outcome != Outcome::Gone)
+    }
+
+    pub(super) async fn queue(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
+        self.in_time(self.locks.peek(id)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, music_store::Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.config.call_timeout, call).await {
+            Ok(result) => Ok(result?),
+            Err(_elapsed) => Err(Error::Store(music_store::Error::TimedOut)),
+        }
+    }
+
+    /// Waits until no section is open any more.
+    pub(super) async fn all_ended(&self) {
+        while let Some(slot) = self.sections.all().into_iter().next() {
+            let changed = slot.changed.notified();
+            if self.sections.get(slot.request).is_some() {
+                changed.await;
+            }
+        }
+    }
+}
+
+/// Whether the section is the one that this lockRef asks for.
+fn is_same(slot: &Slot, section: &SectionRef) -> bool {
+    let machine = slot.lock();
+    machine.section.terms().mode == section.mode
+        && machine.section.tokens().map(|(id, _)| id).eq(&section.keys)
+}
+
+fn view(section: &CriticalSection) -> SectionView {
+    let state = section.status();
+    let tokens = match state {
+        Status::Granted => section.tokens().map(|(id, token)| (id.clone(), token)).collect(),
+        Status::Waiting | Status::Lost(_) | Status::Released => Vec::new(),
+    };
+    SectionView { state, tokens }
+}
+
+fn released(confirm: bool) -> Released {
+    if confirm { Released::Confirmed } else { Released::Plain }
+}
+
+/// The answer to a release that was answered before.
+fn ended(result: OpResult, confirm: bool) -> Result<Released, Error> {
+    match result {
+        Ok(Reply::Confirmed) => Ok(released(confirm)),
+        Ok(_) if confirm => Err(Error::Section(critical_section::Error::Released)),
+        Ok(_) => Ok(Released::Plain),
+        Err(error) => Err(Error::Section(error)),
+    }
+}

@@ -1,0 +1,150 @@
+//! The driver: steps a section and does what it asks.
+//!
+//! Each call to an engine is a task of the node; its answer is the section's
+//! next step. Nothing is locked but the section itself, and never across an
+//! await.
+
+use std::sync::Arc;
+
+use music_core::critical_section::{
+    Answer, Call, Context, Effect, Failure, Input,
+};
+use music_core::id::RecordId;
+use music_core::lock_queue::Command;
+use music_core::lock_ref::Holding;
+use music_core::record::Record;
+use music_store::error::Outcome;
+use music_store::{Level, LockStore, StateStore};
+
+use super::Inner;
+use super::sections::{Machine, Slot};
+
+impl Inner {
+    /// What the node knows right now.
+    pub(super) fn context(&self) -> Context {
+        let (session, lease_until) = self.liveness.session();
+        Context { now: self.clock.now(), session, lease_until }
+    }
+
+    /// Gives a section an event and does what it asks.
+    pub(super) fn step(self: &Arc<Self>, slot: &Arc<Slot>, input: Input) {
+        let mut machine = slot.lock();
+        let effects = self.step_locked(slot, &mut machine, input);
+        drop(machine);
+        self.perform(slot, effects);
+    }
+
+    /// The part of a step that needs the section's lock; what it returns is
+    /// to be performed without.
+    pub(super) fn step_locked(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        machine: &mut Machine,
+        input: Input,
+    ) -> Vec<Effect> {
+        let answered = matches!(input, Input::Answered(..));
+        let mut effects = Vec::new();
+        machine.section.step(input, &self.context(), &mut effects);
+        effects.retain_mut(|effect| match effect {
+            Effect::Reply { op, reply } => {
+                machine.reply(*op, reply.clone());
+                false
+            }
+            _ => true,
+        });
+        if answered && !machine.section.is_granted() {
+            slot.changed.notify_waiters();
+        }
+        if let Some(at) = machine.section.wake_at()
+            && machine.wake_at.is_none_or(|scheduled| at < scheduled)
+        {
+            machine.wake_at = Some(at);
+            self.timers.wake(at, slot.request);
+        }
+        effects
+    }
+
+    /// Does what a step asked for.
+    pub(super) fn perform(self: &Arc<Self>, slot: &Arc<Slot>, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Apply { call, id, command } => {
+                    self.answer(slot, call, Self::apply(self.clone(), id, command));
+                }
+                Effect::Peek { call, id } => self.answer(slot, call, Self::peek(self.clone(), id)),
+                Effect::Release { call, id, holding } => {
+                    self.answer(slot, call, Self::release_at(self.clone(), id, holding));
+                }
+                Effect::Write { call, id, change } => {
+                    self.answer(slot, call, Self::write(self.clone(), id, change));
+                }
+                Effect::Read { call, id } => self.answer(slot, call, Self::read(self.clone(), id)),
+                Effect::Reply { op, reply } => slot.lock().reply(op, reply),
+                Effect::Changed => slot.changed.notify_waiters(),
+                Effect::Watch(id) => self.watches.add(&self.locks, id, slot.request),
+                Effect::Unwatch(id) => self.watches.remove(&self.locks, &id, slot.request),
+                Effect::Observe { session, lease } => {
+                    self.liveness.observe(session, lease, slot.request, self.clock.now());
+                }
+                Effect::Ended => {
+                    self.sections.remove(slot);
+                    slot.changed.notify_waiters();
+                }
+            }
+        }
+    }
+
+    /// Makes a call as a task of its own and steps the section with its answer.
+    fn answer<F>(self: &Arc<Self>, slot: &Arc<Slot>, call: Call, answer: F)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let (node, slot) = (self.clone(), slot.clone());
+        self.spawn(async move {
+            let answer = answer.await;
+            // An answer that comes while the node is suspended is not seen
+            // before it goes on.
+            node.gate.pass().await;
+            node.step(&slot, Input::Answered(call, answer));
+        });
+    }
+
+    async fn apply(self: Arc<Self>, id: RecordId, command: Command) -> Answer {
+        let applied = self.within(self.locks.apply(&id, command)).await;
+        Answer::Applied(applied.map(|applied| (applied.outcome, applied.queue)))
+    }
+
+    async fn peek(self: Arc<Self>, id: RecordId) -> Answer {
+        Answer::Queue(self.within(self.locks.peek(&id)).await)
+    }
+
+    async fn release_at(self: Arc<Self>, id: RecordId, holding: Holding) -> Answer {
+        Answer::Done(self.within(self.locks.release(&id, holding)).await)
+    }
+
+    async fn write(self: Arc<Self>, id: RecordId, change: Record) -> Answer {
+        Answer::Done(self.within(self.state.write(&id, change, Level::Majority)).await)
+    }
+
+    async fn read(self: Arc<Self>, id: RecordId) -> Answer {
+        Answer::Record(self.within(self.state.read(&id, Level::Majority)).await)
+    }
+
+    /// Bounds a call in time; a call without an answer has an unknown effect.
+    async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<T, music_store::Error>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(self.config.call_timeout, call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a call to the engine failed");
+                Err(match error.outcome() {
+                    Outcome::NotApplied => Failure::NotApplied,
+                    Outcome::Unknown => Failure::Unknown,
+                })
+            }
+            Err(_elapsed) => Err(Failure::Unknown),
+        }
+    }
+}
