@@ -50,7 +50,9 @@ impl Inner {
                 return self.wait_for_grant(&slot, wait).await;
             }
             self.sections.remove(&slot);
-        } else if self.sections.ended(section.request).is_some() {
+        } else if let Some(Ok(_)) = self.sections.ended(section.request) {
+            // A release is the last word; of one that was lost here, another
+            // node may still have the tickets.
             return Err(Error::Section(critical_section::Error::Released));
         }
         for id in &section.keys {
@@ -169,7 +171,8 @@ impl Inner {
 
     fn slot(&self, request: RequestId) -> Result<Arc<Slot>, Error> {
         self.sections.get(request).ok_or_else(|| match self.sections.ended(request) {
-            Some(_) => Error::Section(critical_section::Error::Released),
+            Some(Ok(_)) => Error::Section(critical_section::Error::Released),
+            Some(Err(error)) => Error::Section(error),
             None => Error::NotHere,
         })
     }
@@ -255,15 +258,7 @@ impl Inner {
             };
         };
         let reply = self.ask(&slot, |op| Input::Release { op, confirm });
-        let result = self.reply(reply).await;
-        match &result {
-            Ok(reply) => self.sections.remember(request, Ok(reply.clone())),
-            Err(Error::Section(error)) if !error.is_retryable() => {
-                self.sections.remember(request, Err(*error));
-            }
-            Err(_) => {}
-        }
-        result.map(|_| released(confirm))
+        self.reply(reply).await.map(|_| released(confirm))
     }
 
     pub(super) async fn force(&self, section: &SectionRef) -> Result<bool, Error> {

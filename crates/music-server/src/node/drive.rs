@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use music_core::critical_section::{
-    Answer, Call, Context, Effect, Failure, Input,
+    Answer, Call, Context, Effect, Error, Failure, Input, Reply, Status,
 };
 use music_core::id::RecordId;
 use music_core::lock_queue::Command;
@@ -17,7 +17,7 @@ use music_store::error::Outcome;
 use music_store::{Level, LockStore, StateStore};
 
 use super::Inner;
-use super::sections::{Machine, Slot};
+use super::sections::{Machine, OpResult, Slot};
 
 impl Inner {
     /// What the node knows right now.
@@ -47,6 +47,7 @@ impl Inner {
         machine.section.step(input, &self.context(), &mut effects);
         effects.retain_mut(|effect| match effect {
             Effect::Reply { op, reply } => {
+                self.remember_verdict(slot, machine, reply);
                 machine.reply(*op, reply.clone());
                 false
             }
@@ -79,19 +80,37 @@ impl Inner {
                     self.answer(slot, call, Self::write(self.clone(), id, change));
                 }
                 Effect::Read { call, id } => self.answer(slot, call, Self::read(self.clone(), id)),
-                Effect::Reply { op, reply } => slot.lock().reply(op, reply),
+                // Handed over while the section was locked.
+                Effect::Reply { .. } => {}
                 Effect::Changed => slot.changed.notify_waiters(),
                 Effect::Watch(id) => self.watches.add(&self.locks, id, slot.request),
                 Effect::Unwatch(id) => self.watches.remove(&self.locks, &id, slot.request),
                 Effect::Observe { session, lease } => {
                     self.liveness.observe(session, lease, slot.request, self.clock.now());
                 }
-                Effect::Ended => {
-                    self.sections.remove(slot);
-                    slot.changed.notify_waiters();
-                }
+                Effect::Ended => self.forget(slot),
             }
         }
+    }
+
+    /// Keeps the answer of a confirmed release for a client that did not hear
+    /// it: no other operation of a released section is answered like that.
+    fn remember_verdict(&self, slot: &Slot, machine: &Machine, reply: &OpResult) {
+        let verdict = matches!(reply, Ok(Reply::Confirmed) | Err(Error::Lost(_)));
+        if verdict && machine.section.status() == Status::Released {
+            self.sections.remember(slot.request, reply.clone());
+        }
+    }
+
+    /// Drops a section that is over, but for how it ended.
+    fn forget(&self, slot: &Arc<Slot>) {
+        let status = slot.lock().section.status();
+        match status {
+            Status::Lost(lost) => self.sections.remember(slot.request, Err(Error::Lost(lost))),
+            _ => self.sections.remember(slot.request, Ok(Reply::Released)),
+        }
+        self.sections.remove(slot);
+        slot.changed.notify_waiters();
     }
 
     /// Makes a call as a task of its own and steps the section with its answer.

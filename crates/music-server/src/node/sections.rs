@@ -1,5 +1,6 @@
 //! The sections that a node keeps, each behind a lock of its own.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,7 +96,8 @@ impl Sections {
     }
 
     fn shard(&self, request: RequestId) -> Option<MutexGuard<'_, HashMap<RequestId, Arc<Slot>>>> {
-        let index = usize::try_from(request.0 % 64).unwrap_or(0);
+        let shards = u128::try_from(self.shards.len()).ok()?;
+        let index = usize::try_from(request.0.checked_rem(shards)?).ok()?;
         self.shards.get(index).map(lock)
     }
 
@@ -132,10 +134,12 @@ impl Sections {
         self.shards.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// Remembers how a release ended, for a client that asks again.
+    /// Remembers how a section ended, for a client that asks again; what was
+    /// remembered first stays.
     pub(super) fn remember(&self, request: RequestId, result: OpResult) {
         let mut ended = lock(&self.ended);
-        if ended.results.insert(request, result).is_none() {
+        if let Entry::Vacant(vacant) = ended.results.entry(request) {
+            vacant.insert(result);
             ended.order.push_back(request);
         }
         if ended.order.len() > ENDED_MAX
@@ -145,7 +149,7 @@ impl Sections {
         }
     }
 
-    /// How the release of a section that is over ended.
+    /// How a section that is over ended.
     pub(super) fn ended(&self, request: RequestId) -> Option<OpResult> {
         lock(&self.ended).results.get(&request).cloned()
     }
