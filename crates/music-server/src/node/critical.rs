@@ -251,7 +251,7 @@ impl Inner {
         let request = section.request;
         let Some(slot) = self.sections.get(request) else {
             return match self.sections.ended(request) {
-                Some(result) => ended(result, confirm),
+                Some(result) => ended(&result, confirm),
                 // Somebody else keeps it, and may have puts under way.
                 None if self.force(section).await? => Ok(released(confirm)),
                 None => Err(Error::NoSuchSection),
@@ -328,11 +328,11 @@ fn released(confirm: bool) -> Released {
 }
 
 /// The answer to a release that was answered before.
-fn ended(result: OpResult, confirm: bool) -> Result<Released, Error> {
+fn ended(result: &OpResult, confirm: bool) -> Result<Released, Error> {
     match result {
         Ok(Reply::Confirmed) => Ok(released(confirm)),
         Ok(_) if confirm => Err(Error::Section(critical_section::Error::Released)),
         Ok(_) => Ok(Released::Plain),
-        Err(error) => Err(Error::Section(error)),
+        Err(error) => Err(Error::Section(*error)),
     }
 }

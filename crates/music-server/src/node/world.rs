@@ -50,7 +50,7 @@ impl Clock {
 }
 
 /// Farther away than any lease or wait.
-const FAR: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const FAR: std::time::Duration = std::time::Duration::from_hours(100 * 365 * 24);
 
 /// An id for a new node session.
 pub(super) fn session_id() -> SessionId {
