@@ -1,0 +1,81 @@
+//! Values as they are written and read.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::error::Invalid;
+
+/// The content type of text.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+/// The content type of JSON.
+pub const JSON: &str = "application/json";
+/// The content type of plain bytes.
+pub const BYTES: &str = "application/octet-stream";
+
+/// A value: bytes, and what they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// What they are, as an HTTP content type; returned as it was stored.
+    pub content_type: String,
+}
+
+impl Content {
+    /// A value of any content type.
+    pub fn new(bytes: impl Into<Bytes>, content_type: impl Into<String>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            content_type: content_type.into(),
+        }
+    }
+
+    /// A value as JSON.
+    ///
+    /// # Errors
+    /// Where it has no JSON.
+    pub fn json(value: &impl Serialize) -> Result<Self, Invalid> {
+        Ok(Self::new(
+            serde_json::to_vec(value).map_err(Invalid::Json)?,
+            JSON,
+        ))
+    }
+
+    /// The value as text, where it is UTF-8.
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.bytes).ok()
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Self::new(text.as_bytes().to_vec(), TEXT)
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self::new(text.into_bytes(), TEXT)
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::new(bytes, BYTES)
+    }
+}
+
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(bytes, BYTES)
+    }
+}
+
+/// A value that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The value.
+    pub content: Content,
+    /// The stamp that orders the write it comes from.
+    pub stamp: u64,
+}

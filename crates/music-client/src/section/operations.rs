@@ -1,0 +1,197 @@
+//! Reading and writing inside a critical section.
+
+use std::collections::BTreeMap;
+
+use music_api::lock::{self, BatchResult, Step};
+use music_api::name::{FieldChanges, Value};
+use music_api::table::Record;
+use reqwest::Method;
+
+use crate::call::{Call, Repeat};
+use crate::content::{Content, Stored};
+use crate::error::Error;
+use crate::key::{Cell, RecordKey};
+use crate::records;
+use crate::section::CriticalSection;
+use crate::section::batch::{Batch, StepOutcome, step_outcome};
+use crate::section::put_log::Footprint;
+use crate::transport::Answer;
+
+impl CriticalSection {
+    /// Reads a value; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Lost`]; [`Error::Unavailable`] where no majority answers;
+    /// [`Error::Problem`] where the key is not one of the section's.
+    ///
+    /// # Cost
+    /// One round for the first read of a key in the section, then none.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn get(&self, cell: impl Into<Cell>) -> Result<Option<Stored>, Error> {
+        let call = records::get(&self.base(), &cell.into())?;
+        records::value_or_none(self.perform(&call, Vec::new()).await)
+    }
+
+    /// Reads all fields of a record.
+    ///
+    /// # Errors
+    /// As [`CriticalSection::get`].
+    ///
+    /// # Cost
+    /// As [`CriticalSection::get`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn fields(&self, record: impl Into<RecordKey>) -> Result<Record, Error> {
+        let call = records::get_fields(&self.base(), &record.into())?;
+        self.perform(&call, Vec::new()).await?.json()
+    }
+
+    /// Writes a value, and returns the stamp of the write.
+    ///
+    /// A put that failed on the way is made again where that is sure to be the
+    /// same put: at the node that had it; at the next one, after the section
+    /// has moved there, unless a later put to the same field was begun.
+    ///
+    /// # Errors
+    /// [`Error::Lost`]; [`Error::Unavailable`] and others, of which
+    /// [`Error::outcome`] says whether the put may have taken effect.
+    ///
+    /// # Cost
+    /// One round; puts under way at once share it.
+    ///
+    /// # Cancel safety
+    /// The put may or may not take effect.
+    pub async fn put(
+        &self,
+        cell: impl Into<Cell>,
+        value: impl Into<Content>,
+    ) -> Result<u64, Error> {
+        let cell = cell.into();
+        let call = records::put(&self.base(), &cell, value.into())?;
+        self.write(&call, vec![footprint(cell.record, [cell.field])])
+            .await
+    }
+
+    /// Deletes one field's value.
+    ///
+    /// # Errors
+    /// As [`CriticalSection::put`].
+    ///
+    /// # Cost
+    /// As [`CriticalSection::put`].
+    ///
+    /// # Cancel safety
+    /// The value may or may not be deleted.
+    pub async fn delete_field(&self, cell: impl Into<Cell>) -> Result<u64, Error> {
+        let cell = cell.into();
+        let call = records::delete_field(&self.base(), &cell)?;
+        self.write(&call, vec![footprint(cell.record, [cell.field])])
+            .await
+    }
+
+    /// Deletes a record with all its fields.
+    ///
+    /// # Errors
+    /// As [`CriticalSection::put`].
+    ///
+    /// # Cost
+    /// As [`CriticalSection::put`].
+    ///
+    /// # Cancel safety
+    /// The record may or may not be deleted.
+    pub async fn delete(&self, record: impl Into<RecordKey>) -> Result<u64, Error> {
+        let record = record.into();
+        let call = records::delete(&self.base(), &record)?;
+        self.write(
+            &call,
+            vec![Footprint {
+                record,
+                fields: None,
+            }],
+        )
+        .await
+    }
+
+    /// Writes fields of a record together: all or none of them take effect.
+    /// `None` deletes a field.
+    ///
+    /// # Errors
+    /// As [`CriticalSection::put`].
+    ///
+    /// # Cost
+    /// As [`CriticalSection::put`].
+    ///
+    /// # Cancel safety
+    /// The fields may or may not be written.
+    pub async fn put_fields(
+        &self,
+        record: impl Into<RecordKey>,
+        fields: BTreeMap<String, Option<Value>>,
+    ) -> Result<u64, Error> {
+        let record = record.into();
+        let names: Vec<String> = fields.keys().cloned().collect();
+        let call = records::patch(&self.base(), &record, fields)?;
+        self.write(&call, vec![footprint(record, names)]).await
+    }
+
+    /// Does several operations in one request, all at once. Each has its own
+    /// result; a batch is no transaction.
+    ///
+    /// # Errors
+    /// Where the batch as a whole failed; see also each step's result.
+    ///
+    /// # Cost
+    /// As the slowest of its steps.
+    ///
+    /// # Cancel safety
+    /// Each write may or may not take effect.
+    pub async fn batch(&self, batch: Batch) -> Result<Vec<StepOutcome>, Error> {
+        let footprints = batch.steps.iter().filter_map(step_footprint).collect();
+        let call = Call::change(
+            Method::POST,
+            format!("{}/batch", self.base()),
+            Repeat::SameNode,
+        )
+        .json(&lock::Batch { steps: batch.steps })?;
+        let result: BatchResult = self.perform(&call, footprints).await?.json()?;
+        Ok(result.results.into_iter().map(step_outcome).collect())
+    }
+
+    fn base(&self) -> String {
+        self.seat.path("")
+    }
+
+    async fn write(&self, call: &Call, footprints: Vec<Footprint>) -> Result<u64, Error> {
+        records::written(&self.perform(call, footprints).await?)
+    }
+
+    async fn perform(&self, call: &Call, writes: Vec<Footprint>) -> Result<Answer, Error> {
+        let put = call.changes().then(|| self.puts.begin(writes));
+        let _slot = self.slots.acquire().await;
+        self.seat.perform(call, put.as_ref()).await
+    }
+}
+
+fn footprint(record: RecordKey, fields: impl IntoIterator<Item = String>) -> Footprint {
+    Footprint {
+        record,
+        fields: Some(fields.into_iter().collect()),
+    }
+}
+
+fn step_footprint(step: &Step) -> Option<Footprint> {
+    let (table, key, fields) = match step {
+        Step::Get { .. } => return None,
+        Step::Put { table, key, fields } => (table, key, Some(fields)),
+        Step::Delete { table, key } => (table, key, None),
+    };
+    let names = |fields: &FieldChanges| fields.keys().cloned().collect();
+    let record = RecordKey::new(table.clone(), key.to_bytes().ok()?);
+    Some(Footprint {
+        record,
+        fields: fields.map(names),
+    })
+}

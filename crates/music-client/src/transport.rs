@@ -1,0 +1,201 @@
+//! One attempt of a request at one node: sent, answered, and understood.
+
+use bytes::{Bytes, BytesMut};
+use music_api::header;
+use music_api::problem::{self, Outcome};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::call::Call;
+use crate::content::BYTES;
+use crate::error::{AnswerFault, Error, Invalid, Problem};
+use crate::options::Options;
+
+/// The largest answer that is read, in bytes: a page of the largest values.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A successful answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    endpoint: String,
+    changes: bool,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|fault| Error::Answer {
+            endpoint: self.endpoint.clone(),
+            outcome: outcome_after_sending(self.changes),
+            reason: AnswerFault::Body(fault.to_string()),
+        })
+    }
+
+    /// The body's content type.
+    pub(crate) fn content_type(&self) -> &str {
+        header_text(&self.headers, CONTENT_TYPE.as_str()).unwrap_or(BYTES)
+    }
+
+    /// The stamp that the answer names, 0 if none.
+    pub(crate) fn stamp(&self) -> u64 {
+        let text = header_text(&self.headers, header::STAMP);
+        text.and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+}
+
+/// Sends requests; clones share their connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Transport {
+    http: reqwest::Client,
+    options: Options,
+}
+
+impl Transport {
+    /// Opens no connection yet.
+    pub(crate) fn new(options: &Options) -> Result<Self, Invalid> {
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(options.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            // Nodes are reached directly: a proxy from the environment would
+            // see values, and its failures would look like a node's.
+            .no_proxy()
+            .tcp_nodelay(true);
+        if options.http2_prior_knowledge {
+            builder = builder.http2_prior_knowledge();
+        }
+        let http = builder.build().map_err(Invalid::Options)?;
+        Ok(Self {
+            http,
+            options: options.clone(),
+        })
+    }
+
+    /// Sends a request once and reads the answer to its end.
+    pub(crate) async fn send(&self, endpoint: &str, call: &Call) -> Result<Answer, Error> {
+        let limit = self
+            .options
+            .request_timeout
+            .saturating_add(call.wait)
+            .min(call.limit);
+        let response = self.request(endpoint, call).timeout(limit).send().await;
+        let response = response.map_err(|fault| transport(endpoint, call, fault))?;
+        let response = refuse(endpoint, call, response).await?;
+        let headers = response.headers().clone();
+        let body = read(endpoint, call, response).await?;
+        let answer = Answer {
+            headers,
+            body,
+            endpoint: endpoint.to_owned(),
+            changes: call.changes(),
+        };
+        Ok(answer)
+    }
+
+    /// Sends a request once; the answer is a stream without an end.
+    pub(crate) async fn open(&self, endpoint: &str, call: &Call) -> Result<Response, Error> {
+        let sent = self.request(endpoint, call).send();
+        let response = tokio::time::timeout(self.options.request_timeout, sent).await;
+        let Ok(response) = response else {
+            return Err(Error::Unavailable {
+                attempts: 1,
+                outcome: Outcome::NotApplied,
+                last: Box::new(Error::TimedOut {
+                    waited: self.options.request_timeout,
+                }),
+            });
+        };
+        let response = response.map_err(|fault| transport(endpoint, call, fault))?;
+        refuse(endpoint, call, response).await
+    }
+
+    fn request(&self, endpoint: &str, call: &Call) -> reqwest::RequestBuilder {
+        let url = format!("{endpoint}{}", call.path);
+        let mut request = self.http.request(call.method.clone(), url);
+        if let Some(key) = call.idempotency_key {
+            request = request.header(header::IDEMPOTENCY_KEY, key.to_string());
+        }
+        if let Some(body) = &call.body {
+            request = request
+                .header(CONTENT_TYPE, &body.content_type)
+                .body(body.bytes.clone());
+        }
+        request
+    }
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn outcome_after_sending(changes: bool) -> Outcome {
+    if changes {
+        Outcome::Unknown
+    } else {
+        Outcome::NotApplied
+    }
+}
+
+fn transport(endpoint: &str, call: &Call, source: reqwest::Error) -> Error {
+    // Nothing was sent on a connection that was never opened.
+    let sent = !source.is_connect() && !source.is_builder();
+    let outcome = outcome_after_sending(call.changes() && sent);
+    Error::Transport {
+        endpoint: endpoint.to_owned(),
+        outcome,
+        source: source.without_url(),
+    }
+}
+
+/// The response if it is a success, else what it says.
+async fn refuse(endpoint: &str, call: &Call, response: Response) -> Result<Response, Error> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = read(endpoint, call, response).await?;
+    match serde_json::from_slice::<problem::Problem>(&body) {
+        Ok(problem) => Err(Error::Problem(Box::new(understand(problem, call)))),
+        Err(_) => Err(Error::Answer {
+            endpoint: endpoint.to_owned(),
+            outcome: outcome_of_status(status, call),
+            reason: AnswerFault::Status(status.as_u16()),
+        }),
+    }
+}
+
+fn outcome_of_status(status: StatusCode, call: &Call) -> Outcome {
+    outcome_after_sending(call.changes() && !status.is_client_error())
+}
+
+fn understand(problem: problem::Problem, call: &Call) -> Problem {
+    let mut problem = Problem::from(problem);
+    if !call.changes() {
+        problem.outcome = Outcome::NotApplied;
+    }
+    problem
+}
+
+async fn read(endpoint: &str, call: &Call, mut response: Response) -> Result<Bytes, Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|f| transport(endpoint, call, f))?
+    {
+        if body.is_empty() && response.content_length() == Some(chunk.len() as u64) {
+            return Ok(chunk);
+        }
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(Error::Answer {
+                endpoint: endpoint.to_owned(),
+                outcome: outcome_after_sending(call.changes()),
+                reason: AnswerFault::TooLarge(ANSWER_BYTES_MAX),
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
