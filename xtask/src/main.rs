@@ -1,3 +1,67 @@
 //! The tasks of this repository.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `cargo xtask test` | all tests of the workspace, documentation tests included |
+//! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
+//! | `cargo xtask tidy` | the house rules that no other tool checks |
+//! | `cargo xtask deps` | licences, sources and direction of dependencies |
 
-fn main() {}
+#![allow(clippy::print_stdout, reason = "a task reports on standard output")]
+
+mod ci;
+mod clock;
+mod deps;
+mod licence;
+mod packages;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The tasks of this repository.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run all tests of the workspace
+    Test,
+    /// Run everything that CI runs
+    Ci {
+        /// Leave the tests out, because they have just run
+        #[arg(long)]
+        after_test: bool,
+    },
+    /// Check the house rules
+    Tidy,
+    /// Check licences, sources and direction of dependencies
+    Deps,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> anyhow::Result<()> {
+    let root = shell::root()?;
+    match task {
+        Task::Test => test::run(&root),
+        Task::Ci { after_test } => ci::run(&root, *after_test),
+        Task::Tidy => tidy::run(&root),
+        Task::Deps => deps::run(&root),
+    }
+}
