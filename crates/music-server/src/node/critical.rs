@@ -14,7 +14,6 @@ use music_core::lock_ref::LockRef;
 use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_store::{LockStore, TableMode};
-use tokio::time::Instant;
 
 use super::eventual::fingerprint;
 use super::sections::{OpResult, Slot};
@@ -106,8 +105,9 @@ impl Inner {
         slot: &Arc<Slot>,
         wait: Duration,
     ) -> Result<SectionView, Error> {
-        let queued_by = Instant::now() + self.config.call_timeout;
-        let granted_by = Instant::now() + wait;
+        let began = self.clock.now();
+        let queued_by = began.after(self.config.call_timeout);
+        let granted_by = began.after(wait);
         loop {
             let changed = slot.changed.notified();
             self.step(slot, Input::Renew);
@@ -117,7 +117,7 @@ impl Inner {
                 (view(&machine.section), machine.section.is_queued(), lease)
             };
             let deadline = if queued { granted_by } else { queued_by.max(granted_by) };
-            let now = Instant::now();
+            let now = self.clock.now();
             if view.state != Status::Waiting || (queued && now >= deadline) {
                 return Ok(view);
             }
@@ -125,8 +125,9 @@ impl Inner {
                 self.dismiss(slot);
                 return Err(Error::Store(music_store::Error::TimedOut));
             }
-            let renewal = now + lease.renewal_interval();
-            let _changed = tokio::time::timeout_at(deadline.min(renewal), changed).await;
+            let renewal = now.after(lease.renewal_interval());
+            let until = self.clock.instant(deadline.min(renewal));
+            let _changed = tokio::time::timeout_at(until, changed).await;
             self.gate.pass().await;
         }
     }
