@@ -1,0 +1,22 @@
+//! The HTTP side of a node.
+//!
+//! ```text
+//!  connection → front (gate, limits, request id, metrics, problems, log) → router → handler
+//! ```
+//!
+//! [`front`] is the one middleware; it is a plain function around the router,
+//! for a boxed layer on each route would cost more than a local get.
+
+pub(crate) mod app;
+pub(crate) mod convert;
+pub(crate) mod envelope;
+pub(crate) mod front;
+pub(crate) mod metrics;
+pub(crate) mod pages;
+pub(crate) mod problem;
+pub(crate) mod request;
+pub(crate) mod respond;
+pub(crate) mod route;
+pub(crate) mod router;
+pub(crate) mod sse;
+pub(crate) mod v1;

@@ -1,0 +1,133 @@
+//! `POST /v1/locks/{lock_ref}/batch`, and steps as runs have them too.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use futures_util::future::join_all;
+use music_api::code::Code;
+use music_api::lock::{Batch, BatchResult, Step, StepResult};
+use music_api::problem::Problem;
+use music_core::id::{IdempotencyKey, RecordId, RequestId};
+
+use crate::http::app::App;
+use crate::http::convert;
+use crate::http::problem::Failure;
+use crate::http::request::{Idempotency, JsonBody, LockAt, Query};
+use crate::http::respond::{self, Answer};
+use crate::node::Change;
+
+/// The most steps of a batch, or of one branch of a run.
+pub(crate) const STEPS_MAX: usize = 128;
+
+/// A step that can be performed.
+pub(crate) enum Planned {
+    /// Reads a record.
+    Get(RecordId),
+    /// Writes a record.
+    Put(RecordId, Change, Option<IdempotencyKey>),
+}
+
+impl Planned {
+    /// Whether it writes.
+    pub(crate) fn is_put(&self) -> bool {
+        matches!(self, Self::Put(..))
+    }
+}
+
+/// Checks all steps before the first is performed. `first` numbers them
+/// within their request, so that each has an idempotency key of its own.
+pub(crate) fn plan(
+    app: &App,
+    steps: &[Step],
+    idempotency: Idempotency,
+    first: usize,
+) -> Result<Vec<Planned>, Failure> {
+    if steps.len() > STEPS_MAX {
+        return Err(Failure::new(
+            Code::TooManySteps,
+            format!("At most {STEPS_MAX} steps are taken at once. Split them up."),
+        ));
+    }
+    let numbered = steps.iter().zip(first..);
+    let planned = numbered.map(|(step, number)| {
+        let key = idempotency.step(number);
+        Ok(match step {
+            Step::Get { table, key } => Planned::Get(convert::json_record(app, table, key)?.1),
+            Step::Put {
+                table,
+                key: name,
+                fields,
+            } => {
+                let (_, id) = convert::json_record(app, table, name)?;
+                let max = app.config.cluster.value_bytes_max;
+                Planned::Put(id, convert::change(fields, max)?, key)
+            }
+            Step::Delete { table, key: name } => Planned::Put(
+                convert::json_record(app, table, name)?.1,
+                Change::Delete,
+                key,
+            ),
+        })
+    });
+    planned.collect()
+}
+
+/// Sends steps out together, in their order; a result each.
+pub(crate) async fn perform(
+    app: &App,
+    request: RequestId,
+    steps: impl IntoIterator<Item = Planned>,
+) -> Vec<Result<StepResult, Failure>> {
+    let steps = steps.into_iter().map(|step| async move {
+        match step {
+            Planned::Get(id) => {
+                let record = app.node.critical_get(request, &id).await?;
+                Ok(StepResult::Record(convert::record(&id.key, &record)))
+            }
+            Planned::Put(id, change, key) => {
+                let stamp = app.node.critical_put(request, &id, change, key).await?;
+                Ok(StepResult::Written { stamp: stamp.get() })
+            }
+        }
+    });
+    join_all(steps).await
+}
+
+/// A failed step among the results.
+pub(crate) fn result(result: Result<StepResult, Failure>) -> StepResult {
+    result.unwrap_or_else(|failure| StepResult::Problem(failure.problem(None)))
+}
+
+/// Performs several operations of a section at once.
+#[utoipa::path(
+    post,
+    path = "/v1/locks/{lock_ref}/batch",
+    tag = "critical",
+    description = "All steps are checked before the first is sent out; then they go out together, and each has its own result. Puts on one key keep their order; a get beside a put of its key may read either value.",
+    params(
+        ("lock_ref" = String, Path, description = "As POST /v1/locks returned it."),
+        ("idempotency-key" = Option<String>, Header, max_length = 255, description = "Makes a repeated request the same writes."),
+    ),
+    request_body = Batch,
+    responses(
+        (status = OK, body = BatchResult, description = "A result a step, in the same order; some may be problems."),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn batch(
+    State(app): State<Arc<App>>,
+    lock: LockAt,
+    query: Query,
+    idempotency: Idempotency,
+    JsonBody(body): JsonBody<Batch>,
+) -> Answer {
+    query.only(&[])?;
+    let steps = plan(&app, &body.steps, idempotency, 0)?;
+    // A section that this node does not keep is one problem, not a problem a
+    // step.
+    app.node.section(lock.section.request)?;
+    let results = perform(&app, lock.section.request, steps).await;
+    respond::ok(&BatchResult {
+        results: results.into_iter().map(result).collect(),
+    })
+}

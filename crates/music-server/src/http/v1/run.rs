@@ -1,0 +1,334 @@
+//! `POST /v1/run`: a whole small critical section in one request.
+//!
+//! A run goes on when its client has left, so that its lock is always
+//! released; a client that asks again with the same idempotency key gets the
+//! answer of the first try, which this node remembers for a while.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use futures_util::future::try_join_all;
+use music_api::code::Code;
+use music_api::lock::StepResult;
+use music_api::problem::Problem;
+use music_api::run::{Compare, Run, RunResult};
+use music_core::id::{Field, IdempotencyKey, RecordId};
+use music_core::lock_queue::Mode;
+use music_core::record::Record;
+use tokio::sync::watch;
+
+use crate::http::app::App;
+use crate::http::convert;
+use crate::http::problem::{self, Failure};
+use crate::http::request::{Idempotency, JsonBody, Query};
+use crate::http::respond::{self, Answer};
+use crate::http::v1::batch::{self, Planned};
+use crate::http::v1::locks;
+use crate::node::{self, SectionRef, SectionView, State as Section};
+
+/// How many runs with idempotency keys are remembered.
+const RUNS_REMEMBERED: usize = 10_000;
+
+/// How long a run waits for its grant where the client does not say.
+const WAIT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The most comparisons of a run.
+const COMPARISONS_MAX: usize = 128;
+
+/// How a run ended: the answer, and what it answers to.
+type Ended = Result<Arc<RunResult>, Failure>;
+
+/// The runs that a client may ask for again, the oldest first.
+pub(crate) struct Runs(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    order: VecDeque<IdempotencyKey>,
+    runs: HashMap<IdempotencyKey, Remember>,
+}
+
+#[derive(Clone)]
+struct Remember {
+    body: Arc<[u8]>,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+impl Runs {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    /// The run of that key, or a place for a new one.
+    fn join(&self, key: IdempotencyKey, body: &Arc<[u8]>) -> Result<Joined, Failure> {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = remembered.runs.get(&key) {
+            if run.body != *body {
+                return Err(node::Error::IdempotencyKeyReused.into());
+            }
+            return Ok(Joined::Old(run.ended.clone()));
+        }
+        while remembered.order.len() >= RUNS_REMEMBERED {
+            if let Some(oldest) = remembered.order.pop_front() {
+                remembered.runs.remove(&oldest);
+            }
+        }
+        let (end, ended) = watch::channel(None);
+        remembered.order.push_back(key);
+        let remember = Remember {
+            body: Arc::clone(body),
+            ended: ended.clone(),
+        };
+        remembered.runs.insert(key, remember);
+        Ok(Joined::New(end, ended))
+    }
+
+    /// Forgets a run that had no effect: a repeated request may try again.
+    fn forget(&self, key: IdempotencyKey) {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.runs.remove(&key);
+        remembered.order.retain(|other| *other != key);
+    }
+}
+
+enum Joined {
+    Old(watch::Receiver<Option<Ended>>),
+    New(watch::Sender<Option<Ended>>, watch::Receiver<Option<Ended>>),
+}
+
+/// Locks, compares, performs, releases.
+#[utoipa::path(
+    post,
+    path = "/v1/run",
+    tag = "run",
+    description = "Steps are performed in order; the first that fails ends the run, and what it had written stays. A repeated request with the same Idempotency-Key at the same node gets the first one's answer.",
+    params(("idempotency-key" = Option<String>, Header, max_length = 255, description = "Makes a repeated request the same run. Use a UUID.")),
+    request_body = Run,
+    responses(
+        (status = OK, body = RunResult, description = "Whether all comparisons held, and a result for each step performed."),
+        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "Not granted in time: nothing was done."),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn run(
+    State(app): State<Arc<App>>,
+    query: Query,
+    idempotency: Idempotency,
+    JsonBody(body): JsonBody<Run>,
+) -> Answer {
+    query.only(&[])?;
+    let plan = Plan::new(&app, &body, idempotency)?;
+    let (end, ended) = match idempotency.0 {
+        None => watch::channel(None),
+        Some(key) => {
+            let body = serde_json::to_vec(&body).unwrap_or_default().into();
+            match app.runs.join(key, &body)? {
+                Joined::Old(ended) => return answer(ended).await,
+                Joined::New(end, ended) => (end, ended),
+            }
+        }
+    };
+    let own = Arc::clone(&app);
+    let killed = app.killed.clone();
+    app.tasks
+        .spawn(killed.run_until_cancelled_owned(async move {
+            let result = plan.execute(&own).await;
+            if let (Err(failure), Some(key)) = (&result, idempotency.0)
+                && failure.outcome() == music_api::problem::Outcome::NotApplied
+            {
+                own.runs.forget(key);
+            }
+            // Nobody is there to hear it where the client has left.
+            end.send_replace(Some(result.map(Arc::new)));
+        }));
+    answer(ended).await
+}
+
+async fn answer(mut ended: watch::Receiver<Option<Ended>>) -> Answer {
+    let ended = ended.wait_for(Option::is_some).await;
+    // The run was dropped with its node, which is dead.
+    let ended = ended.ok().and_then(|ended| ended.clone());
+    match ended {
+        Some(Ok(result)) => respond::ok(&*result),
+        Some(Err(failure)) => Err(failure),
+        None => Err(problem::shutting_down()),
+    }
+}
+
+/// A run that was checked.
+struct Plan {
+    section: SectionRef,
+    wait: Duration,
+    compare: Vec<Comparison>,
+    then: Vec<Planned>,
+    otherwise: Vec<Planned>,
+}
+
+struct Comparison {
+    id: RecordId,
+    field: Field,
+    equals: Option<music_api::name::Value>,
+}
+
+impl Plan {
+    fn new(app: &App, body: &Run, idempotency: Idempotency) -> Result<Self, Failure> {
+        if body.compare.len() > COMPARISONS_MAX {
+            let detail = format!("A run has at most {COMPARISONS_MAX} comparisons.");
+            return Err(Failure::new(Code::TooManySteps, detail));
+        }
+        let wait = match body.wait_ms {
+            None => WAIT_DEFAULT.min(app.config.limits.wait_max),
+            asked => app.wait(asked)?,
+        };
+        let section = SectionRef {
+            request: locks::request_id(idempotency),
+            keys: convert::key_set(app, &body.keys)?,
+            mode: Mode::Exclusive,
+            lease: app.config.cluster.client_lease_default,
+        };
+        let compare = body
+            .compare
+            .iter()
+            .map(|compare| Comparison::new(app, compare));
+        let plan = Self {
+            wait,
+            compare: compare.collect::<Result<_, _>>()?,
+            then: batch::plan(app, &body.then, idempotency, 0)?,
+            otherwise: batch::plan(app, &body.otherwise, idempotency, batch::STEPS_MAX)?,
+            section,
+        };
+        plan.covers_its_keys().map(|()| plan)
+    }
+
+    /// A key outside the set would fail in the middle: better before.
+    fn covers_its_keys(&self) -> Result<(), Failure> {
+        let steps = self
+            .then
+            .iter()
+            .chain(&self.otherwise)
+            .map(|step| match step {
+                Planned::Get(id) | Planned::Put(id, ..) => id,
+            });
+        let mut named = self.compare.iter().map(|compare| &compare.id).chain(steps);
+        if named.all(|id| self.section.keys.contains(id)) {
+            return Ok(());
+        }
+        Err(node::Error::Section(music_core::critical_section::Error::KeyNotInSet).into())
+    }
+
+    /// Performs the run from lock to release.
+    async fn execute(self, app: &App) -> Result<RunResult, Failure> {
+        let (request, lease) = (self.section.request, self.section.lease);
+        let creation = app.node.create_lock_ref(self.section.clone(), self.wait);
+        let view = app.hear(request, lease, creation).await;
+        let view = match view {
+            Ok(view) if view.state == Section::Granted => view,
+            Ok(view) => {
+                self.give_up(app).await;
+                return Err(not_granted(&view));
+            }
+            Err(failure) => {
+                self.give_up(app).await;
+                return Err(failure);
+            }
+        };
+        let section = self.section.clone();
+        let tokens = convert::tokens(app, &view);
+        let steps = async { Ok::<_, node::Error>(self.perform(app).await) };
+        let performed = app.hear(request, lease, steps).await;
+        // The answer does not wait for more than the node does: a put whose
+        // outcome is unknown makes the node force the section.
+        let released = app.node.release(&section, false).await;
+        let (compared, results) = performed??;
+        if let Err(error) = released {
+            // What was written stands; the section ends by its lease.
+            tracing::debug!(%error, "a run's release failed");
+        }
+        Ok(RunResult {
+            compared,
+            results,
+            tokens,
+        })
+    }
+
+    async fn give_up(&self, app: &App) {
+        if let Err(error) = app.node.release(&self.section, false).await {
+            tracing::debug!(%error, "a run that was not granted could not leave its queue");
+        }
+    }
+
+    async fn perform(self, app: &App) -> Result<(bool, Vec<StepResult>), Failure> {
+        let compared = self.compare_all(app).await?;
+        let steps = if compared { self.then } else { self.otherwise };
+        let mut results = Vec::with_capacity(steps.len());
+        for group in groups(steps) {
+            let done = batch::perform(app, self.section.request, group).await;
+            let failed = done.iter().any(Result::is_err);
+            results.extend(done.into_iter().map(batch::result));
+            if failed {
+                break;
+            }
+        }
+        Ok((compared, results))
+    }
+
+    async fn compare_all(&self, app: &App) -> Result<bool, Failure> {
+        let ids: BTreeMap<&RecordId, ()> = self.compare.iter().map(|one| (&one.id, ())).collect();
+        let reads = ids.into_keys().map(|id| async move {
+            let record = app.node.critical_get(self.section.request, id).await?;
+            Ok::<_, node::Error>((id, record))
+        });
+        let records: BTreeMap<&RecordId, Record> = try_join_all(reads).await?.into_iter().collect();
+        for Comparison { id, field, equals } in &self.compare {
+            let held = records.get(id).and_then(|record| record.value(field));
+            if !convert::equals(held, equals.as_ref())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Comparison {
+    fn new(app: &App, compare: &Compare) -> Result<Self, Failure> {
+        let (_, id) = convert::json_record(app, &compare.table, &compare.key)?;
+        let field = convert::field(&compare.field)?;
+        Ok(Self {
+            id,
+            field,
+            equals: compare.equals.clone(),
+        })
+    }
+}
+
+/// Adjacent steps of one kind go out together; a get waits for the puts
+/// before it, and reads them.
+fn groups(steps: Vec<Planned>) -> Vec<Vec<Planned>> {
+    let mut groups: Vec<Vec<Planned>> = Vec::new();
+    for step in steps {
+        match groups.last_mut() {
+            Some(group)
+                if group
+                    .last()
+                    .is_some_and(|last| last.is_put() == step.is_put()) =>
+            {
+                group.push(step);
+            }
+            _ => groups.push(vec![step]),
+        }
+    }
+    groups
+}
+
+fn not_granted(view: &SectionView) -> Failure {
+    match view.state {
+        Section::Lost(lost) => problem::lost(lost),
+        _ => Failure::new(
+            Code::NotGranted,
+            "The keys were not free in time: nothing was done. Try again, or wait longer with \
+             `wait_ms`.",
+        ),
+    }
+}

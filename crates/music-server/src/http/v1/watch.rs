@@ -1,0 +1,339 @@
+//! `/v1/watch` and `/v1/locks/{lock_ref}/events`.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::poll;
+use music_api::code::Code;
+use music_api::problem::Problem;
+use music_api::watch::{Change, LOCK, QUEUE, RECORD, RESET};
+use music_core::id::{Key, RecordId};
+use music_core::lock_queue::LockQueue;
+use music_core::lock_ref::LockRef;
+use music_core::stamp::Stamp;
+use music_store::{ScanRange, Table};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::http::app::App;
+use crate::http::convert;
+use crate::http::problem::Failure;
+use crate::http::request::{LockAt, Query, RecordAt};
+use crate::http::respond::Answer;
+use crate::http::sse::{self, Event, Source};
+use crate::http::v1::queues;
+use crate::node::{self, SectionRef, State as Section};
+
+/// How long a watch of a queue waits for a hint before it looks anyway.
+const QUEUE_POLL: Duration = Duration::from_secs(5);
+
+/// How many tickets an event of a queue has at most.
+const QUEUE_TICKETS: usize = 100;
+
+/// How many records are read at a time after events were missed.
+const SCAN_STEP: usize = 32;
+
+const PARAMETERS: [&str; 5] = ["table", "key", "prefix", "queue_table", "queue_key"];
+
+/// Streams records, or a queue, as they change at this site.
+#[utoipa::path(
+    get,
+    path = "/v1/watch",
+    tag = "watch",
+    description = "Either `table`, with `key` or `prefix` or neither, or `queue_table` and `queue_key`. A watch of a key or a queue begins with its present state. Events: `record`, `reset` (events were missed: forget all, records follow as they are), `queue`, `problem` (the last one). Changes in quick succession may come as one.",
+    params(
+        ("table" = Option<String>, Query, description = "The table."),
+        ("key" = Option<String>, Query, description = "One key of it."),
+        ("prefix" = Option<String>, Query, description = "Its keys that begin with these bytes."),
+        ("queue_table" = Option<String>, Query, description = "The table of the queue's key."),
+        ("queue_key" = Option<String>, Query, description = "The queue's key."),
+    ),
+    responses(
+        (status = OK, content_type = "text/event-stream", body = String, description = "Events, until either side ends."),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn watch(State(app): State<Arc<App>>, query: Query) -> Answer {
+    let query = query.only(&PARAMETERS)?;
+    let place = app.watcher()?;
+    match (query.text("table")?, query.text("queue_table")?) {
+        (Some(table), None) => {
+            let records = Records::new(&app, table, &query)?;
+            Ok(sse::respond(app, place, records))
+        }
+        (None, Some(table)) => {
+            let at = queue_key(&app, table, &query)?;
+            Ok(sse::respond(
+                Arc::clone(&app),
+                place,
+                Queue {
+                    app,
+                    at,
+                    seen: None,
+                },
+            ))
+        }
+        _ => Err(bad(
+            "Give either `table`, or `queue_table` and `queue_key`.",
+        )),
+    }
+}
+
+fn bad(detail: &'static str) -> Failure {
+    Failure::new(Code::BadQuery, detail)
+}
+
+fn table(app: &App, name: &str) -> Result<Table, Failure> {
+    Ok(app.node.table(&convert::table_name(name.to_owned())?)?)
+}
+
+fn queue_key(app: &App, name: &str, query: &Query) -> Result<RecordAt, Failure> {
+    if query.bytes("key").is_some() || query.bytes("prefix").is_some() {
+        return Err(bad(
+            "A queue is named by `queue_table` and `queue_key` alone.",
+        ));
+    }
+    let key = query
+        .bytes("queue_key")
+        .ok_or_else(|| bad("Give `queue_key` too."))?;
+    let key = convert::key(key.to_vec())?;
+    let table = table(app, name)?;
+    let at = RecordAt {
+        id: RecordId {
+            table: table.id,
+            key,
+        },
+        table,
+    };
+    queues::critical(&at).map(|()| at)
+}
+
+/// Which records of a table are watched.
+enum Wanted {
+    One(Key),
+    Prefix(Vec<u8>),
+}
+
+impl Wanted {
+    fn has(&self, key: &Key) -> bool {
+        match self {
+            Self::One(one) => one == key,
+            Self::Prefix(prefix) => key.as_bytes().starts_with(prefix),
+        }
+    }
+}
+
+/// Records as they change.
+struct Records {
+    app: Arc<App>,
+    table: Table,
+    wanted: Wanted,
+    changes: Receiver<RecordId>,
+    /// What changed and was not told yet.
+    pending: VecDeque<Key>,
+    /// After missed events: records up to this key were told again.
+    rescan: Option<Option<Key>>,
+    /// The stamp of the one key that was told last.
+    told: Option<Option<Stamp>>,
+}
+
+impl Records {
+    fn new(app: &Arc<App>, name: &str, query: &Query) -> Result<Self, Failure> {
+        let table = table(app, name)?;
+        // Subscribed before the first read, so that nothing falls between.
+        let changes = app.node.changes();
+        let mut pending = VecDeque::new();
+        let wanted = match (query.bytes("key"), query.bytes("prefix")) {
+            _ if query.bytes("queue_key").is_some() => {
+                return Err(bad("`queue_key` goes with `queue_table`."));
+            }
+            (Some(_), Some(_)) => return Err(bad("Give `key` or `prefix`, not both.")),
+            (Some(key), None) => {
+                let key = convert::key(key.to_vec())?;
+                pending.push_back(key.clone());
+                Wanted::One(key)
+            }
+            (None, prefix) => Wanted::Prefix(prefix.unwrap_or_default().to_vec()),
+        };
+        let app = Arc::clone(app);
+        Ok(Self {
+            app,
+            table,
+            wanted,
+            changes,
+            pending,
+            rescan: None,
+            told: None,
+        })
+    }
+
+    /// Reads a key and tells of it, unless that was told already.
+    async fn tell(&mut self, key: &Key) -> Result<Option<Event>, Failure> {
+        let id = RecordId {
+            table: self.table.id,
+            key: key.clone(),
+        };
+        let record = self.app.node.get(&id).await?;
+        if matches!(self.wanted, Wanted::One(_)) {
+            let stamp = Some(record.stamp_max());
+            if self.told == stamp {
+                return Ok(None);
+            }
+            self.told = stamp;
+        }
+        let record = convert::record(key, &record);
+        let table = self.table.name.to_string();
+        Ok(Some(Event::new(RECORD, &Change { table, record })))
+    }
+
+    /// What to do about missed events: one key is read again, of many all.
+    fn missed(&mut self) -> Option<Event> {
+        match &self.wanted {
+            Wanted::One(key) => {
+                self.pending.push_back(key.clone());
+                None
+            }
+            Wanted::Prefix(_) => {
+                self.pending.clear();
+                self.rescan = Some(None);
+                Some(Event::new(RESET, &serde_json::json!({})))
+            }
+        }
+    }
+
+    async fn step_rescan(&mut self, after: Option<Key>) -> Result<(), Failure> {
+        let Wanted::Prefix(prefix) = &self.wanted else {
+            return Ok(());
+        };
+        let table = self.table.id;
+        let range = ScanRange {
+            table,
+            prefix: prefix.clone(),
+            after,
+            limit: SCAN_STEP,
+        };
+        let records = self.app.node.scan(range).await?;
+        let last = records.last().map(|(key, _)| key.clone());
+        self.rescan = (records.len() == SCAN_STEP).then_some(last);
+        self.pending.extend(records.into_iter().map(|(key, _)| key));
+        Ok(())
+    }
+}
+
+impl Source for Records {
+    async fn next(&mut self) -> Result<Option<Event>, Failure> {
+        loop {
+            // A key leaves `pending` when it was told, not before: this
+            // future may be dropped at any await.
+            if let Some(key) = self.pending.front().cloned() {
+                let event = self.tell(&key).await?;
+                self.pending.pop_front();
+                if event.is_some() {
+                    return Ok(event);
+                }
+            } else if let Some(after) = self.rescan.clone() {
+                self.step_rescan(after).await?;
+            } else {
+                match self.changes.recv().await {
+                    Ok(id) if id.table == self.table.id && self.wanted.has(&id.key) => {
+                        self.pending.push_back(id.key);
+                    }
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => {
+                        if let Some(event) = self.missed() {
+                            return Ok(Some(event));
+                        }
+                    }
+                    Err(RecvError::Closed) => return Ok(None),
+                }
+            }
+        }
+    }
+}
+
+/// A queue as it changes.
+struct Queue {
+    app: Arc<App>,
+    at: RecordAt,
+    seen: Option<Arc<LockQueue>>,
+}
+
+impl Source for Queue {
+    async fn next(&mut self) -> Result<Option<Event>, Failure> {
+        let Self { app, at, seen } = self;
+        loop {
+            // Listening begins before the look, so that no change falls
+            // between.
+            let mut changed = pin!(app.node.queue_changed(&at.id, QUEUE_POLL));
+            let _listening = poll!(&mut changed);
+            let queue = app.node.queue(&at.id).await?;
+            if seen.as_ref() != Some(&queue) {
+                let event = Event::new(QUEUE, &queues::page(&queue, LockRef::NONE, QUEUE_TICKETS));
+                *seen = Some(queue);
+                return Ok(Some(event));
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Streams where a section stands, until it is over.
+#[utoipa::path(
+    get,
+    path = "/v1/locks/{lock_ref}/events",
+    tag = "locks",
+    description = "Begins with the present state; ends when the section is lost or released. It does not renew the lease.",
+    params(("lock_ref" = String, Path, description = "As POST /v1/locks returned it.")),
+    responses(
+        (status = OK, content_type = "text/event-stream", body = String, description = "Events `lock`, whose data is a Lock."),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn lock_events(
+    State(app): State<Arc<App>>,
+    at: LockAt,
+    query: Query,
+) -> Result<Response, Failure> {
+    query.only(&[])?;
+    let place = app.watcher()?;
+    app.node.section(at.section.request)?;
+    let LockAt { text, section } = at;
+    let source = Lock {
+        app: Arc::clone(&app),
+        text,
+        section,
+        seen: None,
+    };
+    Ok(sse::respond(app, place, source))
+}
+
+/// A section as it changes.
+struct Lock {
+    app: Arc<App>,
+    text: String,
+    section: SectionRef,
+    seen: Option<Section>,
+}
+
+impl Source for Lock {
+    async fn next(&mut self) -> Result<Option<Event>, Failure> {
+        let request = self.section.request;
+        let view = match self.seen {
+            None => self.app.node.section(request)?,
+            Some(Section::Lost(_) | Section::Released) => return Ok(None),
+            Some(seen) => match self.app.node.section_changed(request, seen).await {
+                Ok(view) => view,
+                // Forgotten after its end, which was between two looks.
+                Err(node::Error::NotHere | node::Error::NoSuchSection) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        self.seen = Some(view.state);
+        let lock = convert::lock(&self.app, self.text.clone(), &self.section, &view);
+        Ok(Some(Event::new(LOCK, &lock)))
+    }
+}
