@@ -106,6 +106,15 @@ mod tests {
     }
 
     #[test]
+    fn the_list_of_pages_has_every_code() {
+        let list = include_str!("../../../../docs/errors/README.md");
+        for code in Code::ALL {
+            let row = format!("| [{code}]({code}.md) | {} | {} |", code.status(), code.title());
+            assert!(list.contains(&row), "docs/errors/README.md wants `{row}`");
+        }
+    }
+
+    #[test]
     fn there_is_no_page_without_a_code() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
         for entry in std::fs::read_dir(folder).unwrap() {

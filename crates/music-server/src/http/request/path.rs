@@ -185,7 +185,7 @@ mod tests {
             let encoded: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
             prop_assert_eq!(percent_decode(&encoded), Some(bytes.clone()));
             let path = format!("/v1/tables/kv/keys/{encoded}/fields");
-            prop_assert_eq!(key(&path).unwrap().as_bytes(), &bytes[..]);
+            prop_assert_eq!(key(&path).unwrap(), Key::new(bytes).unwrap());
         }
 
         #[test]
