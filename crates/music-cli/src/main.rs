@@ -1,3 +1,67 @@
 //! The command line of MUSIC.
 
-fn main() {}
+mod arguments;
+mod child;
+mod completions;
+mod delete;
+mod dev;
+mod dev_control;
+mod duration;
+mod exit;
+mod failure;
+mod get;
+mod lock;
+mod lock_child;
+mod output;
+mod put;
+mod queue;
+mod record_arguments;
+mod scan;
+mod signals;
+mod status;
+mod table;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.global.json);
+    let result = match tokio::runtime::Runtime::new() {
+        // The main thread runs this to its end: a command of `music lock` is
+        // killed with the thread that started it, and no other lives as long.
+        Ok(runtime) => runtime.block_on(run(arguments, &output)),
+        Err(error) => Err(Failure::Runtime(error)),
+    };
+    let exit = result.unwrap_or_else(|failure| {
+        output.failure(&failure);
+        failure.exit()
+    });
+    exit.into()
+}
+
+async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Dev(dev) => dev::run(dev, output).await,
+        Command::Put(put) => put::run(&global, put, output).await,
+        Command::Get(get) => get::run(&global, get, output).await,
+        Command::Delete(delete) => delete::run(&global, delete, output).await,
+        Command::Scan(scan) => scan::run(&global, scan, output).await,
+        Command::Table(table) => table::run(&global, table, output).await,
+        Command::Lock(lock) => lock::run(&global, lock, output).await,
+        Command::Status(status) => status::run(&global, status, output).await,
+        Command::Queue(queue) => queue::run(&global, queue, output).await,
+        Command::Watch(watch) => watch::run(&global, watch, output).await,
+        Command::Completions(completions) => completions::run(&completions, output),
+        Command::ExitCodes => exit::explain(output),
+        Command::LockChild(child) => lock_child::run(child).await,
+    }
+}

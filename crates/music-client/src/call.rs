@@ -24,6 +24,15 @@ pub(crate) enum Repeat {
     SameNode,
 }
 
+/// Whom a node asks before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Nobody, or its own site's replica.
+    Local,
+    /// A majority.
+    Majority,
+}
+
 /// A request.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
@@ -33,6 +42,7 @@ pub(crate) struct Call {
     pub(crate) body: Option<Content>,
     pub(crate) idempotency_key: Option<Uuid>,
     pub(crate) repeat: Repeat,
+    pub(crate) reach: Reach,
     /// How long the node is asked to wait before it answers.
     pub(crate) wait: Duration,
     /// The longest time for an attempt, where it is below the options'.
@@ -48,6 +58,7 @@ impl Call {
             body: None,
             idempotency_key: None,
             repeat: Repeat::Reads,
+            reach: Reach::Local,
             wait: Duration::ZERO,
             limit: Duration::MAX,
         }
@@ -62,6 +73,12 @@ impl Call {
             repeat,
             ..Self::read(path)
         }
+    }
+
+    /// One that needs a majority.
+    pub(crate) fn wide(mut self) -> Self {
+        self.reach = Reach::Majority;
+        self
     }
 
     /// With a body.

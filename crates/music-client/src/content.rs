@@ -1,6 +1,9 @@
 //! Values as they are written and read.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use music_api::name::Value;
 use serde::Serialize;
 
 use crate::error::Invalid;
@@ -39,6 +42,27 @@ impl Content {
             serde_json::to_vec(value).map_err(Invalid::Json)?,
             JSON,
         ))
+    }
+
+    /// The value as JSON shapes have it.
+    pub fn to_value(&self) -> Value {
+        let kind = self
+            .content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim();
+        let json = || serde_json::from_slice(&self.bytes).ok().map(Value::Json);
+        let text = || self.text().map(|text| Value::Text(text.to_owned()));
+        let value = match kind {
+            JSON => json(),
+            "text/plain" => text(),
+            _ => None,
+        };
+        value.unwrap_or_else(|| Value::Base64 {
+            data: STANDARD.encode(&self.bytes),
+            content_type: Some(self.content_type.clone()),
+        })
     }
 
     /// The value as text, where it is UTF-8.

@@ -9,14 +9,17 @@ use std::time::Duration;
 /// use std::time::Duration;
 /// use music_client::Options;
 ///
-/// let options = Options { request_timeout: Duration::from_secs(2), ..Options::default() };
-/// assert!(options.connect_timeout < options.request_timeout);
+/// let options = Options { local_timeout: Duration::from_secs(2), ..Options::default() };
+/// assert!(options.local_timeout < options.majority_timeout);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long one attempt of a request may take, beside what it asks the
-    /// node to wait. 5 s; it has to leave room for the slowest majority.
-    pub request_timeout: Duration,
+    /// How long one attempt of a request may take that a node answers by
+    /// itself: on eventual tables, and proofs of life. 3 s.
+    pub local_timeout: Duration,
+    /// How long one attempt may take that needs a majority, beside the wait
+    /// for a grant. 12 s: longer than nodes try, who then say what they know.
+    pub majority_timeout: Duration,
     /// How long connecting to a node may take. 1 s.
     pub connect_timeout: Duration,
     /// The lease of a section that names none: how long this client may go
@@ -37,7 +40,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            request_timeout: Duration::from_secs(5),
+            local_timeout: Duration::from_secs(3),
+            majority_timeout: Duration::from_secs(12),
             connect_timeout: Duration::from_secs(1),
             lease: Duration::from_secs(10),
             retry: RetryPolicy::default(),

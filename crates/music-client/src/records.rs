@@ -49,7 +49,8 @@ impl Client {
         value_or_none(self.inner.request(&call).await)
     }
 
-    /// Reads all fields of a record at the nearest replica.
+    /// Reads all fields of a record at the nearest replica; `None` where it has
+    /// none.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -59,9 +60,9 @@ impl Client {
     ///
     /// # Cancel safety
     /// Changes nothing.
-    pub async fn fields(&self, record: impl Into<RecordKey>) -> Result<Record, Error> {
+    pub async fn fields(&self, record: impl Into<RecordKey>) -> Result<Option<Record>, Error> {
         let call = get_fields(BASE, &record.into())?;
-        self.inner.request(&call).await?.json()
+        record_or_none(self.inner.request(&call).await)
     }
 
     /// Writes a value of an eventual table at the nearest replica, and returns
@@ -239,6 +240,15 @@ pub(crate) fn value_or_none(answer: Result<Answer, Error>) -> Result<Option<Stor
                 stamp: answer.stamp(),
             }))
         }
+        Err(error) if error.code() == Some(Code::NoValue) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The record of an answer; none where the node says that there is none.
+pub(crate) fn record_or_none(answer: Result<Answer, Error>) -> Result<Option<Record>, Error> {
+    match answer {
+        Ok(answer) => answer.json().map(Some),
         Err(error) if error.code() == Some(Code::NoValue) => Ok(None),
         Err(error) => Err(error),
     }

@@ -42,7 +42,7 @@ impl Client {
     /// Changes nothing.
     pub async fn queue(&self, record: impl Into<RecordKey>) -> Result<Queue, Error> {
         let path = queue_path(&record.into())?;
-        self.inner.request(&Call::read(path)).await?.json()
+        self.inner.request(&Call::read(path).wide()).await?.json()
     }
 
     /// Removes a ticket from a queue by force: the section it belongs to is
@@ -62,7 +62,7 @@ impl Client {
         number: u64,
     ) -> Result<bool, Error> {
         let path = format!("{}/{number}", queue_path(&record.into())?);
-        let call = Call::change(Method::DELETE, path, Repeat::AnyNode);
+        let call = Call::change(Method::DELETE, path, Repeat::AnyNode).wide();
         Ok(self.inner.request(&call).await?.json::<Forced>()?.removed)
     }
 
@@ -80,7 +80,7 @@ impl Client {
     /// The section may or may not be ended.
     pub async fn force(&self, lock_ref: &str) -> Result<bool, Error> {
         let path = format!("/v1/locks/{}/force", percent_encode(lock_ref.as_bytes()));
-        let call = Call::change(Method::POST, path, Repeat::AnyNode);
+        let call = Call::change(Method::POST, path, Repeat::AnyNode).wide();
         Ok(self.inner.request(&call).await?.json::<Forced>()?.removed)
     }
 
@@ -112,7 +112,7 @@ impl Client {
     /// # Cancel safety
     /// The steps may or may not take effect.
     pub async fn run(&self, run: &Run) -> Result<RunResult, Error> {
-        let call = Call::change(Method::POST, "/v1/run".to_owned(), Repeat::SameNode);
+        let call = Call::change(Method::POST, "/v1/run".to_owned(), Repeat::SameNode).wide();
         self.inner.request(&call.json(run)?).await?.json()
     }
 }

@@ -21,7 +21,7 @@ impl Client {
     /// # Cancel safety
     /// The table may or may not be created.
     pub async fn create_table(&self, name: &str, mode: TableMode) -> Result<Table, Error> {
-        let call = Call::change(Method::PUT, path(name)?, Repeat::AnyNode);
+        let call = Call::change(Method::PUT, path(name)?, Repeat::AnyNode).wide();
         self.inner
             .request(&call.json(&CreateTable { mode })?)
             .await?
@@ -53,7 +53,7 @@ impl Client {
     /// # Cancel safety
     /// The table may or may not be dropped.
     pub async fn drop_table(&self, name: &str) -> Result<(), Error> {
-        let call = Call::change(Method::DELETE, path(name)?, Repeat::SameNode);
+        let call = Call::change(Method::DELETE, path(name)?, Repeat::SameNode).wide();
         self.inner.request(&call).await.map(drop)
     }
 

@@ -1,5 +1,7 @@
 //! One attempt of a request at one node: sent, answered, and understood.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use music_api::header;
 use music_api::problem::{self, Outcome};
@@ -7,13 +9,16 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::call::Call;
+use crate::call::{Call, Reach};
 use crate::content::BYTES;
 use crate::error::{AnswerFault, Error, Invalid, Problem};
 use crate::options::Options;
 
 /// The largest answer that is read, in bytes: a page of the largest values.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How long a connection is kept without a request.
+const IDLE_MAX: Duration = Duration::from_mins(1);
 
 /// A successful answer, read to its end.
 #[derive(Debug)]
@@ -62,6 +67,9 @@ impl Transport {
             // Nodes are reached directly: a proxy from the environment would
             // see values, and its failures would look like a node's.
             .no_proxy()
+            // Before the node closes it: a request on a connection that is
+            // being closed would have an unknown outcome.
+            .pool_idle_timeout(IDLE_MAX)
             .tcp_nodelay(true);
         if options.http2_prior_knowledge {
             builder = builder.http2_prior_knowledge();
@@ -75,11 +83,11 @@ impl Transport {
 
     /// Sends a request once and reads the answer to its end.
     pub(crate) async fn send(&self, endpoint: &str, call: &Call) -> Result<Answer, Error> {
-        let limit = self
-            .options
-            .request_timeout
-            .saturating_add(call.wait)
-            .min(call.limit);
+        let limit = match call.reach {
+            Reach::Local => self.options.local_timeout,
+            Reach::Majority => self.options.majority_timeout,
+        };
+        let limit = limit.saturating_add(call.wait).min(call.limit);
         let response = self.request(endpoint, call).timeout(limit).send().await;
         let response = response.map_err(|fault| transport(endpoint, call, fault))?;
         let response = refuse(endpoint, call, response).await?;
@@ -97,13 +105,13 @@ impl Transport {
     /// Sends a request once; the answer is a stream without an end.
     pub(crate) async fn open(&self, endpoint: &str, call: &Call) -> Result<Response, Error> {
         let sent = self.request(endpoint, call).send();
-        let response = tokio::time::timeout(self.options.request_timeout, sent).await;
+        let response = tokio::time::timeout(self.options.local_timeout, sent).await;
         let Ok(response) = response else {
             return Err(Error::Unavailable {
                 attempts: 1,
                 outcome: Outcome::NotApplied,
                 last: Box::new(Error::TimedOut {
-                    waited: self.options.request_timeout,
+                    waited: self.options.local_timeout,
                 }),
             });
         };

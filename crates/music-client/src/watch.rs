@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use music_api::problem;
 use music_api::queue::Queue;
 use music_api::watch::{self, Change};
 use reqwest::Response;
@@ -10,8 +11,9 @@ use reqwest::Response;
 use crate::call::Call;
 use crate::client::{Client, Inner};
 use crate::clock;
-use crate::error::{AnswerFault, Error, Outcome};
+use crate::error::{AnswerFault, Error, Outcome, Problem};
 use crate::key::RecordKey;
+use crate::records::ScanOptions;
 use crate::section::judge::{Verdict, judge};
 use crate::sse::{EVENT_BYTES_MAX, Event, Parser};
 
@@ -49,9 +51,15 @@ pub enum WatchEvent {
 #[derive(Debug)]
 pub struct Watch {
     client: Client,
+    target: WatchTarget,
     call: Call,
     stream: Option<(Response, Parser)>,
+    /// After a gap: the next page of the records to be told anew.
+    rescan: Option<ScanOptions>,
     events: VecDeque<WatchEvent>,
+    /// How many connections there were.
+    connections: u64,
+    /// How many failed since anything was heard.
     failures: u32,
 }
 
@@ -66,28 +74,30 @@ impl Client {
             WatchTarget::Records { table, prefix } => call
                 .query("table", table.as_bytes())
                 .query("prefix", prefix),
-            WatchTarget::Record(record) => keyed(call, record),
-            WatchTarget::Queue(record) => keyed(call, record).query("queue", b"true"),
+            WatchTarget::Record(record) => call
+                .query("table", record.table.as_bytes())
+                .query("key", &record.key),
+            WatchTarget::Queue(record) => call
+                .query("queue_table", record.table.as_bytes())
+                .query("queue_key", &record.key),
         };
-        let (client, events) = (self.clone(), VecDeque::new());
         Watch {
-            client,
+            client: self.clone(),
+            target: target.clone(),
             call,
             stream: None,
-            events,
+            rescan: None,
+            events: VecDeque::new(),
+            connections: 0,
             failures: 0,
         }
     }
 }
 
-fn keyed(call: Call, record: &RecordKey) -> Call {
-    call.query("table", record.table.as_bytes())
-        .query("key", &record.key)
-}
-
 impl Watch {
-    /// The next event. Where the connection breaks, another one is opened, and
-    /// a [`WatchEvent::Reset`] comes first.
+    /// The next event. A watch of one record or of a queue begins with its
+    /// present state. Where the connection breaks, another one is opened; then
+    /// a [`WatchEvent::Reset`] comes first, and the records as they are.
     ///
     /// # Errors
     /// [`Error::Problem`] where there is no such table; [`Error::Unavailable`]
@@ -103,44 +113,59 @@ impl Watch {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
             }
-            let Some((response, parser)) = &mut self.stream else {
+            if let Some(options) = self.rescan.clone() {
+                self.scan(options).await?;
+            } else if self.stream.is_none() {
                 self.connect().await?;
-                continue;
-            };
-            let Ok(Some(bytes)) = response.chunk().await else {
-                self.stream = None;
-                continue;
-            };
-            if parser.push(&bytes).is_err() {
-                self.stream = None;
-                return Err(self.fault(AnswerFault::TooLarge(EVENT_BYTES_MAX)));
-            }
-            while let Some(event) = parser.next_event() {
-                if event.name == watch::PROBLEM {
-                    self.stream = None;
-                    break;
-                }
-                match understand(&event) {
-                    Ok(event) => self.events.extend(event),
-                    Err(fault) => return Err(self.fault(AnswerFault::Body(fault.to_string()))),
-                }
-                self.failures = 0;
+            } else {
+                self.listen().await?;
             }
         }
+    }
+
+    /// Takes what comes next from the connection.
+    async fn listen(&mut self) -> Result<(), Error> {
+        let Some((response, parser)) = &mut self.stream else {
+            return Ok(());
+        };
+        let Ok(Some(bytes)) = response.chunk().await else {
+            self.stream = None;
+            return Ok(());
+        };
+        if parser.push(&bytes).is_err() {
+            self.stream = None;
+            return Err(self.fault(AnswerFault::TooLarge(EVENT_BYTES_MAX)));
+        }
+        let events: Vec<_> = std::iter::from_fn(|| parser.next_event()).collect();
+        for event in events {
+            match understand(&event) {
+                Ok(Told::Event(event)) => self.events.push_back(event),
+                Ok(Told::Nothing) => {}
+                Ok(Told::Problem(problem)) => {
+                    self.stream = None;
+                    if !problem.retryable {
+                        return Err(Box::new(problem).into());
+                    }
+                    return Ok(());
+                }
+                Err(fault) => return Err(self.fault(AnswerFault::Body(fault.to_string()))),
+            }
+            self.failures = 0;
+        }
+        Ok(())
     }
 
     async fn connect(&mut self) -> Result<(), Error> {
         let inner: &Inner = &self.client.inner;
         if self.failures > 0 {
             inner.pause(self.failures).await;
-            self.events.push_back(WatchEvent::Reset);
         }
-        let order = inner
-            .endpoints
-            .order(clock::now(), inner.options.avoid_failed);
-        let mut last = None;
         self.failures += 1;
-        for at in order {
+        let mut last = None;
+        for at in inner
+            .endpoints
+            .order(clock::now(), inner.options.avoid_failed)
+        {
             match inner
                 .transport
                 .open(inner.endpoints.url(at), &self.call)
@@ -148,6 +173,7 @@ impl Watch {
             {
                 Ok(response) => {
                     self.stream = Some((response, Parser::default()));
+                    self.connected();
                     return Ok(());
                 }
                 Err(error) if judge(&error) == Verdict::Stop => return Err(error),
@@ -157,15 +183,48 @@ impl Watch {
                 }
             }
         }
-        self.events.clear();
         let attempts = u32::try_from(inner.endpoints.len()).unwrap_or(u32::MAX);
-        let fault = self.fault(AnswerFault::Status(0));
-        let last = Box::new(last.unwrap_or(fault));
+        let last = last.unwrap_or_else(|| self.fault(AnswerFault::Status(0)));
+        let outcome = Outcome::NotApplied;
         Err(Error::Unavailable {
             attempts,
-            outcome: Outcome::NotApplied,
-            last,
+            outcome,
+            last: Box::new(last),
         })
+    }
+
+    /// Notes a new connection: what was missed since the last one is told.
+    fn connected(&mut self) {
+        self.connections += 1;
+        if self.connections == 1 {
+            return;
+        }
+        self.events.push_back(WatchEvent::Reset);
+        // One record, and a queue, are told by the node itself.
+        if let WatchTarget::Records { prefix, .. } = &self.target {
+            self.rescan = Some(ScanOptions {
+                prefix: prefix.to_vec(),
+                ..ScanOptions::default()
+            });
+        }
+    }
+
+    async fn scan(&mut self, mut options: ScanOptions) -> Result<(), Error> {
+        let WatchTarget::Records { table, .. } = &self.target else {
+            return Ok(());
+        };
+        let page = self.client.scan_page(table, &options).await?;
+        let records = page.records.into_iter();
+        let change = |record| {
+            WatchEvent::Record(Change {
+                table: table.clone(),
+                record,
+            })
+        };
+        self.events.extend(records.map(change));
+        options.cursor = page.cursor;
+        self.rescan = options.cursor.is_some().then_some(options);
+        Ok(())
     }
 
     fn fault(&self, reason: AnswerFault) -> Error {
@@ -178,12 +237,22 @@ impl Watch {
     }
 }
 
-fn understand(event: &Event) -> Result<Option<WatchEvent>, serde_json::Error> {
+enum Told {
+    Event(WatchEvent),
+    Problem(Problem),
+    /// Something of a newer version.
+    Nothing,
+}
+
+fn understand(event: &Event) -> Result<Told, serde_json::Error> {
     Ok(match event.name.as_str() {
-        watch::RECORD => Some(WatchEvent::Record(serde_json::from_str(&event.data)?)),
-        watch::RESET => Some(WatchEvent::Reset),
-        watch::QUEUE => Some(WatchEvent::Queue(serde_json::from_str(&event.data)?)),
-        // Kinds of a newer version.
-        _ => None,
+        watch::RECORD => Told::Event(WatchEvent::Record(serde_json::from_str(&event.data)?)),
+        watch::RESET => Told::Event(WatchEvent::Reset),
+        watch::QUEUE => Told::Event(WatchEvent::Queue(serde_json::from_str(&event.data)?)),
+        watch::PROBLEM => {
+            let problem: problem::Problem = serde_json::from_str(&event.data)?;
+            Told::Problem(problem.into())
+        }
+        _ => Told::Nothing,
     })
 }

@@ -31,10 +31,10 @@ impl CriticalSection {
     /// Changes nothing.
     pub async fn get(&self, cell: impl Into<Cell>) -> Result<Option<Stored>, Error> {
         let call = records::get(&self.base(), &cell.into())?;
-        records::value_or_none(self.perform(&call, Vec::new()).await)
+        records::value_or_none(self.perform(call, Vec::new()).await)
     }
 
-    /// Reads all fields of a record.
+    /// Reads all fields of a record; `None` where it has none.
     ///
     /// # Errors
     /// As [`CriticalSection::get`].
@@ -44,9 +44,9 @@ impl CriticalSection {
     ///
     /// # Cancel safety
     /// Changes nothing.
-    pub async fn fields(&self, record: impl Into<RecordKey>) -> Result<Record, Error> {
+    pub async fn fields(&self, record: impl Into<RecordKey>) -> Result<Option<Record>, Error> {
         let call = records::get_fields(&self.base(), &record.into())?;
-        self.perform(&call, Vec::new()).await?.json()
+        records::record_or_none(self.perform(call, Vec::new()).await)
     }
 
     /// Writes a value, and returns the stamp of the write.
@@ -71,7 +71,7 @@ impl CriticalSection {
     ) -> Result<u64, Error> {
         let cell = cell.into();
         let call = records::put(&self.base(), &cell, value.into())?;
-        self.write(&call, vec![footprint(cell.record, [cell.field])])
+        self.write(call, vec![footprint(cell.record, [cell.field])])
             .await
     }
 
@@ -88,7 +88,7 @@ impl CriticalSection {
     pub async fn delete_field(&self, cell: impl Into<Cell>) -> Result<u64, Error> {
         let cell = cell.into();
         let call = records::delete_field(&self.base(), &cell)?;
-        self.write(&call, vec![footprint(cell.record, [cell.field])])
+        self.write(call, vec![footprint(cell.record, [cell.field])])
             .await
     }
 
@@ -106,7 +106,7 @@ impl CriticalSection {
         let record = record.into();
         let call = records::delete(&self.base(), &record)?;
         self.write(
-            &call,
+            call,
             vec![Footprint {
                 record,
                 fields: None,
@@ -134,7 +134,7 @@ impl CriticalSection {
         let record = record.into();
         let names: Vec<String> = fields.keys().cloned().collect();
         let call = records::patch(&self.base(), &record, fields)?;
-        self.write(&call, vec![footprint(record, names)]).await
+        self.write(call, vec![footprint(record, names)]).await
     }
 
     /// Does several operations in one request, all at once. Each has its own
@@ -156,7 +156,7 @@ impl CriticalSection {
             Repeat::SameNode,
         )
         .json(&lock::Batch { steps: batch.steps })?;
-        let result: BatchResult = self.perform(&call, footprints).await?.json()?;
+        let result: BatchResult = self.perform(call, footprints).await?.json()?;
         Ok(result.results.into_iter().map(step_outcome).collect())
     }
 
@@ -164,14 +164,15 @@ impl CriticalSection {
         self.seat.path("")
     }
 
-    async fn write(&self, call: &Call, footprints: Vec<Footprint>) -> Result<u64, Error> {
+    async fn write(&self, call: Call, footprints: Vec<Footprint>) -> Result<u64, Error> {
         records::written(&self.perform(call, footprints).await?)
     }
 
-    async fn perform(&self, call: &Call, writes: Vec<Footprint>) -> Result<Answer, Error> {
+    async fn perform(&self, call: Call, writes: Vec<Footprint>) -> Result<Answer, Error> {
+        let call = call.wide();
         let put = call.changes().then(|| self.puts.begin(writes));
         let _slot = self.slots.acquire().await;
-        self.seat.perform(call, put.as_ref()).await
+        self.seat.perform(&call, put.as_ref()).await
     }
 }
 

@@ -17,7 +17,7 @@ impl Seat {
     /// at another one, which takes it for dead.
     pub(crate) async fn release(&self) -> Result<(), Error> {
         let mut call = Call::change(Method::POST, self.path("/release"), Repeat::AnyNode);
-        call = call.json(&Release { confirm: false })?;
+        call = call.wide().json(&Release { confirm: false })?;
         let mut outcome = Outcome::NotApplied;
         let mut failures = Failures::default();
         loop {
@@ -72,7 +72,7 @@ impl Seat {
     /// since this section was.
     pub(crate) async fn confirm(&self) -> Result<(), Error> {
         let mut call = Call::change(Method::POST, self.path("/release"), Repeat::SameNode);
-        call = call.json(&Release { confirm: true })?;
+        call = call.wide().json(&Release { confirm: true })?;
         let mut failures = Failures::default();
         loop {
             // As long as nothing was sent, another node may take over and

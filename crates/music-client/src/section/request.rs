@@ -135,7 +135,7 @@ impl Pending {
             wait_ms: None,
         };
         let call = Call::change(Method::POST, "/v1/locks".to_owned(), Repeat::AnyNode);
-        let call = call.json(&body)?;
+        let call = call.wide().json(&body)?;
         let order = client
             .endpoints
             .order(clock::now(), client.options.avoid_failed);

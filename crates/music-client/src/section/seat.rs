@@ -320,7 +320,7 @@ impl Seat {
             wait_ms: Some(clock::to_ms(wait)),
         };
         let mut call = Call::change(Method::POST, self.path("/acquire"), Repeat::AnyNode);
-        call = call.json(&body)?;
+        call = call.wide().json(&body)?;
         call.wait = wait;
         let began = clock::now();
         let before = self.place().ask();

@@ -1,0 +1,95 @@
+//! The command that `music lock` runs.
+//!
+//! It must not outlive the lock by much, even where `music` itself is killed.
+//! So `music` does not start it, but starts itself once more, as `music
+//! lock-child` (see [`crate::lock_child`]), which asks the system to be told of
+//! the death of `music`, and then starts the command, or becomes it:
+//!
+//! ```text
+//! stdin no terminal: music lock ── music lock-child ── CMD ── its children
+//!                                 └──────── one process group ──────────┘
+//! stdin a terminal:  music lock ── CMD     in the terminal's foreground group
+//! ```
+//!
+//! In a group of its own, everything the command started is signalled and
+//! killed with it. On a terminal it stays in the foreground group, where it may
+//! read and gets Ctrl-C from the terminal itself; then it alone is signalled.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
+use tokio::process::{Child as Process, Command};
+
+use crate::failure::Failure;
+
+/// The command, running.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: Process,
+    /// Whether it has a process group of its own.
+    has_group: bool,
+}
+
+impl Child {
+    /// Starts the command with these variables added to its environment.
+    pub(crate) fn start(
+        command: &[OsString],
+        environment: &[(&'static str, String)],
+    ) -> Result<Self, Failure> {
+        let has_group = !std::io::stdin().is_terminal();
+        let failed = |source| {
+            let name = command
+                .first()
+                .map(|name| name.to_string_lossy().into_owned());
+            Failure::Command {
+                command: name.unwrap_or_default(),
+                source,
+            }
+        };
+        let mut start = Command::new(std::env::current_exe().map_err(failed)?);
+        start
+            .arg("lock-child")
+            .arg("--parent")
+            .arg(getpid().as_raw_nonzero().to_string());
+        if has_group {
+            start.arg("--group").process_group(0);
+        }
+        start.arg("--").args(command).stdin(Stdio::inherit());
+        start.envs(environment.iter().map(|(name, value)| (name, value)));
+        let process = start.spawn().map_err(failed)?;
+        Ok(Self { process, has_group })
+    }
+
+    /// Waits for its end. Dropping the future loses nothing.
+    pub(crate) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        self.process.wait().await
+    }
+
+    /// Passes on a signal that `music` received.
+    pub(crate) fn pass_on(&self, signal: Signal) {
+        // What a terminal sends, it has sent to the whole foreground group.
+        if self.has_group || signal == Signal::TERM {
+            self.signal(signal);
+        }
+    }
+
+    /// Sends a signal to all it has started, or to itself alone.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let Some(pid) = self
+            .process
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()))
+        else {
+            return; // It has ended.
+        };
+        let sent = if self.has_group {
+            kill_process_group(pid, signal)
+        } else {
+            kill_process(pid, signal)
+        };
+        // It fails where nothing is left to signal.
+        sent.unwrap_or_default();
+    }
+}

@@ -1,0 +1,192 @@
+//! Why a command failed: what happened, whether it took effect, what to do.
+
+use std::path::PathBuf;
+
+use music_client::api::code::Code;
+use music_client::error::Invalid;
+use music_client::{Error, Outcome};
+
+use crate::exit::Exit;
+
+/// A failed command.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The service refused or did not answer.
+    #[error(transparent)]
+    Client(#[from] Error),
+    /// There is no such value.
+    #[error("{key:?} has no value in table {table:?}")]
+    NoValue {
+        /// The table.
+        table: String,
+        /// The key.
+        key: String,
+    },
+    /// No node of those asked has answered.
+    #[error("none of the {nodes} nodes answers")]
+    NoNode {
+        /// How many were asked.
+        nodes: usize,
+    },
+    /// A local file failed.
+    #[error("{path} cannot be read")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Standard input failed.
+    #[error("standard input cannot be read")]
+    Input(#[source] std::io::Error),
+    /// Standard output failed.
+    #[error("standard output cannot be written")]
+    Output(#[from] std::io::Error),
+    /// A value cannot be shown as JSON.
+    #[error("the result cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The command of `music lock` cannot be run.
+    #[error("the command {command:?} cannot be run")]
+    Command {
+        /// The command.
+        command: String,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The program cannot start.
+    #[error("the program cannot start its threads")]
+    Runtime(#[source] std::io::Error),
+    /// Signals cannot be received.
+    #[error("signals cannot be received")]
+    Signals(#[source] std::io::Error),
+}
+
+impl Failure {
+    /// The code to exit with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            // Whoever reads the output has seen enough.
+            Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::Client(error) => exit_of(error),
+            Self::NoValue { .. } => Exit::NoValue,
+            Self::NoNode { .. } => Exit::Unavailable,
+            Self::File { .. }
+            | Self::Input(_)
+            | Self::Output(_)
+            | Self::Json(_)
+            | Self::Runtime(_)
+            | Self::Signals(_) => Exit::Io,
+            Self::Command { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Exit::NotFound
+            }
+            Self::Command { .. } => Exit::CannotRun,
+        }
+    }
+
+    /// Whether it may have taken effect; `None` where it has none.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Client(error) => Some(error.outcome()),
+            _ => None,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Client(error) => advice(error),
+            Self::NoNode { .. } => Some(NO_NODE),
+            Self::Command { .. } => Some("check the name of the command and its permissions"),
+            _ => None,
+        }
+    }
+}
+
+const NO_NODE: &str =
+    "check --endpoint (or MUSIC_ENDPOINTS) and that a node runs there: `music dev` starts some";
+
+fn exit_of(error: &Error) -> Exit {
+    if matches!(error, Error::Lost(_)) {
+        return Exit::Lost;
+    }
+    if error.outcome() == Outcome::Unknown {
+        return Exit::Unknown;
+    }
+    match error {
+        Error::TimedOut { .. } => Exit::TimedOut,
+        Error::Invalid(Invalid::NoEndpoint | Invalid::Endpoint(_)) => Exit::Code(2),
+        Error::Problem(problem) if !problem.retryable => Exit::Refused,
+        Error::Invalid(_) => Exit::Refused,
+        _ => Exit::Unavailable,
+    }
+}
+
+fn advice(error: &Error) -> Option<&'static str> {
+    match error.code() {
+        Some(Code::NoSuchTable) => {
+            return Some("create it: music table create NAME --mode eventual|critical");
+        }
+        Some(Code::WrongMode) => {
+            return Some("write a critical table with --critical, which takes the key's lock");
+        }
+        // What the node says is enough.
+        Some(_) if error.outcome() == Outcome::NotApplied => return None,
+        _ => {}
+    }
+    match error {
+        Error::Lost(_) => Some("begin again with a new lock, from what is stored now"),
+        Error::TimedOut { .. } => Some("wait longer, or see who holds it: music queue KEY"),
+        Error::Answer { .. } => Some("check --endpoint: another program answers there"),
+        Error::Invalid(_) => None,
+        _ if error.outcome() == Outcome::Unknown => {
+            Some("read what is stored now before you do it again")
+        }
+        _ => Some(NO_NODE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use music_client::{Lost, LostReason};
+
+    use super::*;
+
+    fn client(error: Error) -> Exit {
+        Failure::Client(error).exit()
+    }
+
+    #[test]
+    fn each_end_has_its_code() {
+        let waited = Duration::from_secs(1);
+        assert_eq!(client(Error::TimedOut { waited }), Exit::TimedOut);
+        let lost = Lost {
+            reason: LostReason::Preempted,
+            outcome: Outcome::Unknown,
+        };
+        assert_eq!(client(lost.into()), Exit::Lost);
+        for (outcome, exit) in [
+            (Outcome::NotApplied, Exit::Unavailable),
+            (Outcome::Unknown, Exit::Unknown),
+        ] {
+            let last = Box::new(Error::TimedOut { waited });
+            assert_eq!(
+                client(Error::Unavailable {
+                    attempts: 3,
+                    outcome,
+                    last
+                }),
+                exit
+            );
+        }
+    }
+
+    #[test]
+    fn a_broken_pipe_is_no_error() {
+        let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert_eq!(Failure::Output(broken).exit(), Exit::Done);
+    }
+}
