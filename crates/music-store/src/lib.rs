@@ -5,6 +5,7 @@
 //! last-writer-wins records; [`LockStore`] keeps one linearizable queue a key.
 //! What each promises is written at its methods.
 
+pub mod embedded;
 pub mod error;
 pub mod lock_store;
 pub mod state_store;

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 /// The longest table name, in bytes.
 pub const TABLE_NAME_BYTES_MAX: usize = 64;
 
+/// The table of the nodes' own records, such as their proofs of life: always
+/// there, in no catalogue, and never dropped.
+pub const SYSTEM_TABLE: TableId = TableId(0);
+
 /// How the keys of a table may be written; fixed when it is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TableMode {
@@ -32,8 +36,15 @@ impl TableName {
         let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
         let fits = name.len() <= TABLE_NAME_BYTES_MAX
             && name.bytes().all(allowed)
-            && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase());
-        if fits { Ok(Self(name)) } else { Err(TableNameError) }
+            && name
+                .bytes()
+                .next()
+                .is_some_and(|first| first.is_ascii_lowercase());
+        if fits {
+            Ok(Self(name))
+        } else {
+            Err(TableNameError)
+        }
     }
 
     /// The name.

@@ -1,0 +1,489 @@
+//! The embedded engine: every site of a deployment in one process.
+//!
+//! ```text
+//!     site a          site b          site c        links with delay, which
+//!   ┌────────┐      ┌────────┐      ┌────────┐      can be cut and healed
+//!   │ ports  │◄────►│ ports  │◄────►│ ports  │
+//!   │ replica│      │ replica│      │ replica│
+//!   └───┬────┘      └───┬────┘      └───┬────┘
+//!       └──────── one writing thread ───┘           one fsync a group
+//!                  one store on disk
+//! ```
+//!
+//! A replica a site. Records are last-writer-wins registers
+//! ([`music_core::replica::register`]), queues are decided by
+//! [`music_core::replica::lightweight_transaction`]: two rounds a command,
+//! one a peek. What was acknowledged survives `kill -9`.
+//!
+//! For development, tests, demonstrations and use on one machine.
+//!
+//! Where the disk is full or fails, the call ends in [`crate::Error::Storage`]
+//! and the engine writes nothing more until it is opened again; reads go on.
+
+mod catalogue;
+mod codec;
+mod delivery;
+mod directory;
+mod disk;
+mod group;
+mod healing;
+mod hub;
+mod network;
+pub mod profile;
+mod queues;
+mod shared;
+mod site;
+mod tables;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use music_core::id::ReplicaId;
+
+pub use self::directory::OpenError;
+pub use self::network::LinkStatus;
+pub use self::profile::{Profile, ProfileError};
+pub use self::site::Site;
+
+use self::catalogue::{View, Views};
+use self::directory::Directory;
+use self::disk::{Disk, DiskHandle, Fault, Space};
+use self::group::Observer;
+use self::healing::Healing;
+use self::hub::Hub;
+use self::network::Network;
+use self::shared::{Shared, SiteState, storage};
+use self::writer::{Work, Writer};
+use crate::Error;
+
+/// The catalogue of tables, in the engine's own space.
+const CATALOGUE: &str = "catalogue";
+/// There while all replicas agree and the engine is closed.
+const SETTLED: &str = "settled";
+
+/// Where an engine keeps its replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this directory, made if it is not there.
+    Directory(PathBuf),
+    /// In memory: gone with the engine.
+    Memory,
+}
+
+/// Called before each commit; its error makes the commit fail, as a full disk
+/// would.
+pub type CommitHook = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
+
+/// How an engine behaves.
+#[derive(Clone)]
+pub struct Options {
+    /// The longest time that a call which needs a majority waits.
+    pub timeout: Duration,
+    /// Makes commits fail, in tests.
+    pub commit_hook: Option<CommitHook>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(4),
+            commit_hook: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A control named a site that the engine does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no site '{0}'")]
+pub struct NoSuchSite(pub String);
+
+/// Which directions of a link a control is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Both.
+    Both,
+    /// From the first site to the second only.
+    OneWay,
+}
+
+/// All sites of a deployment.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("sites", &self.shared.names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens the sites of a profile; must run within a tokio runtime, which
+    /// has to outlive the engine.
+    ///
+    /// The order of the sites is that of the directory, if it has one.
+    ///
+    /// # Errors
+    /// One for each reason, which says what to do.
+    pub fn open(place: &Place, profile: &Profile, options: Options) -> Result<Self, OpenError> {
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|error| OpenError::Start(error.into()))?;
+        let (directory, profile, disk) = match place {
+            Place::Memory => (None, profile.clone(), Disk::memory()),
+            Place::Directory(path) => {
+                let (directory, profile) = Directory::take(path, profile)?;
+                let disk = open_store(&directory)?;
+                (Some(directory), profile, disk)
+            }
+        };
+        let view = read_view(&disk, directory.as_ref())?;
+        let settled = disk
+            .get(Space::Engine, SETTLED.as_bytes())
+            .and_then(|mark| {
+                disk.commit(vec![(Space::Engine, SETTLED.as_bytes().to_vec(), None)])?;
+                Ok(mark.is_some())
+            })
+            .map_err(|fault| damaged(directory.as_ref(), fault))?;
+        let shared = start(runtime, disk, &profile, (view, options))
+            .map_err(|error| OpenError::Start(error.into()))?;
+        let fresh = directory.is_none();
+        *shared
+            .directory
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = directory;
+        for (from, to) in pairs(&shared) {
+            if !settled && !fresh {
+                shared.healing.add_pass(from, to);
+            }
+            let task = delivery::run(
+                Arc::downgrade(&shared),
+                Arc::clone(&shared.healing),
+                from,
+                to,
+            );
+            shared.spawn(task);
+        }
+        shared.spawn(tables::purge_leftovers(Arc::downgrade(&shared)));
+        Ok(Self { shared })
+    }
+
+    /// The names of the sites, in the order of their replicas.
+    pub fn sites(&self) -> &[String] {
+        &self.shared.names
+    }
+
+    /// One site's view of the engine; `None` where there is none of that name.
+    pub fn site(&self, name: &str) -> Option<Site> {
+        let id = self.replica(name).ok()?;
+        Some(Site::new(Arc::clone(&self.shared), id))
+    }
+
+    fn replica(&self, name: &str) -> Result<ReplicaId, NoSuchSite> {
+        let index = self.shared.names.iter().position(|site| site == name);
+        let index = index.and_then(|index| u8::try_from(index).ok());
+        index
+            .map(ReplicaId)
+            .ok_or_else(|| NoSuchSite(name.to_owned()))
+    }
+
+    /// The directions that a control is about.
+    fn directions(
+        &self,
+        a: &str,
+        b: &str,
+        direction: Direction,
+    ) -> Result<Vec<(ReplicaId, ReplicaId)>, NoSuchSite> {
+        let (a, b) = (self.replica(a)?, self.replica(b)?);
+        Ok(match direction {
+            Direction::Both => vec![(a, b), (b, a)],
+            Direction::OneWay => vec![(a, b)],
+        })
+    }
+
+    /// Cuts a link: what is under way on it is lost, and all that is sent.
+    ///
+    /// # Errors
+    /// A site that is not there.
+    pub fn cut(&self, a: &str, b: &str, direction: Direction) -> Result<(), NoSuchSite> {
+        for (from, to) in self.directions(a, b, direction)? {
+            self.shared.network.cut(from, to);
+        }
+        self.shared.healing.look_again();
+        Ok(())
+    }
+
+    /// Heals a link; what was owed over it is delivered.
+    ///
+    /// # Errors
+    /// A site that is not there.
+    pub fn heal(&self, a: &str, b: &str, direction: Direction) -> Result<(), NoSuchSite> {
+        for (from, to) in self.directions(a, b, direction)? {
+            self.shared.network.heal(from, to);
+            self.shared.healing.wake(from, to);
+            self.shared.healing.wake(to, from);
+        }
+        Ok(())
+    }
+
+    /// Sets the round trip between two sites. None that is sent later
+    /// overtakes what is under way.
+    ///
+    /// # Errors
+    /// A site that is not there.
+    pub fn set_rtt(&self, a: &str, b: &str, rtt: Duration) -> Result<(), NoSuchSite> {
+        for (from, to) in self.directions(a, b, Direction::Both)? {
+            self.shared.network.set_delay(from, to, rtt / 2);
+        }
+        Ok(())
+    }
+
+    /// Stops a site: its replica answers nothing, calls at it fail, what it
+    /// has in memory is lost. Stopping it again changes nothing.
+    ///
+    /// # Errors
+    /// A site that is not there.
+    pub fn stop(&self, site: &str) -> Result<(), NoSuchSite> {
+        let id = self.replica(site)?;
+        let Some(state) = self.shared.site(id) else {
+            return Ok(());
+        };
+        state.life().cancel();
+        state.queues.clear();
+        for other in self.shared.all() {
+            self.shared.network.lose(id, other);
+            self.shared.network.lose(other, id);
+            if other != id {
+                self.shared.healing.add_pass(id, other);
+            }
+        }
+        self.shared.healing.look_again();
+        Ok(())
+    }
+
+    /// Starts a stopped site, with what its replica has on disk.
+    ///
+    /// # Errors
+    /// A site that is not there.
+    pub fn start(&self, site: &str) -> Result<(), NoSuchSite> {
+        let id = self.replica(site)?;
+        let Some(state) = self.shared.site(id) else {
+            return Ok(());
+        };
+        {
+            let mut life = state
+                .life
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !life.is_cancelled() {
+                return Ok(());
+            }
+            *life = tokio_util::sync::CancellationToken::new();
+        }
+        tables::learn(&self.shared, id, &self.shared.observer.views.current());
+        for other in self.shared.all().filter(|other| *other != id) {
+            self.shared.healing.add_pass(id, other);
+            self.shared.healing.add_pass(other, id);
+        }
+        Ok(())
+    }
+
+    /// Whether a site is running.
+    ///
+    /// # Errors
+    /// A site that is not there.
+    pub fn is_running(&self, site: &str) -> Result<bool, NoSuchSite> {
+        Ok(self.shared.is_running(self.replica(site)?))
+    }
+
+    /// All links, both directions each.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        let name = |id: ReplicaId| {
+            self.shared
+                .names
+                .get(usize::from(id.0))
+                .cloned()
+                .unwrap_or_default()
+        };
+        let network = &self.shared.network;
+        pairs(&self.shared)
+            .map(|(from, to)| LinkStatus {
+                from: name(from),
+                to: name(to),
+                rtt: network.delay(from, to) * 2,
+                cut: !network.passes(from, to),
+                messages: network.messages(from, to),
+            })
+            .collect()
+    }
+
+    /// Waits until every site has delivered all that it owes to those it can
+    /// reach, and nothing is under way: then their replicas agree.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn settled(&self) {
+        let shared = &self.shared;
+        shared.healing.settled(|| is_settled(shared)).await;
+    }
+
+    /// A number over all records of a site's replica: replicas that agree
+    /// have the same.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], or a site that is not there as unavailable.
+    pub fn digest(&self, site: &str) -> Result<u64, Error> {
+        let id = self
+            .replica(site)
+            .map_err(|error| Error::Storage(error.into()))?;
+        delivery::digest_of_site(&self.shared, id).map_err(storage)
+    }
+
+    /// Closes the engine: all sites stop, what was begun is written, and the
+    /// directory is free when this returns. Other handles then fail.
+    ///
+    /// # Cancel safety
+    /// Goes on in the background.
+    pub async fn close(self) {
+        let settled = self.shared.all().all(|site| self.shared.is_running(site))
+            && self.shared.healing.is_quiet()
+            && is_settled(&self.shared)
+            && pairs(&self.shared).all(|(from, to)| self.shared.connected(from, to));
+        for site in &self.shared.sites {
+            site.life().cancel();
+            site.queues.clear();
+        }
+        let shared = Arc::clone(&self.shared);
+        if settled {
+            let mark = Work::Keep(SETTLED, Some(bytes::Bytes::new()));
+            if let Err(error) = shared.perform(ReplicaId(0), mark).await {
+                tracing::warn!(%error, "could not note that all replicas agree");
+            }
+        }
+        let closed = tokio::task::spawn_blocking(move || close_files(&shared)).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "closing the engine failed");
+        }
+    }
+}
+
+/// Ends the writing thread and frees the directory.
+fn close_files(shared: &Shared) {
+    shared.writer.close();
+    let mut disk = shared.disk.close();
+    // Readers hold the disk for the time of one read.
+    while let Some(held) = disk.take() {
+        match Arc::try_unwrap(held) {
+            Ok(disk) => drop(disk),
+            Err(held) => {
+                disk = Some(held);
+                std::thread::yield_now();
+            }
+        }
+    }
+    *shared
+        .directory
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+}
+
+fn pairs(shared: &Shared) -> impl Iterator<Item = (ReplicaId, ReplicaId)> + use<> {
+    let replicas = shared.replicas;
+    (0..replicas)
+        .flat_map(move |from| (0..replicas).map(move |to| (ReplicaId(from), ReplicaId(to))))
+        .filter(|(from, to)| from != to)
+}
+
+fn is_settled(shared: &Shared) -> bool {
+    let views = &shared.observer.views;
+    pairs(shared)
+        .filter(|(from, to)| shared.connected(*from, *to))
+        .all(|(from, to)| {
+            shared.healing.is_even(from, to) && views.of(from).version() == views.of(to).version()
+        })
+}
+
+fn open_store(directory: &Directory) -> Result<Disk, OpenError> {
+    Disk::open(&directory.store()).map_err(|error| match error {
+        fjall::Error::Io(source) => OpenError::Io {
+            directory: directory.path().to_owned(),
+            source,
+        },
+        fjall::Error::Locked => OpenError::InUse {
+            directory: directory.path().to_owned(),
+        },
+        error => OpenError::Damaged {
+            directory: directory.path().to_owned(),
+            source: error.into(),
+        },
+    })
+}
+
+fn damaged(directory: Option<&Directory>, fault: Fault) -> OpenError {
+    let directory = directory
+        .map(|directory| directory.path().to_owned())
+        .unwrap_or_default();
+    OpenError::Damaged {
+        directory,
+        source: fault.into(),
+    }
+}
+
+fn read_view(disk: &Disk, directory: Option<&Directory>) -> Result<View, OpenError> {
+    let read = || {
+        Ok(match disk.get(Space::Engine, CATALOGUE.as_bytes())? {
+            Some(bytes) => View::decode(&bytes)?,
+            None => View::default(),
+        })
+    };
+    read().map_err(|fault| damaged(directory, fault))
+}
+
+fn start(
+    runtime: tokio::runtime::Handle,
+    disk: Disk,
+    profile: &Profile,
+    (view, options): (View, Options),
+) -> std::io::Result<Arc<Shared>> {
+    let names = profile.sites().to_vec();
+    let replicas = u8::try_from(names.len()).map_err(std::io::Error::other)?;
+    let disk = DiskHandle::new(disk);
+    let hubs: Vec<Hub> = names.iter().map(|_| Hub::default()).collect();
+    let observer = Observer {
+        views: Arc::new(Views::new(replicas, view)),
+        hubs: hubs.into(),
+    };
+    let writer = Writer::start(disk.clone(), observer.clone(), options.commit_hook)?;
+    let rtt = |a: ReplicaId, b: ReplicaId| profile.rtt(usize::from(a.0), usize::from(b.0));
+    Ok(Arc::new(Shared {
+        replicas,
+        timeout: options.timeout,
+        disk,
+        writer,
+        network: Arc::new(Network::start(replicas, rtt)?),
+        healing: Healing::new(replicas),
+        observer,
+        sites: names.iter().map(|_| SiteState::new()).collect(),
+        catalogue_change: Arc::default(),
+        runtime,
+        tasks: Mutex::default(),
+        directory: Mutex::default(),
+        names,
+    }))
+}
