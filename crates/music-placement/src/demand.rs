@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// One of the four things a site can run out of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
@@ -31,7 +33,7 @@ impl fmt::Display for Dimension {
 }
 
 /// What a template needs of the site that takes it; zero by default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Demand {
     /// Virtual processors of all servers.
     pub vcpus: u64,

@@ -1,9 +1,10 @@
 //! The placement service: application templates placed exactly once over several sites.
 //!
-//! This is the half that decides without talking to anyone: what a template
+//! Two halves. The one decides without talking to anyone: what a template
 //! needs ([`Reader`], [`load_dir`], [`built_in`]), what a site has
 //! ([`Catalogue`]), and whether the one fits into the other ([`Demand`],
-//! [`Capacity`]). Nothing here knows of locks, workers or the network.
+//! [`Capacity`]). It knows nothing of locks, workers or the network. The other,
+//! [`service`], is the program that a reader can learn MUSIC from.
 //!
 //! ```
 //! use music_placement::{Catalogue, Reader, built_in};
@@ -23,6 +24,7 @@ pub mod catalogue;
 pub mod demand;
 pub mod hot;
 pub mod load;
+pub mod service;
 
 pub use catalogue::{Catalogue, CatalogueError, CatalogueFault, Flavor};
 pub use demand::{Capacity, Demand, Dimension, Shortage};
