@@ -6,6 +6,7 @@
 //! What each promises is written at its methods.
 
 pub mod embedded;
+pub mod engine;
 pub mod error;
 pub mod lock_store;
 pub mod state_store;
