@@ -10,7 +10,7 @@ use crate::{queue, scan, status, table, watch};
 
 /// Critical sections over state at many sites.
 #[derive(Debug, Parser)]
-#[command(name = "music", version, about, after_long_help = exit::table(), propagate_version = true)]
+#[command(name = "music", version, after_long_help = exit::table(), propagate_version = true)]
 #[command(max_term_width = 100)]
 pub(crate) struct Arguments {
     /// What holds for every command.

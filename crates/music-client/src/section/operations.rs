@@ -172,7 +172,8 @@ impl CriticalSection {
         let call = call.wide();
         let put = call.changes().then(|| self.puts.begin(writes));
         let _slot = self.slots.acquire().await;
-        self.seat.perform(&call, put.as_ref()).await
+        // On the heap: callers await many of these at once.
+        Box::pin(self.seat.perform(&call, put.as_ref())).await
     }
 }
 
