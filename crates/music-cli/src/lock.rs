@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use music_client::api::code::Code;
 use music_client::api::table::TableMode;
-use music_client::{Client, CriticalSection, Error, LockRequest, LostReason, RecordKey};
+use music_client::{
+    Client, CriticalSection, Error, LockRequest, Lost, LostReason, Outcome, RecordKey,
+};
 use rustix::process::Signal;
 
 use crate::arguments::Global;
@@ -163,10 +165,8 @@ async fn hold(
     };
     let (status, lost) = watch(child, &section, lock.kill_after, signals).await?;
     if let Some(reason) = lost {
-        output.warning(&format!(
-            "the lock was lost while the command ran: {reason}"
-        ));
-        return Ok(Exit::Lost);
+        let outcome = Outcome::Unknown;
+        return Err(Error::from(Lost { reason, outcome }).into());
     }
     let exit = exit_of(status);
     let released = if lock.confirm {

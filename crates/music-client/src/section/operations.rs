@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use music_api::code::Code;
 use music_api::lock::{self, BatchResult, Step};
 use music_api::name::{FieldChanges, Value};
 use music_api::table::Record;
@@ -9,7 +10,7 @@ use reqwest::Method;
 
 use crate::call::{Call, Repeat};
 use crate::content::{Content, Stored};
-use crate::error::Error;
+use crate::error::{Error, LostReason};
 use crate::key::{Cell, RecordKey};
 use crate::records;
 use crate::section::CriticalSection;
@@ -157,7 +158,15 @@ impl CriticalSection {
         )
         .json(&lock::Batch { steps: batch.steps })?;
         let result: BatchResult = self.perform(call, footprints).await?.json()?;
-        Ok(result.results.into_iter().map(step_outcome).collect())
+        let outcomes: Vec<_> = result.results.into_iter().map(step_outcome).collect();
+        let is_lost = |step: &StepOutcome| match step {
+            StepOutcome::Failed(problem) => problem.known == Some(Code::Lost),
+            StepOutcome::Record(_) | StepOutcome::Written(_) => false,
+        };
+        if outcomes.iter().any(is_lost) {
+            self.seat.lose(LostReason::Preempted);
+        }
+        Ok(outcomes)
     }
 
     fn base(&self) -> String {

@@ -107,8 +107,9 @@ impl Seat {
     pub(crate) fn lose(&self, reason: LostReason) -> Lost {
         let mut first = reason;
         self.lost.send_if_modified(|lost| {
+            let is_first = lost.is_none();
             first = *lost.get_or_insert(reason);
-            first == reason
+            is_first
         });
         Lost {
             reason: first,
@@ -268,8 +269,13 @@ impl Seat {
     }
 
     async fn move_on(&self, seen: Spot) -> Result<(), Error> {
-        let _turn = self.turn.lock().await;
-        if self.spot() != seen || !self.place().turn() {
+        let turn = self.turn.lock().await;
+        if self.spot() != seen {
+            return Ok(());
+        }
+        if !self.place().turn() {
+            drop(turn);
+            self.client.pause(self.attempts_max()).await;
             return Ok(());
         }
         tracing::debug!(
