@@ -41,7 +41,7 @@ mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use music_core::id::ReplicaId;
@@ -59,7 +59,7 @@ use self::healing::Healing;
 use self::hub::Hub;
 use self::network::Network;
 use self::shared::{Shared, SiteState, storage};
-use self::writer::{Work, Writer};
+use self::writer::Writer;
 use crate::Error;
 
 /// The catalogue of tables, in the engine's own space.
@@ -167,7 +167,7 @@ impl Engine {
         *shared
             .directory
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = directory;
+            .unwrap_or_else(PoisonError::into_inner) = directory;
         for (from, to) in pairs(&shared) {
             if !settled && !fresh {
                 shared.healing.add_pass(from, to);
@@ -287,10 +287,7 @@ impl Engine {
             return Ok(());
         };
         {
-            let mut life = state
-                .life
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut life = state.life.lock().unwrap_or_else(PoisonError::into_inner);
             if !life.is_cancelled() {
                 return Ok(());
             }
@@ -340,7 +337,11 @@ impl Engine {
     /// Nothing is left behind.
     pub async fn settled(&self) {
         let shared = &self.shared;
-        shared.healing.settled(|| is_settled(shared)).await;
+        let connected = |from, to| shared.connected(from, to);
+        shared
+            .healing
+            .settled(|| owes_nothing(shared, connected))
+            .await;
     }
 
     /// A number over all records of a site's replica: replicas that agree
@@ -361,20 +362,10 @@ impl Engine {
     /// # Cancel safety
     /// Goes on in the background.
     pub async fn close(self) {
-        let settled = self.shared.all().all(|site| self.shared.is_running(site))
-            && self.shared.healing.is_quiet()
-            && is_settled(&self.shared)
-            && pairs(&self.shared).all(|(from, to)| self.shared.connected(from, to));
-        for site in &self.shared.sites {
+        let shared = Arc::clone(&self.shared);
+        for site in &shared.sites {
             site.life().cancel();
             site.queues.clear();
-        }
-        let shared = Arc::clone(&self.shared);
-        if settled {
-            let mark = Work::Keep(SETTLED, Some(bytes::Bytes::new()));
-            if let Err(error) = shared.perform(ReplicaId(0), mark).await {
-                tracing::warn!(%error, "could not note that all replicas agree");
-            }
         }
         let closed = tokio::task::spawn_blocking(move || close_files(&shared)).await;
         if let Err(error) = closed {
@@ -387,6 +378,18 @@ impl Engine {
 fn close_files(shared: &Shared) {
     shared.writer.close();
     let mut disk = shared.disk.close();
+    // In this order: what is under way notes what it owes before it ends.
+    let settled = shared.healing.is_quiet() && owes_nothing(shared, |_, _| true);
+    if let (Some(disk), true) = (&disk, settled) {
+        let mark = (
+            Space::Engine,
+            SETTLED.as_bytes().to_vec(),
+            Some(bytes::Bytes::new()),
+        );
+        if let Err(fault) = disk.commit(vec![mark]) {
+            tracing::warn!(%fault, "could not note that all replicas agree");
+        }
+    }
     // Readers hold the disk for the time of one read.
     while let Some(held) = disk.take() {
         match Arc::try_unwrap(held) {
@@ -400,7 +403,7 @@ fn close_files(shared: &Shared) {
     *shared
         .directory
         .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        .unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 fn pairs(shared: &Shared) -> impl Iterator<Item = (ReplicaId, ReplicaId)> + use<> {
@@ -410,10 +413,11 @@ fn pairs(shared: &Shared) -> impl Iterator<Item = (ReplicaId, ReplicaId)> + use<
         .filter(|(from, to)| from != to)
 }
 
-fn is_settled(shared: &Shared) -> bool {
+/// Whether the pairs of sites that `counts` have delivered all they owe.
+fn owes_nothing(shared: &Shared, counts: impl Fn(ReplicaId, ReplicaId) -> bool) -> bool {
     let views = &shared.observer.views;
     pairs(shared)
-        .filter(|(from, to)| shared.connected(*from, *to))
+        .filter(|(from, to)| counts(*from, *to))
         .all(|(from, to)| {
             shared.healing.is_even(from, to) && views.of(from).version() == views.of(to).version()
         })

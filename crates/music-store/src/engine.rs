@@ -1,4 +1,4 @@
-//! The engines there are, as a closed set behind each port.
+//! Which engine: chosen by the configuration, one `match` away.
 
 use std::sync::Arc;
 
@@ -8,94 +8,134 @@ use music_core::lock_ref::Holding;
 use music_core::record::Record;
 use tokio::sync::{broadcast, mpsc};
 
+use crate::fault::Faulty;
+use crate::memory::MemorySite;
 use crate::{
     Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
     embedded,
 };
 
-/// One site's view of the engine that keeps the state.
+/// One site's view of the configured state store.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum StateEngine {
-    /// All sites in this process.
+    /// A site of this process.
     Embedded(embedded::Site),
+    /// The same, with faults.
+    FaultyEmbedded(Faulty<embedded::Site>),
+    /// The reference engine.
+    Memory(MemorySite),
+    /// The same, with faults.
+    FaultyMemory(Faulty<MemorySite>),
 }
 
-/// One site's view of the engine that keeps the locks.
+/// One site's view of the configured lock store.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum LockEngine {
-    /// All sites in this process.
+    /// A site of this process.
     Embedded(embedded::Site),
+    /// The same, with faults.
+    FaultyEmbedded(Faulty<embedded::Site>),
+    /// The reference engine.
+    Memory(MemorySite),
+    /// The same, with faults.
+    FaultyMemory(Faulty<MemorySite>),
 }
 
-/// Passes a call on to the engine there is.
-macro_rules! each {
-    ($engine:expr, $site:ident => $call:expr) => {
-        match $engine {
-            Self::Embedded($site) => $call,
+/// Does the same with whichever engine it is.
+macro_rules! with {
+    ($self:expr, $engine:ident => $call:expr) => {
+        match $self {
+            Self::Embedded($engine) => $call,
+            Self::FaultyEmbedded($engine) => $call,
+            Self::Memory($engine) => $call,
+            Self::FaultyMemory($engine) => $call,
         }
     };
 }
 
+macro_rules! from {
+    ($engine:ty, $variant:ident) => {
+        impl From<$engine> for StateEngine {
+            fn from(engine: $engine) -> Self {
+                Self::$variant(engine)
+            }
+        }
+
+        impl From<$engine> for LockEngine {
+            fn from(engine: $engine) -> Self {
+                Self::$variant(engine)
+            }
+        }
+    };
+}
+
+from!(embedded::Site, Embedded);
+from!(Faulty<embedded::Site>, FaultyEmbedded);
+from!(MemorySite, Memory);
+from!(Faulty<MemorySite>, FaultyMemory);
+
 impl StateStore for StateEngine {
     async fn write(&self, id: &RecordId, change: Record, level: Level) -> Result<(), Error> {
-        each!(self, site => site.write(id, change, level).await)
+        with!(self, engine => engine.write(id, change, level).await)
     }
 
     async fn read(&self, id: &RecordId, level: Level) -> Result<Record, Error> {
-        each!(self, site => site.read(id, level).await)
+        with!(self, engine => engine.read(id, level).await)
     }
 
     async fn scan(&self, range: ScanRange) -> Result<Vec<(Key, Record)>, Error> {
-        each!(self, site => site.scan(range).await)
+        with!(self, engine => engine.scan(range).await)
     }
 
     async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
-        each!(self, site => site.create_table(name, mode).await)
+        with!(self, engine => engine.create_table(name, mode).await)
     }
 
     async fn drop_table(&self, name: &TableName) -> Result<bool, Error> {
-        each!(self, site => site.drop_table(name).await)
+        with!(self, engine => engine.drop_table(name).await)
     }
 
     fn table(&self, name: &TableName) -> Option<Table> {
-        each!(self, site => site.table(name))
+        with!(self, engine => engine.table(name))
     }
 
     fn table_by_id(&self, id: TableId) -> Option<Table> {
-        each!(self, site => site.table_by_id(id))
+        with!(self, engine => engine.table_by_id(id))
     }
 
     fn tables(&self) -> Vec<Table> {
-        each!(self, site => site.tables())
+        with!(self, engine => engine.tables())
     }
 
     fn changes(&self) -> broadcast::Receiver<RecordId> {
-        each!(self, site => site.changes())
+        with!(self, engine => engine.changes())
     }
 }
 
 impl LockStore for LockEngine {
     async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
-        each!(self, site => site.apply(id, command).await)
+        with!(self, engine => engine.apply(id, command).await)
     }
 
     async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
-        each!(self, site => site.peek(id).await)
+        with!(self, engine => engine.peek(id).await)
     }
 
     async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
-        each!(self, site => site.release(id, holding).await)
+        with!(self, engine => engine.release(id, holding).await)
     }
 
     fn watch(&self, id: &RecordId) {
-        each!(self, site => site.watch(id));
+        with!(self, engine => engine.watch(id));
     }
 
     fn unwatch(&self, id: &RecordId) {
-        each!(self, site => site.unwatch(id));
+        with!(self, engine => engine.unwatch(id));
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {
-        each!(self, site => site.hints())
+        with!(self, engine => engine.hints())
     }
 }

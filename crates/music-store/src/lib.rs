@@ -8,10 +8,13 @@
 pub mod embedded;
 pub mod engine;
 pub mod error;
+pub mod fault;
 pub mod lock_store;
+pub mod memory;
 pub mod state_store;
 pub mod table;
 
+pub use engine::{LockEngine, StateEngine};
 pub use error::Error;
 pub use lock_store::{Applied, Hint, LockStore};
 pub use state_store::{Level, ScanRange, StateStore};

@@ -55,10 +55,10 @@ impl Site {
     }
 
     fn known_table(&self, table: TableId) -> Result<(), Error> {
-        match self.shared.observer.views.is_dropped(self.id, table) {
-            true => Err(Error::NoSuchTable),
-            false => Ok(()),
+        if self.shared.observer.views.is_dropped(self.id, table) {
+            return Err(Error::NoSuchTable);
         }
+        Ok(())
     }
 
     /// Asks these replicas to merge a change.
@@ -103,9 +103,9 @@ impl Site {
             }
             effect => {
                 // Whoever brought it here before owes it to the others.
-                others
-                    .into_iter()
-                    .for_each(|(_, undelivered)| undelivered.delivered());
+                for (_, undelivered) in others {
+                    undelivered.delivered();
+                }
                 if effect == Effect::NoSuchTable {
                     Err(Error::NoSuchTable)
                 } else {
@@ -187,7 +187,7 @@ impl Site {
     ) -> Result<T, Error> {
         let life = self.shared.majority_life(self.id)?;
         let state = self.shared.site(self.id).ok_or(Error::Overloaded)?;
-        let _admitted = state.calls.try_acquire().map_err(|_| Error::Overloaded)?;
+        let _admitted = state.calls.try_acquire().ok().ok_or(Error::Overloaded)?;
         self.shared.within(&life, call).await
     }
 }

@@ -216,8 +216,9 @@ fn write(queue: &Queue, disk: &DiskHandle, observer: &Observer, hook: Option<&Co
             return;
         }
         if let Some(fault) = &failed {
-            jobs.into_iter()
-                .for_each(|job| (job.done)(Err(Arc::clone(fault))));
+            for job in jobs {
+                (job.done)(Err(Arc::clone(fault)));
+            }
             continue;
         }
         if let Err(fault) = write_group(jobs, disk, observer, hook) {
@@ -255,14 +256,16 @@ fn write_group(
     });
     match committed {
         Ok(()) => {
-            answers.into_iter().for_each(|(done, answer)| done(answer));
+            for (done, answer) in answers {
+                done(answer);
+            }
             Ok(())
         }
         Err(fault) => {
             let fault = Arc::new(fault);
-            answers
-                .into_iter()
-                .for_each(|(done, _)| done(Err(Arc::clone(&fault))));
+            for (done, _) in answers {
+                done(Err(Arc::clone(&fault)));
+            }
             Err(fault)
         }
     }
