@@ -1,6 +1,18 @@
 //! A MUSIC node: the HTTP API over the protocol core and an engine.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`node`] | the protocol's machines, driven over an engine |
+//! | [`config`] | settings: file, environment, flags, checked whole |
+//! | [`serve`] | one node with its HTTP side: start, shut down, kill |
+//! | [`dev`] | a whole deployment in one process, with controls |
+//! | [`logging`] | structured logs |
 
 pub mod config;
+pub mod dev;
 mod http;
+mod listen;
+pub mod logging;
 pub mod node;
+pub mod serve;
 mod topology;

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The profiles of delays that the embedded engine knows.
-pub(super) const PROFILES: &[&str] = &["local3", "lUs", "lUsEu", "global5"];
+pub(super) const PROFILES: &[&str] = &["local3", "metro3", "lUs", "lUsEu", "global5"];
 
 /// Room that a JSON body needs beside a value.
 const BODY_OVERHEAD_BYTES: usize = 1024;

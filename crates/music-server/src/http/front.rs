@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use axum::{Router, http};
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method};
 use music_api::code::Code;
 use music_api::header::{REQUEST_ID, SITE};
@@ -96,7 +96,8 @@ impl Front {
         response
     }
 
-    async fn gate(&self) {
+    /// Waits while the node is suspended.
+    pub(crate) async fn gate(&self) {
         if let Some(node) = &self.node {
             node.gate().await;
         }
@@ -144,6 +145,8 @@ impl Front {
             self.metrics.put_unknown();
         }
         let headers = response.headers_mut();
+        // The router has measured the empty body that stood for the problem.
+        headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         if let Some(seconds) = failure.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

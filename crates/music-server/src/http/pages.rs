@@ -109,7 +109,11 @@ mod tests {
     fn the_list_of_pages_has_every_code() {
         let list = include_str!("../../../../docs/errors/README.md");
         for code in Code::ALL {
-            let row = format!("| [{code}]({code}.md) | {} | {} |", code.status(), code.title());
+            let row = format!(
+                "| [{code}]({code}.md) | {} | {} |",
+                code.status(),
+                code.title()
+            );
             assert!(list.contains(&row), "docs/errors/README.md wants `{row}`");
         }
     }

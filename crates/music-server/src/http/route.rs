@@ -32,6 +32,7 @@ pub(crate) const TEMPLATES: &[&str] = &[
     "/v1/dev/nodes/{node}/{action}",
     "/v1/dev/links/{a}/{b}/{action}",
     "/v1/dev/sites/{site}/{action}",
+    "/v1/dev/queues/{table}/{key}",
     OTHER,
 ];
 

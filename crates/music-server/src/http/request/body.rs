@@ -20,14 +20,29 @@ use crate::http::problem::Failure;
 /// client that promises a large body should have to send it.
 const BUFFER_BYTES_START: usize = 16 * 1024;
 
+/// Whose routes take JSON bodies, and how large ones.
+pub(crate) trait JsonLimit: Sync {
+    /// The most bytes, and how long they may take to arrive.
+    fn json_limit(&self) -> (usize, Duration);
+}
+
+impl JsonLimit for Arc<App> {
+    fn json_limit(&self) -> (usize, Duration) {
+        (
+            self.config.limits.body_bytes_max,
+            self.config.limits.body_timeout,
+        )
+    }
+}
+
 /// A JSON body.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
+impl<T: DeserializeOwned, S: JsonLimit> FromRequest<S> for JsonBody<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let bytes = json_bytes(request, app).await?;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let bytes = json_bytes(request, state).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -35,11 +50,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
 /// A JSON body that may be left out.
 pub(crate) struct OptionalJsonBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalJsonBody<T> {
+impl<T: DeserializeOwned + Default, S: JsonLimit> FromRequest<S> for OptionalJsonBody<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let bytes = json_bytes(request, app).await?;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let bytes = json_bytes(request, state).await?;
         if bytes.is_empty() {
             Ok(Self(T::default()))
         } else {
@@ -72,7 +87,7 @@ impl FromRequest<Arc<App>> for ValueBody {
     }
 }
 
-async fn json_bytes(request: Request, app: &App) -> Result<Bytes, Failure> {
+async fn json_bytes(request: Request, state: &impl JsonLimit) -> Result<Bytes, Failure> {
     refuse_encoding(request.headers())?;
     let empty = request.body().is_end_stream();
     if !empty && !is_json(request.headers()) {
@@ -81,10 +96,11 @@ async fn json_bytes(request: Request, app: &App) -> Result<Bytes, Failure> {
             "This route takes JSON: send it with Content-Type: application/json.",
         ));
     }
+    let (bytes, time) = state.json_limit();
     let limit = Limit {
-        bytes: app.config.limits.body_bytes_max,
+        bytes,
         code: Code::BodyTooLarge,
-        time: app.config.limits.body_timeout,
+        time,
     };
     read(request.into_body(), BytesMut::new(), &limit)
         .await

@@ -30,13 +30,14 @@ impl Places {
             "tables" => Some(Self { table: 3, key: 5 }),
             "locks" => Some(Self { table: 5, key: 7 }),
             "queues" => Some(Self { table: 3, key: 4 }),
+            "dev" => Some(Self { table: 4, key: 5 }),
             _ => None,
         }
     }
 }
 
 /// The raw segment of that number; the one before the first `/` is 0.
-fn segment(path: &str, number: usize) -> &str {
+pub(crate) fn segment(path: &str, number: usize) -> &str {
     path.split('/').nth(number).unwrap_or_default()
 }
 

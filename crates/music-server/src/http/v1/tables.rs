@@ -24,9 +24,9 @@ pub(crate) const LIMIT_DEFAULT: u64 = 100;
 /// A page of records ends when its fields have this many bytes together.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
-/// How many records are read at a time: bounds what a page of large values
-/// holds in memory.
-const SCAN_STEP: usize = 32;
+/// How many records are read at a time, at first: bounds what a page of large
+/// values holds in memory.
+const SCAN_STEP: usize = 8;
 
 /// The limit that a list is asked for.
 pub(crate) fn limit(query: &Query) -> Result<usize, Failure> {
@@ -213,24 +213,35 @@ type Records = Vec<(Key, music_core::record::Record)>;
 /// more.
 async fn page(app: &App, mut range: ScanRange) -> Result<(Records, bool), Failure> {
     let limit = range.limit;
-    let (mut records, mut bytes) = (Records::new(), 0_usize);
+    let (mut records, mut bytes, mut step) = (Records::new(), 0_usize, SCAN_STEP);
     while records.len() < limit && bytes < PAGE_BYTES {
         // One more than needed tells whether there are more.
-        range.limit = SCAN_STEP
+        range.limit = step
             .min(limit.saturating_sub(records.len()))
             .saturating_add(1);
-        let mut step = app.node.scan(range.clone()).await?;
-        let more = step.len() == range.limit;
-        step.truncate(range.limit.saturating_sub(1));
-        let values = step.iter().flat_map(|(_, record)| record.fields());
-        bytes = values.fold(bytes, |bytes, (_, _, value)| {
-            bytes.saturating_add(value.len())
-        });
-        records.append(&mut step);
+        let mut read = app.node.scan(range.clone()).await?;
+        let more = read.len() == range.limit;
+        read.truncate(range.limit.saturating_sub(1));
+        bytes = bytes.saturating_add(read.iter().map(|(key, record)| size(key, record)).sum());
+        records.append(&mut read);
         if !more {
             return Ok((records, false));
         }
         range.after = records.last().map(|(key, _)| key.clone());
+        // As many as should fit, by the size of those before.
+        let average = bytes.checked_div(records.len()).unwrap_or_default().max(1);
+        step = PAGE_BYTES
+            .saturating_sub(bytes)
+            .checked_div(average)
+            .unwrap_or(1)
+            .max(1);
     }
     Ok((records, true))
+}
+
+fn size(key: &Key, record: &music_core::record::Record) -> usize {
+    let fields = record
+        .fields()
+        .map(|(field, _, value)| field.as_str().len() + value.len());
+    fields.sum::<usize>().saturating_add(key.as_bytes().len())
 }

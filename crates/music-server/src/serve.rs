@@ -1,0 +1,219 @@
+//! One node with its HTTP side.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use music_store::engine::{LockEngine, StateEngine};
+use tokio::net::TcpListener;
+
+use crate::config::{Config, TableConfig};
+use crate::http::app::App;
+use crate::http::front::{Front, Setup};
+use crate::http::router;
+use crate::listen::{Bounds, Server};
+use crate::node::{self, Node, NodeConfig};
+pub use crate::topology::EngineError;
+use crate::topology::Topology;
+
+/// How long to wait between tries to create the tables of the configuration.
+const TABLES_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address cannot be listened at.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The engine does not open.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A table of the configuration exists in the other mode.
+    #[error("the table {0} exists in the other mode, and a mode is fixed")]
+    TableExists(music_store::TableName),
+}
+
+/// Opens the engine, serves one node, and ends when `shutdown` does: requests
+/// under way end, what the node holds is released, in that order, within the
+/// time that the configuration allows.
+///
+/// # Errors
+/// Where the node does not start.
+///
+/// # Cancel safety
+/// Ends the node at once, as a crash would.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+    let node = NodeServer::open(config).await?;
+    tracing::info!(address = %node.address(), node = node.name(), site = node.site(), "serving");
+    shutdown.await;
+    tracing::info!("shutting down");
+    let open = node.shutdown().await;
+    tracing::info!(sections_left = open, "ended");
+    Ok(())
+}
+
+/// A node that serves its API.
+pub struct NodeServer {
+    app: Arc<App>,
+    server: Server,
+}
+
+impl Drop for NodeServer {
+    fn drop(&mut self) {
+        self.app.killed.cancel();
+        self.app.node.kill();
+        self.server.cut();
+    }
+}
+
+impl NodeServer {
+    /// Opens the engine of the configuration, and starts a node on it.
+    ///
+    /// # Errors
+    /// Where either does not start.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        let topology = Topology::open(&config.engine).await?;
+        Self::start(Arc::new(config), topology).await
+    }
+
+    /// Starts a node on an engine.
+    pub(crate) async fn start(config: Arc<Config>, topology: Topology) -> Result<Self, Error> {
+        let listen = |source| Error::Listen {
+            address: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let (state, locks) = topology.site(&config.site).map_err(EngineError::from)?;
+        let app = App::new(
+            start_node(&config, state, locks),
+            Arc::clone(&config),
+            topology,
+        );
+        let front = Front::new(Setup {
+            router: router::router(Arc::clone(&app)),
+            node: Some(app.node.clone()),
+            metrics: app.metrics.clone(),
+            site: config.site.clone(),
+            in_flight_max: config.limits.in_flight_max,
+        });
+        create_tables(&app).await?;
+        let bounds = Bounds {
+            connections_max: config.limits.connections_max,
+            head_timeout: config.limits.head_timeout,
+        };
+        let server = Server::start(listener, front, bounds).map_err(listen)?;
+        Ok(Self { app, server })
+    }
+
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.app.config.node
+    }
+
+    /// The node's site.
+    pub fn site(&self) -> &str {
+        &self.app.config.site
+    }
+
+    /// The node itself.
+    pub fn node(&self) -> &Node {
+        &self.app.node
+    }
+
+    /// What its handlers share.
+    pub(crate) fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Ends the node: new requests are refused, those under way end, what is
+    /// held is released. Returns how many sections were still open when the
+    /// time was over.
+    ///
+    /// # Cancel safety
+    /// Goes on ending when called again; dropping the server ends it at once.
+    pub async fn shutdown(&self) -> usize {
+        let limit = self.app.config.shutdown_timeout;
+        // A suspended node would never end by itself.
+        self.app.node.resume();
+        self.app.stopping.cancel();
+        // Half of the time for the requests, so that some is left to release
+        // what they held.
+        self.server.shutdown(limit / 2).await;
+        self.app.tasks.close();
+        let released = self.app.node.shutdown(limit / 2).await;
+        self.app.killed.cancel();
+        self.app.tasks.wait().await;
+        released
+    }
+
+    /// Ends the node at once, as a crash would: connections are cut, nothing
+    /// is released.
+    pub async fn kill(&self) {
+        self.app.node.kill();
+        self.app.killed.cancel();
+        self.app.stopping.cancel();
+        self.app.tasks.close();
+        self.server.kill().await;
+        self.app.tasks.wait().await;
+    }
+}
+
+fn start_node(config: &Config, state: StateEngine, locks: LockEngine) -> Node {
+    let node = NodeConfig {
+        lease: config.cluster.node_lease,
+        sections_max: config.limits.sections_max,
+        ..NodeConfig::default()
+    };
+    Node::start(node, state, locks)
+}
+
+/// Creates the tables of the configuration; those that a majority is missing
+/// for are created later.
+async fn create_tables(app: &Arc<App>) -> Result<(), Error> {
+    let mut later = Vec::new();
+    for table in &app.config.tables {
+        match app.node.create_table(&table.name, table.mode).await {
+            Ok(_) => {}
+            Err(node::Error::WrongMode { .. }) => {
+                return Err(Error::TableExists(table.name.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(table = %table.name, %error, "the table is created later");
+                later.push(table.clone());
+            }
+        }
+    }
+    if !later.is_empty() {
+        let stopping = app.stopping.clone();
+        let task = create_later(app.node.clone(), later);
+        app.tasks.spawn(stopping.run_until_cancelled_owned(task));
+    }
+    Ok(())
+}
+
+async fn create_later(node: Node, tables: Vec<TableConfig>) {
+    for table in tables {
+        loop {
+            match node.create_table(&table.name, table.mode).await {
+                Ok(_) => break,
+                Err(error @ node::Error::WrongMode { .. }) => {
+                    tracing::error!(table = %table.name, %error, "the table is not created");
+                    break;
+                }
+                Err(_) => tokio::time::sleep(TABLES_PAUSE).await,
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A deployment over loopback, and a client that tells what it was answered.
+
+use music_api::problem::Problem;
+use music_server::dev::{Deployment, DevConfig};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Three sites in one building, in memory.
+pub(crate) struct Fixture {
+    pub(crate) deployment: Deployment,
+    pub(crate) client: reqwest::Client,
+    urls: Vec<String>,
+}
+
+/// What a request was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.body.escape_ascii()))
+    }
+
+    /// The value, of a request that must succeed.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> Value {
+        assert!(
+            self.status.is_success(),
+            "{self:?}: {}",
+            self.body.escape_ascii()
+        );
+        self.json()
+    }
+
+    /// The problem, whose document must agree with the answer it came in.
+    #[track_caller]
+    pub(crate) fn problem(&self) -> Problem {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
+        let problem: Problem = self.json();
+        assert_eq!(problem.status, self.status.as_u16());
+        assert_eq!(
+            problem.request_id.as_deref(),
+            Some(self.header("x-request-id"))
+        );
+        assert_eq!(problem.r#type, format!("/errors/{}", problem.code));
+        let code = problem.known_code().unwrap();
+        assert_eq!(
+            (code.status(), code.title()),
+            (problem.status, problem.title.as_str())
+        );
+        problem
+    }
+
+    /// The problem's code, `MUSIC-nnnn`.
+    #[track_caller]
+    pub(crate) fn code(&self) -> String {
+        self.problem().code
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// A request to be sent.
+pub(crate) struct Request<'a> {
+    fixture: &'a Fixture,
+    builder: reqwest::RequestBuilder,
+}
+
+impl Request<'_> {
+    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+        Self {
+            builder: self.builder.header(name, value),
+            ..self
+        }
+    }
+
+    pub(crate) fn body(self, body: impl Into<reqwest::Body>) -> Self {
+        Self {
+            builder: self.builder.body(body),
+            ..self
+        }
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        Self {
+            builder: self.builder.json(body),
+            ..self
+        }
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let response = self.builder.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer {
+            status,
+            headers,
+            body: response.bytes().await.unwrap().to_vec(),
+        }
+    }
+
+    /// The response, its body not read yet.
+    pub(crate) async fn open(self) -> reqwest::Response {
+        self.builder.send().await.unwrap()
+    }
+
+    /// The client's side, for what a fixture does not do.
+    pub(crate) fn builder(self) -> reqwest::RequestBuilder {
+        let _fixture = self.fixture;
+        self.builder
+    }
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        Self::with(DevConfig {
+            base_port: 0,
+            ..DevConfig::new("local3")
+        })
+        .await
+    }
+
+    pub(crate) async fn with(config: DevConfig) -> Self {
+        let deployment = Deployment::start(config).await.unwrap();
+        let urls = deployment
+            .nodes()
+            .into_iter()
+            .map(|node| node.url)
+            .collect();
+        // What a test of a suspended node must not wait for is bounded by the
+        // test itself.
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self {
+            deployment,
+            client,
+            urls,
+        }
+    }
+
+    /// The address of the node of a site, by the site's number.
+    pub(crate) fn url(&self, site: usize) -> &str {
+        &self.urls[site]
+    }
+
+    pub(crate) fn at(&self, site: usize, method: Method, path: &str) -> Request<'_> {
+        let builder = self
+            .client
+            .request(method, format!("{}{path}", self.urls[site]));
+        Request {
+            fixture: self,
+            builder,
+        }
+    }
+
+    pub(crate) fn control(&self, method: Method, path: &str) -> Request<'_> {
+        let url = format!("{}{path}", self.deployment.control_url());
+        Request {
+            fixture: self,
+            builder: self.client.request(method, url),
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Request<'_> {
+        self.at(0, Method::GET, path)
+    }
+
+    pub(crate) fn put(&self, path: &str) -> Request<'_> {
+        self.at(0, Method::PUT, path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Request<'_> {
+        self.at(0, Method::POST, path)
+    }
+
+    pub(crate) fn patch(&self, path: &str) -> Request<'_> {
+        self.at(0, Method::PATCH, path)
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Request<'_> {
+        self.at(0, Method::DELETE, path)
+    }
+
+    /// A lockRef for keys of `locks`, granted.
+    pub(crate) async fn lock(&self, site: usize, keys: &[&str]) -> String {
+        let keys: Vec<Value> = keys
+            .iter()
+            .map(|key| json!({ "table": "locks", "key": key }))
+            .collect();
+        let body = json!({ "keys": keys, "wait_ms": 10_000 });
+        let lock = self
+            .at(site, Method::POST, "/v1/locks")
+            .json(&body)
+            .send()
+            .await
+            .ok();
+        assert_eq!(lock["state"], "granted", "{lock}");
+        lock["lock_ref"].as_str().unwrap().to_owned()
+    }
+}

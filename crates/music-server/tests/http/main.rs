@@ -1,0 +1,4 @@
+//! A real deployment over loopback, a real client, and every route.
+
+mod fixture;
+mod records;
