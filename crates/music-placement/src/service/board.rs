@@ -213,3 +213,152 @@ fn rank(seed: u64, worker: &str, template: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use music_client::{Client, Options};
+
+    use super::*;
+    use crate::demand::Demand;
+    use crate::load::{built_in, built_in_files};
+    use crate::service::clock;
+    use crate::service::inventory::MemoryInventory;
+    use crate::service::probe::Probe;
+
+    const GRACE: Duration = Duration::from_secs(2);
+
+    fn station(worker: &str) -> Station<MemoryInventory> {
+        Station {
+            site: "ohio".to_owned(),
+            worker: worker.to_owned(),
+            sites: vec!["ohio".to_owned(), "oregon".to_owned()],
+            client: Client::new(["http://127.0.0.1:1"], Options::default()).unwrap(),
+            catalogue: Arc::new(Catalogue::built_in().unwrap()),
+            inventory: MemoryInventory::new(),
+            lock_wait: Duration::ZERO,
+            probe: Probe::default(),
+        }
+    }
+
+    /// A board with all built-in templates, the unreadable one included.
+    fn board() -> Board {
+        let catalogue = Catalogue::built_in().unwrap();
+        let names = built_in_files().into_keys();
+        let read = names.zip(built_in(&Reader::new(&catalogue)));
+        let templates = read.map(|(name, template)| {
+            let template = template
+                .map(Arc::new)
+                .map_err(|error| error.reason.to_string());
+            (name, Submitted { stamp: 1, template })
+        });
+        Board {
+            templates: templates.collect(),
+            ..Board::default()
+        }
+    }
+
+    fn record(status: Status, worker: &str) -> Placement {
+        Placement {
+            status,
+            site: "ohio".to_owned(),
+            worker: worker.to_owned(),
+            token: 5,
+            lock_ref: String::new(),
+            at_ms: 0,
+            leftovers: BTreeMap::new(),
+        }
+    }
+
+    fn jobs(board: &Board, worker: &str, now: Instant) -> Vec<String> {
+        let jobs = board.jobs(&station(worker), 1, (now, GRACE));
+        let show = |job: &Job| match job {
+            Job::Settle(name) => format!("settle {name}"),
+            Job::Place(template) => format!("place {}", template.name),
+            Job::Refuse { template, .. } => format!("refuse {template}"),
+        };
+        jobs.iter().map(show).collect()
+    }
+
+    #[test]
+    fn every_template_is_a_job_and_the_unreadable_one_is_to_be_refused() {
+        let jobs = jobs(&board(), "ohio-1", clock::now());
+        assert_eq!(jobs.len(), built_in_files().len());
+        assert!(jobs.contains(&"refuse unreadable.yaml".to_owned()));
+        assert!(jobs.contains(&"place three_tier.yaml".to_owned()));
+    }
+
+    #[test]
+    fn workers_take_the_same_templates_in_orders_of_their_own() {
+        let (board, now) = (board(), clock::now());
+        let first = ["ohio-1", "ohio-2", "oregon-1"].map(|worker| jobs(&board, worker, now));
+        assert_eq!(first[0], jobs(&board, "ohio-1", now));
+        assert_ne!(first[0], first[1]);
+        assert_ne!(first[1], first[2]);
+    }
+
+    #[test]
+    fn what_is_placed_or_refused_is_no_job() {
+        let mut board = board();
+        let reason = String::new();
+        for (name, status) in [
+            ("tier.yaml", Status::Placed),
+            ("unreadable.yaml", Status::Unplaceable { reason }),
+        ] {
+            board
+                .placements
+                .insert(name.to_owned(), record(status, "ohio-2"));
+        }
+        board.inventory.insert("tier.yaml".to_owned(), 5);
+        let jobs = jobs(&board, "ohio-1", clock::now()).join(" ");
+        assert!(
+            !jobs.contains("unreadable.yaml") && !jobs.contains(" tier.yaml"),
+            "{jobs}"
+        );
+    }
+
+    #[test]
+    fn the_claim_of_another_worker_is_left_alone_for_a_while() {
+        let (mut board, now) = (board(), clock::now());
+        board.templates.retain(|name, _| name == "tier.yaml");
+        let claim = record(Status::Claimed, "ohio-2");
+        board.placements.insert("tier.yaml".to_owned(), claim);
+        board.note_claims(now);
+        assert!(jobs(&board, "ohio-1", now).is_empty());
+        assert_eq!(jobs(&board, "ohio-2", now), ["place tier.yaml"]);
+        board.note_claims(now + GRACE);
+        assert_eq!(jobs(&board, "ohio-1", now + GRACE), ["place tier.yaml"]);
+    }
+
+    #[test]
+    fn what_is_out_of_order_comes_first() {
+        let mut board = board();
+        let mut placed = record(Status::Placed, "oregon-1");
+        placed.site = "oregon".to_owned();
+        board.placements.insert("tier.yaml".to_owned(), placed);
+        board.inventory.insert("tier.yaml".to_owned(), 3);
+        let jobs = jobs(&board, "ohio-1", clock::now());
+        assert_eq!(jobs.first().unwrap(), "settle tier.yaml");
+    }
+
+    #[test]
+    fn what_does_not_fit_now_is_no_job_and_what_fits_nowhere_is_refused() {
+        let mut board = board();
+        board.templates.retain(|name, _| name == "three_tier.yaml");
+        let full = Demand {
+            vcpus: 30,
+            ..Demand::default()
+        };
+        let other = ("other".to_owned(), full);
+        board.reservations.templates = BTreeMap::from([other]);
+        board
+            .placements
+            .insert("other".to_owned(), record(Status::Claimed, "ohio-2"));
+        let now = clock::now();
+        assert!(jobs(&board, "ohio-1", now).is_empty());
+
+        let submitted = board.templates.get_mut("three_tier.yaml").unwrap();
+        let template = submitted.template.as_mut().unwrap();
+        Arc::make_mut(template).demand.vcpus = 33;
+        assert_eq!(jobs(&board, "ohio-1", now), ["refuse three_tier.yaml"]);
+    }
+}
