@@ -44,7 +44,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use music_core::id::ReplicaId;
+use music_core::id::{RecordId, ReplicaId};
+use music_core::lock_ref::LockRef;
 
 pub use self::directory::OpenError;
 pub use self::network::LinkStatus;
@@ -354,6 +355,16 @@ impl Engine {
             .replica(site)
             .map_err(|error| Error::Storage(error.into()))?;
         delivery::digest_of_site(&self.shared, id).map_err(storage)
+    }
+
+    /// Skips all lockRefs of a key up to this one. For a data directory that
+    /// was restored from a backup, before its sites serve: a lockRef that was
+    /// issued again would lose every write to an older stamp.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]; it may have happened at some replicas.
+    pub async fn advance(&self, id: &RecordId, lock_ref: LockRef) -> Result<(), Error> {
+        queues::advance(&self.shared, id, lock_ref).await
     }
 
     /// Closes the engine: all sites stop, what was begun is written, and the

@@ -5,6 +5,8 @@
 //! last-writer-wins records; [`LockStore`] keeps one linearizable queue a key.
 //! What each promises is written at its methods.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod embedded;
 pub mod engine;
 pub mod error;

@@ -393,3 +393,6 @@ impl LockStore for MemorySite {
         receiver
     }
 }
+
+#[cfg(test)]
+mod tests;

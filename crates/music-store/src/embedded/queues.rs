@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use music_core::id::{RecordId, ReplicaId};
 use music_core::lock_queue::{Command, LockQueue};
-use music_core::replica::acceptor::{Acceptor, Ballot, Request};
+use music_core::lock_ref::LockRef;
+use music_core::replica::acceptor::{Acceptor, Ballot, Request, Value};
 use music_core::replica::lightweight_transaction::{Decided, Step, Transaction};
 use music_core::replica::peek::{Peek, PeekStep};
 use rand::Rng;
@@ -128,6 +129,40 @@ pub(super) async fn call(
         }
     };
     shared.within(&life, call).await
+}
+
+/// Makes every replica accept a queue whose numbers begin above `lock_ref`.
+pub(super) async fn advance(
+    shared: &Arc<Shared>,
+    id: &RecordId,
+    lock_ref: LockRef,
+) -> Result<(), Error> {
+    let mut latest = Acceptor::default();
+    let mut promised = Ballot::NONE;
+    for replica in shared.all() {
+        let acceptor = shared.read_queue(replica, id).map_err(storage)?;
+        promised = promised.max(acceptor.promised());
+        let released = latest.released().max(acceptor.released());
+        if acceptor.accepted() > latest.accepted() {
+            latest = acceptor;
+        }
+        latest.release(released);
+    }
+    let mut queue = LockQueue::clone(&latest.queue());
+    queue.advance(lock_ref);
+    let applied = latest.value().applied.clone();
+    let value = Arc::new(Value {
+        queue: Arc::new(queue),
+        applied,
+    });
+    let ballot = promised.above(ReplicaId(0));
+    for replica in shared.all() {
+        let request = Request::Accept(ballot, Arc::clone(&value));
+        shared
+            .perform(replica, Work::Transact(id.clone(), request))
+            .await?;
+    }
+    Ok(())
 }
 
 /// Who runs the transactions of one key at one site.
