@@ -19,7 +19,7 @@ use super::hold::Phase;
 use super::{Context, CriticalSection, KeyIndex, Lost, Status};
 use crate::id::SessionId;
 use crate::lock_queue::{LockQueue, Mode, Outcome, Ticket};
-use crate::lock_ref::LockRef;
+use crate::lock_ref::{Incarnation, LockRef};
 
 /// How many different owners ahead of a waiter it keeps an eye on.
 const OBSERVED_MAX: usize = 16;
@@ -49,7 +49,9 @@ impl CriticalSection {
             (Purpose::Adopt, Answer::Applied(result)) => {
                 self.adopted(key, result, context, effects);
             }
-            (Purpose::Look, Answer::Queue(result)) => self.looked(key, result, context, effects),
+            (Purpose::Look(of), Answer::Queue(result)) => {
+                self.looked(key, of, result, context, effects);
+            }
             (Purpose::Recheck, Answer::Queue(result)) => {
                 self.rechecked(key, result, context, effects);
             }
@@ -59,7 +61,9 @@ impl CriticalSection {
             (Purpose::Withdraw, Answer::Applied(result)) => {
                 self.withdrawn(key, result, context, effects);
             }
-            (Purpose::Check, Answer::Queue(Ok(queue))) => self.checked(key, &queue, effects),
+            (Purpose::Check(of), Answer::Queue(Ok(queue))) => {
+                self.checked(key, of, &queue, effects);
+            }
             (Purpose::SyncRead, Answer::Record(result)) => {
                 self.sync_read(key, result, context, effects);
             }
@@ -78,11 +82,11 @@ impl CriticalSection {
             (Purpose::Put(stamp), Answer::Done(result)) => {
                 self.put_answered(stamp, result, context, effects);
             }
-            (Purpose::Get(op), Answer::Record(result)) => {
-                self.get_answered(key, op, result, effects);
+            (Purpose::Get(op, epoch), Answer::Record(result)) => {
+                self.get_answered(key, op, epoch, result, effects);
             }
             (Purpose::GetCheck(op, seen), Answer::Queue(result)) => {
-                self.get_checked(op, seen, result, effects);
+                self.get_checked(key, op, seen, result, effects);
             }
             (Purpose::End, answer) => self.exit_answered(key, answer, context, effects),
             // A check that failed is made again on the next hint; an answer of
@@ -98,18 +102,32 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Entering) else { return };
+        let own = self.terms.owner;
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Entering) else {
+            return;
+        };
         match result {
             Ok((Outcome::Done(holding), queue)) => {
-                hold.holding = holding;
-                self.observe_queue(key, &queue, context, effects);
+                let ticket = queue.ticket(holding.lock_ref);
+                if ticket.is_none_or(|ticket| ticket.owner == own) {
+                    hold.holding = holding;
+                    self.observe_queue(key, &queue, context, effects);
+                } else {
+                    // The client has asked another node for this section too.
+                    // Two nodes must not write under one incarnation, and
+                    // which of them it is with now only the client knows: it
+                    // may ask for the adoption.
+                    hold.settle(Phase::Out);
+                    self.lose(Lost::Adopted, effects);
+                }
                 self.resume_end(key, effects);
                 self.advance(context, effects);
             }
             // All 2^34 lockRefs of the key are used.
             Ok((Outcome::Gone | Outcome::Exhausted, _)) => {
-                hold.settle(Phase::Gone);
+                hold.leave(effects);
                 self.lose(Lost::Preempted, effects);
+                self.finish(effects);
             }
             Err(failure) => {
                 hold.fail(failure, context.now);
@@ -121,18 +139,20 @@ impl CriticalSection {
     fn looked(
         &mut self,
         key: KeyIndex,
+        of: LockRef,
         result: Result<Arc<LockQueue>, Failure>,
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.hold_in(key, |_| true) else { return };
-        hold.looking = false;
-        let again = core::mem::take(&mut hold.look_again);
-        if !matches!(hold.phase, Phase::Waiting { .. }) {
+        let Some(hold) = self.hold_in(key, |_| true) else {
+            return;
+        };
+        if hold.holding.lock_ref != of {
             return;
         }
-        if again {
-            return hold.look(key, effects);
+        hold.looking = false;
+        if !matches!(hold.phase, Phase::Waiting { .. }) {
+            return;
         }
         match result {
             Ok(queue) => {
@@ -150,7 +170,9 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Looking) else { return };
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Looking) else {
+            return;
+        };
         match result {
             Ok(queue) => {
                 self.observe_queue(key, &queue, context, effects);
@@ -171,7 +193,10 @@ impl CriticalSection {
         let poll_at = context.now.after(self.poll_interval());
         let mode = self.terms.mode;
         let own = self.terms.owner;
-        let Some(hold) = self.hold_in(key, |_| true) else { return };
+        let is_set = self.keys.len() > 1;
+        let Some(hold) = self.hold_in(key, |_| true) else {
+            return;
+        };
         let lock_ref = hold.holding.lock_ref;
         match queue.ticket(lock_ref) {
             None => return self.lose(Lost::Preempted, effects),
@@ -180,11 +205,22 @@ impl CriticalSection {
             }
             Some(_) => {}
         }
-        hold.watch(effects);
         if let Some((blocker, ticket)) = blocker(queue, lock_ref, mode) {
-            hold.settle(Phase::Waiting { blocker, owner: ticket.owner });
+            hold.settle(Phase::Waiting {
+                blocker,
+                owner: ticket.owner,
+            });
             hold.retry_at = Some(poll_at);
+            if hold.look_again {
+                hold.look(key, effects);
+            }
             observe_owners(queue, lock_ref, own, effects);
+            let was_adopted = hold.holding.incarnation > Incarnation::default();
+            if is_set && was_adopted && queue.is_at_head(lock_ref) {
+                // It may have been granted at the node that it comes from: to
+                // withdraw its other keys could tear that section apart.
+                self.lose(Lost::Preempted, effects);
+            }
         } else {
             hold.must_synchronize |= queue.needs_synchronization();
             hold.settle(Phase::AtHead);
@@ -197,7 +233,10 @@ impl CriticalSection {
         if self.status != Status::Waiting || !self.is_queued() {
             return;
         }
-        let blocked = (0..).map(KeyIndex).zip(&self.keys).find(|(_, hold)| !hold.phase.is_at_head());
+        let blocked = (0..)
+            .map(KeyIndex)
+            .zip(&self.keys)
+            .find(|(_, hold)| !hold.phase.is_at_head());
         match blocked.map(|(index, hold)| (index, &hold.phase)) {
             None => self.settle_keys(context, effects),
             Some((from, Phase::Out)) => self.enter_from(from, effects),
@@ -229,7 +268,11 @@ impl CriticalSection {
     /// those are held still.
     fn enter_from(&mut self, from: KeyIndex, effects: &mut Vec<Effect>) {
         for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
-            let phase = if index < from { Phase::Looking } else { Phase::Entering };
+            let phase = if index < from {
+                Phase::Looking
+            } else {
+                Phase::Entering
+            };
             hold.enter(phase, index, &self.terms, effects);
         }
     }
@@ -257,13 +300,16 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Withdrawing) else { return };
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Withdrawing) else {
+            return;
+        };
         match result {
-            Ok(_) => {
-                hold.settle(Phase::Out);
-                hold.holding = crate::lock_ref::Holding::default();
-                hold.must_synchronize = false;
-                hold.unwatch(effects);
+            Ok((_, queue)) => {
+                let adopted = queue.ticket(hold.holding.lock_ref).is_some();
+                hold.withdraw(effects);
+                if adopted {
+                    self.lose(Lost::Adopted, effects);
+                }
                 self.resume_end(key, effects);
                 self.advance(context, effects);
             }
@@ -278,22 +324,37 @@ impl CriticalSection {
         forced: Option<LockRef>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.hold_in(key, |_| true) else { return };
+        let Some(hold) = self.hold_in(key, |_| true) else {
+            return;
+        };
+        let lock_ref = hold.holding.lock_ref;
         if matches!(hold.phase, Phase::Waiting { .. }) {
             hold.look(key, effects);
-        } else if hold.phase.is_at_head()
-            && forced.is_none_or(|forced| forced >= hold.holding.lock_ref)
-        {
-            hold.peek(key, Purpose::Check, effects);
+        } else if !hold.phase.is_at_head() {
+            // The queue that is on its way here may be older than the hint.
+            hold.look_again = true;
+        } else if forced.is_none_or(|forced| forced >= lock_ref) {
+            hold.peek(key, Purpose::Check(lock_ref), effects);
         }
     }
 
     /// A key at its head was looked at, because somebody may have forced it.
-    fn checked(&mut self, key: KeyIndex, queue: &LockQueue, effects: &mut Vec<Effect>) {
+    fn checked(
+        &mut self,
+        key: KeyIndex,
+        of: LockRef,
+        queue: &LockQueue,
+        effects: &mut Vec<Effect>,
+    ) {
         // An adoption of its own is under way while it numbers its puts anew.
         let heads = |phase: &Phase| phase.is_at_head() && *phase != Phase::Renumbering;
-        let Some(hold) = self.hold_in(key, heads) else { return };
-        match queue.ticket(hold.holding.lock_ref) {
+        let Some(hold) = self.hold_in(key, heads) else {
+            return;
+        };
+        if hold.holding.lock_ref != of {
+            return;
+        }
+        match queue.ticket(of) {
             None => self.lose(Lost::Preempted, effects),
             Some(ticket) if ticket.incarnation > hold.holding.incarnation => {
                 self.lose(Lost::Adopted, effects);
@@ -307,7 +368,12 @@ impl CriticalSection {
         for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
             match hold.phase {
                 Phase::Waiting { blocker, owner } if owner == session => {
-                    hold.enter(Phase::Evicting { blocker, owner }, index, &self.terms, effects);
+                    hold.enter(
+                        Phase::Evicting { blocker, owner },
+                        index,
+                        &self.terms,
+                        effects,
+                    );
                 }
                 _ => {}
             }
@@ -322,7 +388,9 @@ impl CriticalSection {
         effects: &mut Vec<Effect>,
     ) {
         let evicts = |phase: &Phase| matches!(phase, Phase::Evicting { .. });
-        let Some(hold) = self.hold_in(key, evicts) else { return };
+        let Some(hold) = self.hold_in(key, evicts) else {
+            return;
+        };
         match result {
             Ok((_, queue)) => {
                 self.observe_queue(key, &queue, context, effects);
@@ -339,7 +407,9 @@ impl CriticalSection {
         key: KeyIndex,
         expected: impl FnOnce(&Phase) -> bool,
     ) -> Option<&mut super::hold::Hold> {
-        self.keys.get_mut(usize::from(key.0)).filter(|hold| expected(&hold.phase))
+        self.keys
+            .get_mut(usize::from(key.0))
+            .filter(|hold| expected(&hold.phase))
     }
 }
 
@@ -354,16 +424,14 @@ fn blocker(queue: &LockQueue, lock_ref: LockRef, mode: Mode) -> Option<(LockRef,
 }
 
 /// Keeps an eye on the owners ahead, so that dead ones do not add up.
-fn observe_owners(
-    queue: &LockQueue,
-    lock_ref: LockRef,
-    own: SessionId,
-    effects: &mut Vec<Effect>,
-) {
+fn observe_owners(queue: &LockQueue, lock_ref: LockRef, own: SessionId, effects: &mut Vec<Effect>) {
     let mut seen = alloc::collections::BTreeSet::new();
     for (_, ticket) in queue.tickets().take_while(|(other, _)| *other < lock_ref) {
         if ticket.owner != own && seen.insert(ticket.owner) {
-            effects.push(Effect::Observe { session: ticket.owner, lease: ticket.lease });
+            effects.push(Effect::Observe {
+                session: ticket.owner,
+                lease: ticket.lease,
+            });
         }
         if seen.len() >= OBSERVED_MAX {
             break;

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use super::call::{Effect, Failure};
 use super::hold::Phase;
-use super::{Context, CriticalSection, KeyIndex, Lost};
+use super::{Context, CriticalSection, KeyIndex, Lost, Status};
 use crate::lock_queue::{LockQueue, Outcome};
 use crate::lock_ref::Holding;
 
@@ -31,17 +31,27 @@ impl CriticalSection {
         effects: &mut Vec<Effect>,
     ) {
         let terms = self.terms.clone();
-        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Finding) else { return };
+        let wanted = !matches!(self.status, Status::Lost(_));
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Finding) else {
+            return;
+        };
         match result.map(|queue| queue.ticket_of(terms.request).map(|found| found.0)) {
-            Ok(Some(lock_ref)) => {
-                hold.holding = Holding { lock_ref, ..Holding::default() };
+            Ok(Some(lock_ref)) if wanted => {
+                hold.holding = Holding {
+                    lock_ref,
+                    ..Holding::default()
+                };
                 hold.enter(Phase::Adopting, key, &terms, effects);
             }
-            Ok(None) => {
+            Ok(_) => {
                 hold.settle(Phase::Missing);
+                self.resume_end(key, effects);
                 self.advance(context, effects);
             }
-            Err(failure) => hold.fail(failure, context.now),
+            Err(failure) => {
+                hold.fail(failure, context.now);
+                self.resume_end(key, effects);
+            }
         }
     }
 
@@ -52,7 +62,9 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Adopting) else { return };
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Adopting) else {
+            return;
+        };
         match result {
             Ok((Outcome::Done(holding), queue)) => {
                 hold.holding = holding;
@@ -62,13 +74,15 @@ impl CriticalSection {
                 self.advance(context, effects);
             }
             Ok((Outcome::Gone, _)) => {
-                hold.settle(Phase::Gone);
+                hold.leave(effects);
                 self.lose(Lost::Preempted, effects);
+                self.finish(effects);
             }
             // All 256 incarnations are used: nobody can take it over any more.
             Ok((Outcome::Exhausted, _)) => {
-                hold.settle(Phase::Gone);
+                hold.leave(effects);
                 self.lose(Lost::Adopted, effects);
+                self.finish(effects);
             }
             Err(failure) => {
                 hold.fail(failure, context.now);

@@ -23,7 +23,8 @@ pub(super) enum Purpose {
     Enqueue,
     Find,
     Adopt,
-    Look,
+    /// Of the ticket with this lockRef; the key may have got another since.
+    Look(LockRef),
     Recheck,
     Evict,
     Withdraw,
@@ -32,8 +33,10 @@ pub(super) enum Purpose {
     SyncCheck(LockRef),
     Synced,
     Renumber,
-    Check,
-    Get(OpId),
+    /// Of the ticket with this lockRef, as for a look.
+    Check(LockRef),
+    /// With the view's epoch when the read began.
+    Get(OpId, u32),
     GetCheck(OpId, LockRef),
     Put(Stamp),
     End,

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use super::call::{Call, Effect, Failure, Purpose};
 use super::synchronize::{above, lost_to};
-use super::{Context, CriticalSection, Error, KeyIndex, OpId, Reply};
+use super::{Context, CriticalSection, Error, KeyIndex, OpId, Reply, Status};
 use crate::lock_queue::LockQueue;
 use crate::lock_ref::LockRef;
 use crate::record::Record;
@@ -25,7 +25,10 @@ impl CriticalSection {
         effects: &mut Vec<Effect>,
     ) {
         if let Err(error) = self.try_get(op, key, context, effects) {
-            effects.push(Effect::Reply { op, reply: Err(error) });
+            effects.push(Effect::Reply {
+                op,
+                reply: Err(error),
+            });
         }
     }
 
@@ -37,7 +40,10 @@ impl CriticalSection {
         effects: &mut Vec<Effect>,
     ) -> Result<(), Error> {
         self.check_granted(context, effects)?;
-        let hold = self.keys.get_mut(usize::from(key.0)).ok_or(Error::KeyNotInSet)?;
+        let hold = self
+            .keys
+            .get_mut(usize::from(key.0))
+            .ok_or(Error::KeyNotInSet)?;
         // From now on acknowledged puts go into the view, so that the read
         // under way need not have seen them.
         let view = hold.view.get_or_insert_with(Box::default);
@@ -45,8 +51,15 @@ impl CriticalSection {
             let reply = Ok(Reply::Record(view.record.clone()));
             effects.push(Effect::Reply { op, reply });
         } else {
-            let call = Call { key, purpose: Purpose::Get(op) };
-            effects.push(Effect::Read { call, id: hold.id.clone() });
+            let call = Call {
+                key,
+                purpose: Purpose::Get(op, view.epoch),
+            };
+            effects.push(Effect::Read {
+                call,
+                id: hold.id.clone(),
+            });
+            self.gets = self.gets.saturating_add(1);
         }
         Ok(())
     }
@@ -55,15 +68,17 @@ impl CriticalSection {
         &mut self,
         key: KeyIndex,
         op: OpId,
+        epoch: u32,
         result: Result<Record, Failure>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.keys.get_mut(usize::from(key.0)) else { return };
+        let Some(hold) = self.keys.get_mut(usize::from(key.0)) else {
+            return;
+        };
         let record = match result {
             Ok(record) => record,
             Err(_) => {
-                let reply = Err(Error::Unavailable);
-                return effects.push(Effect::Reply { op, reply });
+                return self.reply_to_get(op, Err(Error::Unavailable), effects);
             }
         };
         if let Some(seen) = above(&record, hold) {
@@ -72,34 +87,56 @@ impl CriticalSection {
         let record = match &mut hold.view {
             Some(view) => {
                 view.record.merge(&record);
-                view.complete = true;
+                view.complete |= view.epoch == epoch;
                 view.record.clone()
             }
             // The section ended meanwhile; the read itself is still good.
             None => record,
         };
-        effects.push(Effect::Reply { op, reply: Ok(Reply::Record(record)) });
+        self.reply_to_get(op, Ok(Reply::Record(record)), effects);
+    }
+
+    fn reply_to_get(&mut self, op: OpId, reply: Result<Reply, Error>, effects: &mut Vec<Effect>) {
+        self.gets = self.gets.saturating_sub(1);
+        effects.push(Effect::Reply { op, reply });
+        self.finish(effects);
     }
 
     /// A get has read a stamp of a later lockRef: this section is preempted,
-    /// or the lock store went back in time.
+    /// or the lock store went back in time, or it is a shared neighbour's.
     pub(super) fn get_checked(
         &mut self,
+        key: KeyIndex,
         op: OpId,
         seen: LockRef,
         result: Result<Arc<LockQueue>, Failure>,
         effects: &mut Vec<Effect>,
     ) {
-        let error = match result {
-            Ok(queue) => {
-                let lost = lost_to(&queue, seen);
-                if matches!(self.status, super::Status::Granted) {
+        let mode = self.terms.mode;
+        let Some(hold) = self.keys.get_mut(usize::from(key.0)) else {
+            return;
+        };
+        let error = match result.map(|queue| lost_to(&queue, seen, hold, mode)) {
+            Ok(Some(lost)) => {
+                if self.status == Status::Granted {
                     self.lose(lost, effects);
                 }
                 Error::Lost(lost)
             }
+            Ok(None) => {
+                hold.neighbour = hold.neighbour.max(seen);
+                let epoch = hold.view.as_ref().map_or(0, |view| view.epoch);
+                let call = Call {
+                    key,
+                    purpose: Purpose::Get(op, epoch),
+                };
+                return effects.push(Effect::Read {
+                    call,
+                    id: hold.id.clone(),
+                });
+            }
             Err(_) => Error::Unavailable,
         };
-        effects.push(Effect::Reply { op, reply: Err(error) });
+        self.reply_to_get(op, Err(error), effects);
     }
 }

@@ -113,6 +113,9 @@ pub(super) struct View {
     pub(super) record: Record,
     /// Whether a whole read is in it, so that gets need not ask.
     pub(super) complete: bool,
+    /// Grows when a put ends that did not go into the view: what a read found
+    /// that began before may lack it.
+    pub(super) epoch: u32,
 }
 
 /// One key of a section.
@@ -122,19 +125,23 @@ pub(super) struct Hold {
     pub(super) phase: Phase,
     /// The ticket; [`LockRef::NONE`] while there is none.
     pub(super) holding: Holding,
-    /// When the phase's call is to be made (again); `None` while it is under
-    /// way or the phase has none.
+    /// When the phase's call is to be made (again).
     pub(super) retry_at: Option<MonotonicTime>,
+    /// The phase's call was made and is not answered yet.
+    pub(super) under_way: bool,
     failures: u32,
     /// Some failed call of this phase may have taken effect.
     pub(super) uncertain: bool,
     /// The key must be settled before it is held.
     pub(super) must_synchronize: bool,
-    /// A synchronising write was issued and not acknowledged.
-    pub(super) sync_unacknowledged: bool,
+    /// A write was issued that may land at any time, and that nobody will try
+    /// again under its own stamp.
+    pub(super) unacknowledged: bool,
+    /// A later shared ticket up to which stamps in the record are in order.
+    pub(super) neighbour: LockRef,
     /// A peek of a waiting key is under way.
     pub(super) looking: bool,
-    /// A hint came while that peek was under way.
+    /// A hint came that no peek has followed yet.
     pub(super) look_again: bool,
     pub(super) watched: bool,
     pub(super) view: Option<Box<View>>,
@@ -147,10 +154,12 @@ impl Hold {
             phase: Phase::Out,
             holding: Holding::default(),
             retry_at: None,
+            under_way: false,
             failures: 0,
             uncertain: false,
             must_synchronize: false,
-            sync_unacknowledged: false,
+            unacknowledged: false,
+            neighbour: LockRef::NONE,
             looking: false,
             look_again: false,
             watched: false,
@@ -167,6 +176,11 @@ impl Hold {
         effects: &mut Vec<Effect>,
     ) {
         self.settle(phase);
+        if self.phase.is_entering() {
+            // Before the queue is read: what changes between the read and its
+            // answer would go unnoticed until the slow poll.
+            self.watch(effects);
+        }
         self.call(index, terms, effects);
     }
 
@@ -174,17 +188,37 @@ impl Hold {
     pub(super) fn settle(&mut self, phase: Phase) {
         self.phase = phase;
         self.retry_at = None;
+        self.under_way = false;
         self.failures = 0;
         self.uncertain = false;
     }
 
     /// The phase's call failed: it will be made again.
     pub(super) fn fail(&mut self, failure: Failure, now: MonotonicTime) {
+        self.under_way = false;
         self.uncertain |= failure == Failure::Unknown;
         let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         let delay = RETRY_DELAY_MIN.saturating_mul(doubled).min(RETRY_DELAY_MAX);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now.after(delay));
+    }
+
+    /// Sees to it that the phase's call is made, now or at its next try.
+    pub(super) fn pursue(&mut self, index: KeyIndex, terms: &Terms, effects: &mut Vec<Effect>) {
+        if !self.under_way && self.retry_at.is_none() {
+            self.call(index, terms, effects);
+        }
+    }
+
+    /// The ticket was taken back; another one may be asked for later.
+    pub(super) fn withdraw(&mut self, effects: &mut Vec<Effect>) {
+        self.settle(Phase::Out);
+        self.holding = Holding::default();
+        self.must_synchronize = false;
+        // A peek under way is about the ticket that is gone.
+        self.looking = false;
+        self.look_again = false;
+        self.unwatch(effects);
     }
 
     /// Nothing of the section is left in this queue.
@@ -212,13 +246,29 @@ impl Hold {
     pub(super) fn call(&mut self, index: KeyIndex, terms: &Terms, effects: &mut Vec<Effect>) {
         if !matches!(self.phase, Phase::Waiting { .. }) {
             self.retry_at = None;
+            self.under_way = true;
         }
         let lock_ref = self.holding.lock_ref;
-        let adopt = Command::Adopt { lock_ref, owner: terms.owner, lease: terms.node_lease };
+        let adopt = Command::Adopt {
+            lock_ref,
+            owner: terms.owner,
+            lease: terms.node_lease,
+        };
         match self.phase {
             Phase::Entering => {
-                let Terms { request, mode, owner, node_lease: lease, .. } = *terms;
-                let ticket = NewTicket { owner, mode, lease, request };
+                let Terms {
+                    request,
+                    mode,
+                    owner,
+                    node_lease: lease,
+                    ..
+                } = *terms;
+                let ticket = NewTicket {
+                    owner,
+                    mode,
+                    lease,
+                    request,
+                };
                 self.apply(index, Purpose::Enqueue, Command::Enqueue(ticket), effects);
             }
             Phase::Finding => self.peek(index, Purpose::Find, effects),
@@ -226,12 +276,21 @@ impl Hold {
             Phase::Looking => self.peek(index, Purpose::Recheck, effects),
             Phase::Waiting { .. } => self.look(index, effects),
             Phase::Evicting { blocker, owner } => {
-                let command = Command::Force { lock_ref: blocker, owner: Some(owner) };
+                let command = Command::Force {
+                    lock_ref: blocker,
+                    owner: Some(owner),
+                };
                 self.apply(index, Purpose::Evict, command, effects);
             }
             Phase::SyncReading => {
-                let call = Call { key: index, purpose: Purpose::SyncRead };
-                effects.push(Effect::Read { call, id: self.id.clone() });
+                let call = Call {
+                    key: index,
+                    purpose: Purpose::SyncRead,
+                };
+                effects.push(Effect::Read {
+                    call,
+                    id: self.id.clone(),
+                });
             }
             Phase::SyncChecking(seen) => self.peek(index, Purpose::SyncCheck(seen), effects),
             Phase::SyncMarking => {
@@ -240,7 +299,7 @@ impl Hold {
             }
             Phase::Renumbering => self.apply(index, Purpose::Renumber, adopt, effects),
             Phase::Withdrawing => {
-                self.apply(index, Purpose::Withdraw, Command::Withdraw(lock_ref), effects);
+                self.apply(index, Purpose::Withdraw, self.withdrawal(), effects);
             }
             Phase::Leaving(exit) => self.call_exit(exit, index, terms, effects),
             Phase::Out
@@ -252,26 +311,36 @@ impl Hold {
         }
     }
 
-    fn call_exit(
-        &mut self,
-        exit: Exit,
-        index: KeyIndex,
-        terms: &Terms,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Holding { lock_ref, .. } = self.holding;
+    fn call_exit(&mut self, exit: Exit, index: KeyIndex, terms: &Terms, effects: &mut Vec<Effect>) {
+        let lock_ref = self.holding.lock_ref;
         let command = match exit {
             Exit::Release => {
-                let call = Call { key: index, purpose: Purpose::End };
+                let call = Call {
+                    key: index,
+                    purpose: Purpose::End,
+                };
                 let id = self.id.clone();
-                effects.push(Effect::Release { call, id, holding: self.holding });
+                effects.push(Effect::Release {
+                    call,
+                    id,
+                    holding: self.holding,
+                });
                 return;
             }
-            Exit::Withdraw => Command::Withdraw(lock_ref),
-            Exit::Force => Command::Force { lock_ref, owner: Some(terms.owner) },
+            Exit::Withdraw => self.withdrawal(),
+            Exit::Force => Command::Force {
+                lock_ref,
+                owner: Some(terms.owner),
+            },
             Exit::Confirm => Command::Confirm(self.holding),
         };
         self.apply(index, Purpose::End, command, effects);
+    }
+
+    /// Takes the ticket back, but only in the incarnation that is known here:
+    /// another node may have adopted it meanwhile, and be granted with it.
+    fn withdrawal(&self) -> Command {
+        Command::Confirm(self.holding)
     }
 
     /// Looks at the queue of a waiting key; once more if it is looking now.
@@ -281,21 +350,23 @@ impl Hold {
             return;
         }
         self.looking = true;
-        self.peek(index, Purpose::Look, effects);
+        self.look_again = false;
+        self.peek(index, Purpose::Look(self.holding.lock_ref), effects);
     }
 
     pub(super) fn peek(&self, key: KeyIndex, purpose: Purpose, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Peek { call: Call { key, purpose }, id: self.id.clone() });
+        effects.push(Effect::Peek {
+            call: Call { key, purpose },
+            id: self.id.clone(),
+        });
     }
 
-    fn apply(
-        &self,
-        key: KeyIndex,
-        purpose: Purpose,
-        command: Command,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn apply(&self, key: KeyIndex, purpose: Purpose, command: Command, effects: &mut Vec<Effect>) {
         let call = Call { key, purpose };
-        effects.push(Effect::Apply { call, id: self.id.clone(), command });
+        effects.push(Effect::Apply {
+            call,
+            id: self.id.clone(),
+            command,
+        });
     }
 }

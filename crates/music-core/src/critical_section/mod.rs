@@ -200,6 +200,8 @@ pub struct CriticalSection {
     /// All incarnations are used up too.
     exhausted: bool,
     puts: Vec<PutMemo>,
+    /// How many gets are not answered yet.
+    gets: u32,
     client_heard_at: MonotonicTime,
     ending: Option<Ending>,
 }
@@ -219,6 +221,7 @@ impl CriticalSection {
             next_tick: Some(Tick::FIRST),
             exhausted: false,
             puts: Vec::new(),
+            gets: 0,
             client_heard_at: now,
             ending: None,
         })
@@ -264,7 +267,9 @@ impl CriticalSection {
     /// The keys and their lockRefs, in sorted order; [`LockRef::NONE`] where
     /// the key has no ticket at the moment.
     pub fn tokens(&self) -> impl Iterator<Item = (&RecordId, LockRef)> {
-        self.keys.iter().map(|hold| (&hold.id, hold.holding.lock_ref))
+        self.keys
+            .iter()
+            .map(|hold| (&hold.id, hold.holding.lock_ref))
     }
 
     /// The place of a key in the key set.
@@ -277,7 +282,10 @@ impl CriticalSection {
     pub fn wake_at(&self) -> Option<MonotonicTime> {
         let retries = self.keys.iter().filter_map(|hold| hold.retry_at).min();
         let open = self.status != Status::Released && !self.is_dismissed();
-        retries.into_iter().chain(open.then(|| self.client_deadline())).min()
+        retries
+            .into_iter()
+            .chain(open.then(|| self.client_deadline()))
+            .min()
     }
 
     fn client_deadline(&self) -> MonotonicTime {
@@ -302,11 +310,7 @@ impl CriticalSection {
     }
 
     /// Whether the client may use the section; its question proves life.
-    fn check_granted(
-        &mut self,
-        context: &Context,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Error> {
+    fn check_granted(&mut self, context: &Context, effects: &mut Vec<Effect>) -> Result<(), Error> {
         self.hear_client(context, effects);
         match self.status {
             Status::Granted => Ok(()),
@@ -331,8 +335,8 @@ impl CriticalSection {
         for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
             if hold.retry_at.is_some_and(|at| at <= context.now) {
                 // A lost answer of the poll is made up for by the next one.
-                hold.retry_at = matches!(hold.phase, Phase::Waiting { .. })
-                    .then(|| context.now.after(poll));
+                hold.retry_at =
+                    matches!(hold.phase, Phase::Waiting { .. }).then(|| context.now.after(poll));
                 hold.call(index, &self.terms, effects);
             }
         }
@@ -357,6 +361,7 @@ impl CriticalSection {
         match lost {
             // Another node may take the tickets over, or is doing so. What is
             // left of them here goes when the client says so, or is silent.
+            Lost::NodeLeaseExpired | Lost::Adopted if self.is_exiting() => {}
             Lost::NodeLeaseExpired | Lost::Adopted => {
                 self.keys.iter_mut().for_each(|hold| hold.retry_at = None);
             }

@@ -31,6 +31,8 @@ pub(super) struct PutMemo {
     pub(super) key: KeyIndex,
     stamp: Stamp,
     identity: Option<(IdempotencyKey, u64)>,
+    /// An earlier try of it may land at any time.
+    uncertain: bool,
     progress: Progress,
 }
 
@@ -38,7 +40,7 @@ pub(super) struct PutMemo {
 enum Progress {
     /// Sent; this operation waits for it. The change is kept for the view.
     UnderWay(OpId, Option<Record>),
-    /// It may or may not take effect.
+    /// It may or may not take effect; a retry by its name may find out.
     Unknown,
     /// A majority has it.
     Acknowledged,
@@ -55,15 +57,12 @@ impl PutMemo {
 }
 
 impl CriticalSection {
-    pub(super) fn put(
-        &mut self,
-        op: OpId,
-        put: Put,
-        context: &Context,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn put(&mut self, op: OpId, put: Put, context: &Context, effects: &mut Vec<Effect>) {
         if let Err(error) = self.try_put(op, put, context, effects) {
-            effects.push(Effect::Reply { op, reply: Err(error) });
+            effects.push(Effect::Reply {
+                op,
+                reply: Err(error),
+            });
         }
     }
 
@@ -84,29 +83,53 @@ impl CriticalSection {
         if let Some(position) = self.remembered(&put)? {
             return self.put_again(op, position, put, effects);
         }
-        if self.puts.iter().filter(|memo| !memo.is_acknowledged()).count() >= PUTS_PENDING_MAX {
+        if self
+            .puts
+            .iter()
+            .filter(|memo| !memo.is_acknowledged())
+            .count()
+            >= PUTS_PENDING_MAX
+        {
             return Err(Error::TooManyPuts);
         }
         let stamp = self.next_stamp(put.key, effects)?;
-        let Put { key, change, identity } = put;
+        let Put {
+            key,
+            change,
+            identity,
+        } = put;
         let change = change.into_record(stamp);
         let kept = self.view_change(key, &change);
         let progress = Progress::UnderWay(op, kept);
-        self.puts.push(PutMemo { key, stamp, identity, progress });
+        self.puts.push(PutMemo {
+            key,
+            stamp,
+            identity,
+            uncertain: false,
+            progress,
+        });
         self.write(key, stamp, change, effects);
         Ok(())
     }
 
     /// Where the same put stands in the list of those remembered.
     fn remembered(&self, put: &Put) -> Result<Option<usize>, Error> {
-        let Some((name, hash)) = put.identity else { return Ok(None) };
+        let Some((name, hash)) = put.identity else {
+            return Ok(None);
+        };
         let named = |memo: &PutMemo| memo.identity.is_some_and(|(other, _)| other == name);
-        let Some(position) = self.puts.iter().rposition(named) else { return Ok(None) };
+        let Some(position) = self.puts.iter().rposition(named) else {
+            return Ok(None);
+        };
         let same = self
             .puts
             .get(position)
             .is_some_and(|memo| memo.identity == Some((name, hash)) && memo.key == put.key);
-        if same { Ok(Some(position)) } else { Err(Error::IdempotencyKeyReused) }
+        if same {
+            Ok(Some(position))
+        } else {
+            Err(Error::IdempotencyKeyReused)
+        }
     }
 
     /// A retry is the same put: it keeps its stamp.
@@ -117,10 +140,14 @@ impl CriticalSection {
         put: Put,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Error> {
-        let Some(stamp) = self.puts.get(position).map(|memo| memo.stamp) else { return Ok(()) };
+        let Some(stamp) = self.puts.get(position).map(|memo| memo.stamp) else {
+            return Ok(());
+        };
         let change = put.change.into_record(stamp);
         let kept = self.view_change(put.key, &change);
-        let Some(memo) = self.puts.get_mut(position) else { return Ok(()) };
+        let Some(memo) = self.puts.get_mut(position) else {
+            return Ok(());
+        };
         match &mut memo.progress {
             Progress::Acknowledged => {
                 let reply = Ok(Reply::Written(memo.stamp));
@@ -129,7 +156,10 @@ impl CriticalSection {
             Progress::UnderWay(asked, _) => {
                 // The client has given the first request up.
                 let given_up = core::mem::replace(asked, op);
-                effects.push(Effect::Reply { op: given_up, reply: Err(Error::Unknown) });
+                effects.push(Effect::Reply {
+                    op: given_up,
+                    reply: Err(Error::Unknown),
+                });
             }
             Progress::Unknown => {
                 memo.progress = Progress::UnderWay(op, kept);
@@ -147,8 +177,15 @@ impl CriticalSection {
 
     fn write(&self, key: KeyIndex, stamp: Stamp, change: Record, effects: &mut Vec<Effect>) {
         if let Some(hold) = self.keys.get(usize::from(key.0)) {
-            let call = Call { key, purpose: Purpose::Put(stamp) };
-            effects.push(Effect::Write { call, id: hold.id.clone(), change });
+            let call = Call {
+                key,
+                purpose: Purpose::Put(stamp),
+            };
+            effects.push(Effect::Write {
+                call,
+                id: hold.id.clone(),
+                change,
+            });
         }
     }
 
@@ -156,7 +193,11 @@ impl CriticalSection {
         if self.exhausted {
             return Err(Error::Exhausted);
         }
-        if self.keys.iter().any(|hold| hold.phase == Phase::Renumbering) {
+        if self
+            .keys
+            .iter()
+            .any(|hold| hold.phase == Phase::Renumbering)
+        {
             return Err(Error::Renumbering);
         }
         let Some(tick) = self.take_tick() else {
@@ -165,7 +206,10 @@ impl CriticalSection {
             }
             return Err(Error::Renumbering);
         };
-        let hold = self.keys.get(usize::from(key.0)).ok_or(Error::KeyNotInSet)?;
+        let hold = self
+            .keys
+            .get(usize::from(key.0))
+            .ok_or(Error::KeyNotInSet)?;
         Ok(Stamp::critical(hold.holding, tick))
     }
 
@@ -184,7 +228,9 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Renumbering) else { return };
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Renumbering) else {
+            return;
+        };
         match result {
             Ok((Outcome::Done(holding), _)) => {
                 hold.holding = holding;
@@ -213,17 +259,27 @@ impl CriticalSection {
         self.check_lease(context, effects);
         let holds = matches!(self.status, Status::Granted | Status::Released)
             && self.lease_is_valid(context);
-        let Some(position) = self.puts.iter().position(|memo| memo.stamp == stamp) else { return };
-        let Some(memo) = self.puts.get_mut(position) else { return };
+        let Some(position) = self.puts.iter().position(|memo| memo.stamp == stamp) else {
+            return;
+        };
+        let Some(memo) = self.puts.get_mut(position) else {
+            return;
+        };
         let acknowledged = result == Ok(()) && holds;
-        let next = if acknowledged { Progress::Acknowledged } else { Progress::Unknown };
+        // One that was refused may still have an earlier try on its way.
+        let refused = result == Err(Failure::NotApplied) && !memo.uncertain;
+        let next = if acknowledged {
+            Progress::Acknowledged
+        } else {
+            Progress::Unknown
+        };
         let before = core::mem::replace(&mut memo.progress, next);
         let Progress::UnderWay(op, change) = before else {
             memo.progress = before;
             return;
         };
-        let key = memo.key;
-        let refused = result == Err(Failure::NotApplied);
+        memo.uncertain = !acknowledged;
+        let (key, nameless) = (memo.key, memo.identity.is_none());
         let reply = match acknowledged {
             true => Ok(Reply::Written(stamp)),
             false if refused => Err(Error::Unavailable),
@@ -231,32 +287,61 @@ impl CriticalSection {
         };
         effects.push(Effect::Reply { op, reply });
         self.update_view(key, acknowledged, change);
-        if refused {
-            self.puts.remove(position);
+        if refused || nameless {
+            self.puts.swap_remove(position);
+        }
+        if !acknowledged && !refused && nameless {
+            // Nobody can name it for a retry: all that is left of it is that
+            // the section cannot end cleanly.
+            self.mark_unacknowledged(key);
         }
         self.forget_puts();
         self.exit_when_quiet(effects);
+        self.finish(effects);
+    }
+
+    fn mark_unacknowledged(&mut self, key: KeyIndex) {
+        if let Some(hold) = self.keys.get_mut(usize::from(key.0)) {
+            hold.unacknowledged = true;
+        }
     }
 
     fn update_view(&mut self, key: KeyIndex, acknowledged: bool, change: Option<Record>) {
-        let view = self.keys.get_mut(usize::from(key.0)).and_then(|hold| hold.view.as_mut());
+        let view = self
+            .keys
+            .get_mut(usize::from(key.0))
+            .and_then(|hold| hold.view.as_mut());
         let Some(view) = view else { return };
         match change {
             Some(change) if acknowledged => {
                 view.record.merge(&change);
             }
-            // What the replicas have of it, the next get finds out.
-            _ => view.complete = false,
+            // What the replicas have of it, the next get finds out, but not
+            // one that is on its way already.
+            _ => {
+                view.complete = false;
+                view.epoch = view.epoch.wrapping_add(1);
+            }
         }
     }
 
     fn forget_puts(&mut self) {
-        self.puts.retain(|memo| !memo.is_acknowledged() || memo.identity.is_some());
-        let acknowledged = self.puts.iter().filter(|memo| memo.is_acknowledged()).count();
+        if self.puts.len() <= PUTS_REMEMBERED_MAX {
+            return;
+        }
+        let acknowledged = self
+            .puts
+            .iter()
+            .filter(|memo| memo.is_acknowledged())
+            .count();
         if acknowledged > PUTS_REMEMBERED_MAX {
-            let oldest = self.puts.iter().position(PutMemo::is_acknowledged);
-            if let Some(oldest) = oldest {
-                self.puts.remove(oldest);
+            let done = self
+                .puts
+                .iter()
+                .enumerate()
+                .filter(|(_, memo)| memo.is_acknowledged());
+            if let Some((oldest, _)) = done.min_by_key(|(_, memo)| memo.stamp) {
+                self.puts.swap_remove(oldest);
             }
         }
     }

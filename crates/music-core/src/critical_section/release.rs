@@ -34,6 +34,8 @@ pub(super) struct Ending {
     unknown: bool,
     /// The client has nothing more to ask.
     dismissed: bool,
+    /// The driver was told that nothing is left to do.
+    ended: bool,
 }
 
 impl CriticalSection {
@@ -48,10 +50,7 @@ impl CriticalSection {
         let reply = match self.status {
             Status::Waiting if confirm => Some(Err(Error::NotGranted)),
             Status::Released if confirm => self.confirm_again(op, effects),
-            Status::Lost(lost) => {
-                self.dismiss(effects);
-                Some(Err(Error::Lost(lost)))
-            }
+            Status::Lost(lost) => Some(Err(Error::Lost(lost))),
             Status::Waiting | Status::Granted => {
                 self.status = Status::Released;
                 effects.push(Effect::Changed);
@@ -63,18 +62,31 @@ impl CriticalSection {
         if let Some(reply) = reply {
             effects.push(Effect::Reply { op, reply });
         }
-        if !confirm && self.status == Status::Released {
-            self.dismiss(effects);
+        match self.status {
+            Status::Lost(_) => self.dismiss(effects),
+            Status::Released if !confirm => self.dismiss(effects),
+            Status::Waiting | Status::Granted | Status::Released => {}
         }
     }
 
     /// A retry takes the place of the operation that was given up.
-    fn confirm_again(&mut self, op: OpId, effects: &mut Vec<Effect>) -> Option<Result<Reply, Error>> {
-        let Some(asked) = self.ending.as_mut().and_then(|ending| ending.confirm.as_mut()) else {
+    fn confirm_again(
+        &mut self,
+        op: OpId,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Result<Reply, Error>> {
+        let Some(asked) = self
+            .ending
+            .as_mut()
+            .and_then(|ending| ending.confirm.as_mut())
+        else {
             return Some(Err(Error::Released));
         };
         let given_up = core::mem::replace(asked, op);
-        effects.push(Effect::Reply { op: given_up, reply: Err(Error::Unknown) });
+        effects.push(Effect::Reply {
+            op: given_up,
+            reply: Err(Error::Unknown),
+        });
         None
     }
 
@@ -90,6 +102,11 @@ impl CriticalSection {
         self.ending.as_ref().is_some_and(|ending| ending.dismissed)
     }
 
+    /// Whether the tickets are on their way out.
+    pub(super) fn is_exiting(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.exiting)
+    }
+
     /// Begins to leave the queues.
     pub(super) fn end(&mut self, confirm: Option<OpId>, effects: &mut Vec<Effect>) {
         let ending = self.ending.get_or_insert_default();
@@ -100,7 +117,11 @@ impl CriticalSection {
     /// Leaves the queues once no put can be acknowledged any more.
     pub(super) fn exit_when_quiet(&mut self, effects: &mut Vec<Effect>) {
         let wait = self.status == Status::Released && self.puts.iter().any(PutMemo::is_under_way);
-        let Some(ending) = self.ending.as_mut().filter(|ending| !ending.exiting && !wait) else {
+        let Some(ending) = self
+            .ending
+            .as_mut()
+            .filter(|ending| !ending.exiting && !wait)
+        else {
             return;
         };
         ending.exiting = true;
@@ -112,26 +133,34 @@ impl CriticalSection {
 
     /// A call that the end had to wait for was answered.
     pub(super) fn resume_end(&mut self, key: KeyIndex, effects: &mut Vec<Effect>) {
-        if self.ending.as_ref().is_some_and(|ending| ending.exiting) {
+        if self.is_exiting() {
             self.exit(key, effects);
             self.finish(effects);
         }
     }
 
     fn exit(&mut self, key: KeyIndex, effects: &mut Vec<Effect>) {
-        let Some(hold) = self.keys.get(usize::from(key.0)) else { return };
+        let Some(hold) = self.keys.get(usize::from(key.0)) else {
+            return;
+        };
         let exit = self.exit_of(key, hold);
-        let Some(hold) = self.keys.get_mut(usize::from(key.0)) else { return };
-        let under_way = hold.retry_at.is_none();
+        let released = self.status == Status::Released;
+        let Some(hold) = self.keys.get_mut(usize::from(key.0)) else {
+            return;
+        };
         match hold.phase {
-            Phase::Out | Phase::Missing | Phase::Finding | Phase::Gone => hold.leave(effects),
+            Phase::Out | Phase::Missing | Phase::Gone => hold.leave(effects),
             // Whether there is a ticket is known once this is answered.
-            Phase::Entering | Phase::Adopting if under_way => {}
-            Phase::Entering | Phase::Adopting if hold.uncertain => {
-                hold.call(key, &self.terms, effects);
+            Phase::Entering if hold.under_way || hold.uncertain => {
+                hold.pursue(key, &self.terms, effects);
             }
-            Phase::Entering | Phase::Adopting => hold.leave(effects),
-            Phase::Withdrawing | Phase::Leaving(_) => {}
+            // What the client gives back must go, whoever keeps it now.
+            Phase::Finding if released => hold.pursue(key, &self.terms, effects),
+            Phase::Adopting if hold.under_way || hold.uncertain || released => {
+                hold.pursue(key, &self.terms, effects);
+            }
+            Phase::Entering | Phase::Finding | Phase::Adopting => hold.leave(effects),
+            Phase::Withdrawing | Phase::Leaving(_) => hold.pursue(key, &self.terms, effects),
             Phase::Looking
             | Phase::Waiting { .. }
             | Phase::Evicting { .. }
@@ -150,17 +179,21 @@ impl CriticalSection {
 
     /// How a key's ticket must leave.
     fn exit_of(&self, key: KeyIndex, hold: &Hold) -> Exit {
-        let puts_acknowledged =
-            self.puts.iter().all(|memo| memo.key != key || memo.is_acknowledged());
+        let puts_acknowledged = self
+            .puts
+            .iter()
+            .all(|memo| memo.key != key || memo.is_acknowledged());
         // Until it has synchronised, what an adopter took over may still write.
-        let unsettled = hold.must_synchronize
-            && hold.holding.incarnation > Incarnation::default();
+        let unsettled = hold.must_synchronize && hold.holding.incarnation > Incarnation::default();
         let clean = self.status == Status::Released
             && puts_acknowledged
             && !unsettled
-            && !hold.sync_unacknowledged
+            && !hold.unacknowledged
             && !matches!(hold.phase, Phase::SyncWriting | Phase::Renumbering);
-        let confirm = self.ending.as_ref().is_some_and(|ending| ending.confirm.is_some());
+        let confirm = self
+            .ending
+            .as_ref()
+            .is_some_and(|ending| ending.confirm.is_some());
         match (&hold.phase, self.terms.mode) {
             _ if !clean => Exit::Force,
             (Phase::Held, _) if confirm => Exit::Confirm,
@@ -176,7 +209,9 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.keys.get_mut(usize::from(key.0)) else { return };
+        let Some(hold) = self.keys.get_mut(usize::from(key.0)) else {
+            return;
+        };
         if !matches!(hold.phase, Phase::Leaving(_)) {
             return;
         }
@@ -213,7 +248,9 @@ impl CriticalSection {
             };
             effects.push(Effect::Reply { op, reply });
         }
-        if ending.dismissed {
+        let asked = self.gets > 0 || self.puts.iter().any(PutMemo::is_under_way);
+        if ending.dismissed && !ending.ended && !asked {
+            ending.ended = true;
             effects.push(Effect::Ended);
         }
     }

@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use super::call::{Call, Effect, Failure, Purpose};
 use super::hold::{Hold, Phase, View};
 use super::{Context, CriticalSection, KeyIndex, Lost};
-use crate::lock_queue::{LockQueue, Outcome};
+use crate::lock_queue::{LockQueue, Mode, Outcome};
 use crate::lock_ref::LockRef;
 use crate::record::Record;
 use crate::stamp::Stamp;
@@ -33,7 +33,9 @@ impl CriticalSection {
         effects: &mut Vec<Effect>,
     ) {
         let terms = self.terms.clone();
-        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncReading) else { return };
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncReading) else {
+            return;
+        };
         let record = match result {
             Ok(record) => record,
             Err(failure) => return hold.fail(failure, context.now),
@@ -49,15 +51,29 @@ impl CriticalSection {
             // A section has a million ticks and spends two a try.
             return self.lose(Lost::Preempted, effects);
         };
-        let Some(hold) = self.hold_in(key, |_| true) else { return };
+        let Some(hold) = self.hold_in(key, |_| true) else {
+            return;
+        };
         let stamp = Stamp::critical(hold.holding, fields);
         let mut change = Record::deletion(Stamp::critical(hold.holding, deletion));
-        let values = record.fields().map(|(field, _, value)| (field.clone(), Some(value.clone())));
+        let values = record
+            .fields()
+            .map(|(field, _, value)| (field.clone(), Some(value.clone())));
         change.merge(&Record::write(stamp, values));
         hold.settle(Phase::SyncWriting);
-        hold.view = Some(Box::new(View { record: change.clone(), complete: false }));
-        let call = Call { key, purpose: Purpose::SyncWrite(stamp) };
-        effects.push(Effect::Write { call, id: hold.id.clone(), change });
+        hold.view = Some(Box::new(View {
+            record: change.clone(),
+            ..View::default()
+        }));
+        let call = Call {
+            key,
+            purpose: Purpose::SyncWrite(stamp),
+        };
+        effects.push(Effect::Write {
+            call,
+            id: hold.id.clone(),
+            change,
+        });
     }
 
     pub(super) fn sync_written(
@@ -69,14 +85,16 @@ impl CriticalSection {
         effects: &mut Vec<Effect>,
     ) {
         let terms = self.terms.clone();
-        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncWriting) else { return };
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncWriting) else {
+            return;
+        };
         if hold.view.as_ref().and_then(|view| view.record.stamp_max()) > Some(stamp) {
             return;
         }
         match result {
             Ok(()) => hold.enter(Phase::SyncMarking, key, &terms, effects),
             Err(failure) => {
-                hold.sync_unacknowledged |= failure == Failure::Unknown;
+                hold.unacknowledged |= failure == Failure::Unknown;
                 hold.view = None;
                 hold.settle(Phase::SyncReading);
                 hold.fail(failure, context.now);
@@ -91,7 +109,9 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncMarking) else { return };
+        let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncMarking) else {
+            return;
+        };
         match result {
             Ok((Outcome::Done(_), _)) => {
                 hold.must_synchronize = false;
@@ -117,13 +137,19 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
+        let terms = self.terms.clone();
         let checks = |phase: &Phase| matches!(phase, Phase::SyncChecking(_));
-        let Some(hold) = self.hold_in(key, checks) else { return };
+        let Some(hold) = self.hold_in(key, checks) else {
+            return;
+        };
         match result {
-            Ok(queue) => {
-                let lost = lost_to(&queue, seen);
-                self.lose(lost, effects);
-            }
+            Ok(queue) => match lost_to(&queue, seen, hold, terms.mode) {
+                Some(lost) => self.lose(lost, effects),
+                None => {
+                    hold.neighbour = hold.neighbour.max(seen);
+                    hold.enter(Phase::SyncReading, key, &terms, effects);
+                }
+            },
             Err(failure) => hold.fail(failure, context.now),
         }
     }
@@ -132,12 +158,25 @@ impl CriticalSection {
 /// A lockRef in the record that is above the section's own.
 pub(super) fn above(record: &Record, hold: &Hold) -> Option<LockRef> {
     let seen = record.stamp_max()?.holding()?.lock_ref;
-    (seen > hold.holding.lock_ref).then_some(seen)
+    (seen > hold.holding.lock_ref.max(hold.neighbour)).then_some(seen)
 }
 
 /// Why a section is lost that has read a stamp of a later lockRef.
-pub(super) fn lost_to(queue: &LockQueue, seen: LockRef) -> Lost {
-    if queue.last() < seen { Lost::LockStoreBehind } else { Lost::Preempted }
+///
+/// `None` where it is not: a shared ticket behind this one was adopted, and
+/// its new node has settled the key under it.
+pub(super) fn lost_to(queue: &LockQueue, seen: LockRef, hold: &Hold, mode: Mode) -> Option<Lost> {
+    if queue.last() < seen {
+        return Some(Lost::LockStoreBehind);
+    }
+    match (queue.ticket(hold.holding.lock_ref), mode) {
+        (None, _) => Some(Lost::Preempted),
+        (Some(ticket), _) if ticket.incarnation != hold.holding.incarnation => Some(Lost::Adopted),
+        (Some(_), Mode::Shared) => None,
+        // Nobody behind the holder writes: it is a stamp from before the lock
+        // store went back in time.
+        (Some(_), Mode::Exclusive) => Some(Lost::LockStoreBehind),
+    }
 }
 
 /// Why a ticket is not there any more.

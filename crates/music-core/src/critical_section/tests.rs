@@ -1,0 +1,1 @@
+//! Sections from the inside: what no driver can bring about in a test.
