@@ -11,7 +11,7 @@ use music_server::node::{
     Change, Error, Node, NodeConfig, Released, SectionRef, State, request_id,
 };
 use music_store::engine::{LockEngine, StateEngine};
-use music_store::embedded::{Engine, Options, Place, Profile};
+use music_store::embedded::{Direction, Engine, Options, Place, Profile};
 use music_store::{StateStore, TableMode, TableName};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -47,6 +47,22 @@ impl Deployment {
             Node::start(config, StateEngine::Embedded(site.clone()), LockEngine::Embedded(site));
         assert!(node.ready(LONG).await);
         node
+    }
+}
+
+impl Deployment {
+    fn cut_off(&self, site: usize) {
+        let sites = self.engine.sites();
+        for other in sites.iter().filter(|other| **other != sites[site]) {
+            self.engine.cut(&sites[site], other, Direction::Both).unwrap();
+        }
+    }
+
+    fn heal(&self, site: usize) {
+        let sites = self.engine.sites();
+        for other in sites.iter().filter(|other| **other != sites[site]) {
+            self.engine.heal(&sites[site], other, Direction::Both).unwrap();
+        }
     }
 }
 
@@ -240,4 +256,56 @@ async fn a_forced_holder_is_told_at_once() {
     let view = tokio::time::timeout(LONG, told).await.unwrap().unwrap().unwrap();
     assert_eq!(view.state, State::Lost(Lost::Preempted));
     assert!(matches!(oregon.acquire(&lock, LONG).await, Err(Error::NoSuchSection)));
+}
+
+#[tokio::test]
+async fn a_site_that_is_cut_off_keeps_its_eventual_tables_and_refuses_the_rest() {
+    let deployment = Deployment::new().await;
+    let (ohio, oregon) = (deployment.node(0, 300).await, deployment.node(2, 300).await);
+    let id = &deployment.critical;
+    let held = section(&[id]);
+    ohio.create_lock_ref(held.clone(), LONG).await.unwrap();
+    deployment.cut_off(0);
+
+    ohio.put(&deployment.eventual, value("local"), None).await.unwrap();
+    let record = ohio.get(&deployment.eventual).await.unwrap();
+    assert_eq!(text(&record), Some(&b"local"[..]));
+    let refused = ohio.create_lock_ref(section(&[&deployment.other]), Duration::ZERO).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let put = ohio.critical_put(held.request, id, value("late"), None).await;
+    assert!(put.is_err(), "{put:?}");
+
+    let next = section(&[id]);
+    let view = oregon.create_lock_ref(next.clone(), LONG).await.unwrap();
+    assert_eq!(view.state, State::Granted, "the other side goes on");
+    oregon.critical_put(next.request, id, value("new"), None).await.unwrap();
+    deployment.heal(0);
+    deployment.engine.settled().await;
+    for site in deployment.engine.sites() {
+        let digest = |site: &str| deployment.engine.digest(site).unwrap();
+        assert_eq!(digest(site), digest(&deployment.engine.sites()[0]));
+    }
+    let record = ohio.get(id).await.unwrap();
+    assert_eq!(text(&record), Some(&b"new"[..]));
+    assert!(ohio.ready(LONG).await);
+    oregon.release(&next, true).await.unwrap();
+    let again = ohio.create_lock_ref(section(&[id]), LONG).await.unwrap();
+    assert_eq!(again.state, State::Granted);
+}
+
+#[tokio::test]
+async fn a_lock_ref_asked_for_again_at_another_node_is_the_same() {
+    let deployment = Deployment::new().await;
+    let (ohio, oregon) = (deployment.node(0, 5000).await, deployment.node(2, 5000).await);
+    let id = &deployment.critical;
+    let lock = section(&[id]);
+    let first = ohio.create_lock_ref(lock.clone(), LONG).await.unwrap();
+    let again = oregon.create_lock_ref(lock.clone(), LONG).await.unwrap();
+    assert_eq!(again, first, "the same ticket, granted at both nodes' word");
+    assert_eq!(oregon.queue(id).await.unwrap().tickets().count(), 1);
+    oregon.critical_put(lock.request, id, value("there"), None).await.unwrap();
+    let late = ohio.critical_put(lock.request, id, value("here"), None).await;
+    drop(late);
+    let record = oregon.critical_get(lock.request, id).await.unwrap();
+    assert_eq!(text(&record), Some(&b"there"[..]), "what the first node writes loses");
 }

@@ -33,7 +33,21 @@ impl Inner {
             Some(_) => return Err(Error::IdempotencyKeyReused),
             None => self.open(&section, Input::Create).await?,
         };
-        self.wait_for_grant(&slot, wait).await
+        let view = self.wait_for_grant(&slot, wait).await?;
+        match view.state {
+            // It was cut off before it could be granted: nothing is lost.
+            Status::Lost(Lost::NodeLeaseExpired) => {
+                self.dismiss(&slot);
+                Err(Error::NodeLeaseExpired)
+            }
+            // The client has asked another node before: its tickets are there.
+            Status::Lost(Lost::Adopted) => {
+                self.retire(&slot);
+                let slot = self.open(&section, Input::Adopt).await?;
+                self.wait_for_grant(&slot, wait).await
+            }
+            _ => Ok(view),
+        }
     }
 
     pub(super) async fn acquire(
@@ -48,7 +62,7 @@ impl Inner {
             if slot.lock().section.status() != lapsed {
                 return self.wait_for_grant(&slot, wait).await;
             }
-            self.sections.remove(&slot);
+            self.retire(&slot);
         } else if let Some(Ok(_)) = self.sections.ended(section.request) {
             // A release is the last word; of one that was lost here, another
             // node may still have the tickets.
@@ -129,6 +143,15 @@ impl Inner {
             let until = self.clock.instant(deadline.min(renewal));
             let _changed = tokio::time::timeout_at(until, changed).await;
             self.gate.pass().await;
+        }
+    }
+
+    /// Makes room for another machine that takes the same tickets over.
+    fn retire(&self, slot: &Arc<Slot>) {
+        self.sections.remove(slot);
+        let watched: Vec<_> = slot.lock().section.watched().cloned().collect();
+        for id in watched {
+            self.watches.remove(&self.locks, &id, slot.request);
         }
     }
 
