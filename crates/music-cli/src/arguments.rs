@@ -6,7 +6,7 @@ use music_client::{Client, Options};
 use crate::exit;
 use crate::failure::Failure;
 use crate::{completions, delete, dev, get, lock, lock_child, put};
-use crate::{queue, scan, status, table, watch};
+use crate::{queue, scan, serve, status, table, watch};
 
 /// Critical sections over state at many sites.
 #[derive(Debug, Parser)]
@@ -53,6 +53,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Dev(dev::Dev),
+    Serve(serve::Serve),
     Put(put::Put),
     Get(get::Get),
     Delete(delete::Delete),

@@ -14,6 +14,21 @@ pub(crate) enum Failure {
     /// The service refused or did not answer.
     #[error(transparent)]
     Client(#[from] Error),
+    /// The settings of a node cannot be used.
+    #[error(transparent)]
+    Configuration(#[from] music_server::config::Error),
+    /// A node does not start.
+    #[error(transparent)]
+    Serve(#[from] music_server::serve::Error),
+    /// A development deployment does not start.
+    #[error(transparent)]
+    Dev(#[from] music_server::dev::Error),
+    /// Nothing can be logged.
+    #[error(transparent)]
+    Logging(#[from] music_server::logging::Error),
+    /// No temporary directory can be made.
+    #[error("no temporary directory can be made: give one with --data")]
+    Temporary(#[source] std::io::Error),
     /// There is no such value.
     #[error("{key:?} has no value in table {table:?}")]
     NoValue {
@@ -72,7 +87,13 @@ impl Failure {
             Self::Client(error) => exit_of(error),
             Self::NoValue { .. } => Exit::NoValue,
             Self::NoNode { .. } => Exit::Unavailable,
-            Self::File { .. }
+            Self::Configuration(_)
+            | Self::Logging(_)
+            | Self::Dev(music_server::dev::Error::Config(_)) => Exit::Configuration,
+            Self::Serve(_)
+            | Self::Dev(_)
+            | Self::Temporary(_)
+            | Self::File { .. }
             | Self::Input(_)
             | Self::Output(_)
             | Self::Json(_)

@@ -17,6 +17,7 @@ mod put;
 mod queue;
 mod record_arguments;
 mod scan;
+mod serve;
 mod signals;
 mod status;
 mod table;
@@ -51,6 +52,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
     let Arguments { global, command } = arguments;
     match command {
         Command::Dev(dev) => dev::run(dev, output).await,
+        Command::Serve(serve) => serve::run(serve, output).await,
         Command::Put(put) => put::run(&global, put, output).await,
         Command::Get(get) => get::run(&global, get, output).await,
         Command::Delete(delete) => delete::run(&global, delete, output).await,

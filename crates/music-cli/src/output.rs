@@ -1,7 +1,7 @@
 //! The only place that writes to standard output and standard error.
 
 use std::error::Error as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 
 use music_client::{Error, Outcome};
 use serde::Serialize;
@@ -11,6 +11,8 @@ use crate::failure::Failure;
 /// Where results and messages go, and in which form.
 #[derive(Debug)]
 pub(crate) struct Output {
+    out: Stdout,
+    messages: Stderr,
     format: Format,
     /// Whether somebody reads standard output from a terminal.
     terminal: bool,
@@ -49,6 +51,8 @@ impl Output {
         let terminal = io::stdout().is_terminal();
         let format = if json { Format::Json } else { Format::Text };
         Self {
+            out: io::stdout(),
+            messages: io::stderr(),
             format,
             terminal,
             colour: attended && !plain,
@@ -72,12 +76,12 @@ impl Output {
         } else {
             text()
         };
-        line(&text)
+        self.line(&text)
     }
 
     /// Writes a value as it is; on a terminal, a new line after it.
     pub(crate) fn value(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = self.out.lock();
         out.write_all(bytes)?;
         if self.terminal && !bytes.ends_with(b"\n") {
             out.write_all(b"\n")?;
@@ -88,14 +92,14 @@ impl Output {
     /// Tells somebody who waits what goes on; nobody else.
     pub(crate) fn progress(&self, text: &str) {
         if self.attended {
-            message(text);
+            self.message(text);
         }
     }
 
     /// Tells what somebody should know although it is no failure.
     pub(crate) fn warning(&self, text: &str) {
         let (on, off) = self.paint("\x1b[1;33m");
-        message(&format!("{on}warning:{off} {text}"));
+        self.message(&format!("{on}warning:{off} {text}"));
     }
 
     /// Tells why a command failed.
@@ -104,20 +108,32 @@ impl Output {
             return;
         }
         if self.is_json() {
-            message(&failure_json(failure));
+            self.message(&failure_json(failure));
             return;
         }
         let (on, off) = self.paint("\x1b[1;31m");
-        message(&format!("{on}error:{off} {}", with_causes(failure)));
+        self.message(&format!("{on}error:{off} {}", with_causes(failure)));
         if let Some(outcome) = failure.outcome() {
-            message(match outcome {
+            self.message(match outcome {
                 Outcome::NotApplied => "effect: none, nothing was changed",
                 Outcome::Unknown => "effect: unknown, it may have happened or may happen still",
             });
         }
         if let Some(advice) = failure.advice() {
-            message(&format!("to do: {advice}"));
+            self.message(&format!("to do: {advice}"));
         }
+    }
+
+    /// Writes a line, or several.
+    pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
+        let mut out = self.out.lock();
+        writeln!(out, "{text}")?;
+        Ok(out.flush()?)
+    }
+
+    fn message(&self, text: &str) {
+        // Where messages cannot be written, there is nobody to tell.
+        drop(writeln!(self.messages.lock(), "{text}"));
     }
 
     fn paint(&self, on: &'static str) -> (&'static str, &'static str) {
@@ -127,17 +143,6 @@ impl Output {
             ("", "")
         }
     }
-}
-
-fn line(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    Ok(out.flush()?)
-}
-
-fn message(text: &str) {
-    // Where messages cannot be written, there is nobody to tell.
-    drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
 fn failure_json(failure: &Failure) -> String {

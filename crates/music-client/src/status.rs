@@ -1,5 +1,6 @@
 //! What nodes tell of themselves and of queues, and what administrators do.
 
+use music_api::code::Code;
 use music_api::lock::{Forced, Lock};
 use music_api::queue::Queue;
 use music_api::run::{Run, RunResult};
@@ -8,7 +9,7 @@ use reqwest::Method;
 
 use crate::call::{Call, Repeat};
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Outcome};
 use crate::key::{RecordKey, percent_encode};
 
 impl Client {
@@ -63,7 +64,11 @@ impl Client {
     ) -> Result<bool, Error> {
         let path = format!("{}/{number}", queue_path(&record.into())?);
         let call = Call::change(Method::DELETE, path, Repeat::AnyNode).wide();
-        Ok(self.inner.request(&call).await?.json::<Forced>()?.removed)
+        match self.inner.request(&call).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_none(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends a section by force, whoever keeps it. Whether some ticket of it was
@@ -115,6 +120,11 @@ impl Client {
         let call = Call::change(Method::POST, "/v1/run".to_owned(), Repeat::SameNode).wide();
         self.inner.request(&call.json(run)?).await?.json()
     }
+}
+
+/// Whether there is no such ticket, and no earlier attempt can have removed it.
+fn is_none(error: &Error) -> bool {
+    error.code() == Some(Code::NoSuchTicket) && error.outcome() == Outcome::NotApplied
 }
 
 fn queue_path(record: &RecordKey) -> Result<String, Error> {

@@ -1,0 +1,12 @@
+//! The binary `music`, as a user runs it, against its own `music dev`.
+
+#[cfg(test)]
+mod controls;
+#[cfg(test)]
+mod dev;
+#[cfg(test)]
+mod lock;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod support;
