@@ -54,3 +54,8 @@ pub use section::CriticalSection;
 pub use section::batch::{Batch, StepOutcome};
 pub use section::request::LockRequest;
 pub use watch::{Watch, WatchEvent, WatchTarget};
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
