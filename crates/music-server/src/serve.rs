@@ -163,7 +163,6 @@ impl NodeServer {
     pub async fn kill(&self) {
         self.app.node.kill();
         self.app.killed.cancel();
-        self.app.stopping.cancel();
         self.app.tasks.close();
         self.server.kill().await;
         self.app.tasks.wait().await;
@@ -196,9 +195,9 @@ async fn create_tables(app: &Arc<App>) -> Result<(), Error> {
         }
     }
     if !later.is_empty() {
-        let stopping = app.stopping.clone();
-        let task = create_later(app.node.clone(), later);
-        app.tasks.spawn(stopping.run_until_cancelled_owned(task));
+        let (stopping, killed) = (app.stopping.clone(), app.killed.clone());
+        let task = stopping.run_until_cancelled_owned(create_later(app.node.clone(), later));
+        app.tasks.spawn(killed.run_until_cancelled_owned(task));
     }
     Ok(())
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::Response;
+use axum::body::{Body, HttpBody};
+use axum::response::{IntoResponse, Response};
 use axum::{Router, http};
+use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method};
 use music_api::code::Code;
@@ -16,6 +17,7 @@ use music_api::problem::{CONTENT_TYPE as PROBLEM_TYPE, Outcome};
 use tokio::time::Instant;
 use tower::Service as _;
 
+use crate::http::linger::Lingering;
 use crate::http::metrics::Metrics;
 use crate::http::problem::{self, Failure};
 use crate::http::route::Route;
@@ -74,7 +76,7 @@ impl Front {
     /// Answers a request. A suspended node does so when it is resumed.
     pub(crate) async fn answer<B>(self: Arc<Self>, request: http::Request<B>) -> Response
     where
-        B: axum::body::HttpBody<Data = bytes::Bytes> + Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.gate().await;
@@ -84,14 +86,23 @@ impl Front {
             route: Route::of(request.uri().path()),
             id: self.ids.of(request.headers()),
         };
-        let mut response = match self.admit(&about, request.headers()) {
-            Ok(_place) => match self.router.clone().call(request.map(Body::new)).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
-            Err(failure) => axum::response::IntoResponse::into_response(failure),
+        let (head, body) = request.into_parts();
+        let admitted = self.admit(&about, &head.headers);
+        let (body, rest) = Lingering::split(&head.headers, body);
+        let mut response = match admitted {
+            Ok(_place) => {
+                let request = http::Request::from_parts(head, body);
+                match self.router.clone().call(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
+            Err(failure) => failure.into_response(),
         };
-        self.finish(&about, &mut response, start.elapsed());
+        let drains = self.finish(&about, &mut response, start.elapsed());
+        if drains {
+            rest.drain().await;
+        }
         self.gate().await;
         response
     }
@@ -119,9 +130,11 @@ impl Front {
         Ok(place)
     }
 
-    fn finish(&self, about: &About, response: &mut Response, took: Duration) {
-        if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-            self.write_problem(about, &failure, response);
+    /// Completes an answer; whether what is left of its request is to be read.
+    fn finish(&self, about: &About, response: &mut Response, took: Duration) -> bool {
+        let failure = response.extensions_mut().remove::<Failure>();
+        if let Some(failure) = &failure {
+            self.write_problem(about, failure, response);
         }
         let headers = response.headers_mut();
         headers.insert(SITE, self.site.clone());
@@ -136,6 +149,7 @@ impl Front {
             duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "answered"
         );
+        failure.is_some_and(|failure| failure.code() != Code::BodyTooSlow)
     }
 
     fn write_problem(&self, about: &About, failure: &Failure, response: &mut Response) {

@@ -11,6 +11,7 @@ pub(crate) mod app;
 pub(crate) mod convert;
 pub(crate) mod envelope;
 pub(crate) mod front;
+pub(crate) mod linger;
 pub(crate) mod metrics;
 pub(crate) mod pages;
 pub(crate) mod problem;

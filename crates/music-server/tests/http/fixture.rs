@@ -76,35 +76,23 @@ impl Answer {
 }
 
 /// A request to be sent.
-pub(crate) struct Request<'a> {
-    fixture: &'a Fixture,
-    builder: reqwest::RequestBuilder,
-}
+pub(crate) struct Request(pub(crate) reqwest::RequestBuilder);
 
-impl Request<'_> {
+impl Request {
     pub(crate) fn header(self, name: &str, value: &str) -> Self {
-        Self {
-            builder: self.builder.header(name, value),
-            ..self
-        }
+        Self(self.0.header(name, value))
     }
 
     pub(crate) fn body(self, body: impl Into<reqwest::Body>) -> Self {
-        Self {
-            builder: self.builder.body(body),
-            ..self
-        }
+        Self(self.0.body(body))
     }
 
     pub(crate) fn json(self, body: &Value) -> Self {
-        Self {
-            builder: self.builder.json(body),
-            ..self
-        }
+        Self(self.0.json(body))
     }
 
     pub(crate) async fn send(self) -> Answer {
-        let response = self.builder.send().await.unwrap();
+        let response = self.0.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         Answer {
             status,
@@ -115,13 +103,7 @@ impl Request<'_> {
 
     /// The response, its body not read yet.
     pub(crate) async fn open(self) -> reqwest::Response {
-        self.builder.send().await.unwrap()
-    }
-
-    /// The client's side, for what a fixture does not do.
-    pub(crate) fn builder(self) -> reqwest::RequestBuilder {
-        let _fixture = self.fixture;
-        self.builder
+        self.0.send().await.unwrap()
     }
 }
 
@@ -156,41 +138,35 @@ impl Fixture {
         &self.urls[site]
     }
 
-    pub(crate) fn at(&self, site: usize, method: Method, path: &str) -> Request<'_> {
+    pub(crate) fn at(&self, site: usize, method: Method, path: &str) -> Request {
         let builder = self
             .client
             .request(method, format!("{}{path}", self.urls[site]));
-        Request {
-            fixture: self,
-            builder,
-        }
+        Request(builder)
     }
 
-    pub(crate) fn control(&self, method: Method, path: &str) -> Request<'_> {
+    pub(crate) fn control(&self, method: Method, path: &str) -> Request {
         let url = format!("{}{path}", self.deployment.control_url());
-        Request {
-            fixture: self,
-            builder: self.client.request(method, url),
-        }
+        Request(self.client.request(method, url))
     }
 
-    pub(crate) fn get(&self, path: &str) -> Request<'_> {
+    pub(crate) fn get(&self, path: &str) -> Request {
         self.at(0, Method::GET, path)
     }
 
-    pub(crate) fn put(&self, path: &str) -> Request<'_> {
+    pub(crate) fn put(&self, path: &str) -> Request {
         self.at(0, Method::PUT, path)
     }
 
-    pub(crate) fn post(&self, path: &str) -> Request<'_> {
+    pub(crate) fn post(&self, path: &str) -> Request {
         self.at(0, Method::POST, path)
     }
 
-    pub(crate) fn patch(&self, path: &str) -> Request<'_> {
+    pub(crate) fn patch(&self, path: &str) -> Request {
         self.at(0, Method::PATCH, path)
     }
 
-    pub(crate) fn delete(&self, path: &str) -> Request<'_> {
+    pub(crate) fn delete(&self, path: &str) -> Request {
         self.at(0, Method::DELETE, path)
     }
 

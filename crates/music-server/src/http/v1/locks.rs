@@ -8,6 +8,7 @@ use hyper::header::LOCATION;
 use music_api::code::Code;
 use music_api::lock::{Acquire, CreateLockRef, Forced, Lock, LockState, Release, Released};
 use music_api::problem::Problem;
+use music_core::critical_section::{self, Lost};
 use music_core::id::{IdempotencyKey, RequestId};
 
 use crate::http::app::App;
@@ -53,6 +54,11 @@ pub(crate) async fn create_lock_ref(
     };
     let creation = app.node.create_lock_ref(section.clone(), wait);
     let view = app.hear(section.request, section.lease, creation).await?;
+    if view.state == Section::Lost(Lost::NodeLeaseExpired) {
+        // The client never had it: this is no lock that it lost.
+        return Err(node::Error::NodeLeaseExpired.into());
+    }
+    open(&view)?;
     let text = convert::lock_ref(&section);
     let location = format!("/v1/locks/{text}");
     let mut response = respond::json(
@@ -139,9 +145,7 @@ fn open(view: &SectionView) -> Result<(), Failure> {
     match view.state {
         Section::Waiting | Section::Granted => Ok(()),
         Section::Lost(lost) => Err(problem::lost(lost)),
-        Section::Released => {
-            Err(node::Error::Section(music_core::critical_section::Error::Released).into())
-        }
+        Section::Released => Err(node::Error::Section(critical_section::Error::Released).into()),
     }
 }
 
