@@ -5,7 +5,7 @@ use music_client::{Client, Options};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::{completions, delete, dev, get, lock, lock_child, put};
+use crate::{bench, completions, delete, dev, get, lock, lock_child, put};
 use crate::{queue, scan, serve, status, table, watch};
 
 /// Critical sections over state at many sites.
@@ -63,6 +63,7 @@ pub(crate) enum Command {
     Status(status::Status),
     Queue(queue::Queue),
     Watch(watch::Watch),
+    Bench(bench::Bench),
     Completions(completions::Completions),
     /// List the codes that music exits with
     ExitCodes,

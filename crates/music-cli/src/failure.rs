@@ -6,6 +6,7 @@ use music_client::api::code::Code;
 use music_client::error::Invalid;
 use music_client::{Error, Outcome};
 
+use crate::bench;
 use crate::exit::Exit;
 
 /// A failed command.
@@ -14,6 +15,9 @@ pub(crate) enum Failure {
     /// The service refused or did not answer.
     #[error(transparent)]
     Client(#[from] Error),
+    /// A measurement failed.
+    #[error(transparent)]
+    Bench(#[from] bench::error::Error),
     /// The settings of a node cannot be used.
     #[error(transparent)]
     Configuration(#[from] music_server::config::Error),
@@ -86,7 +90,7 @@ impl Failure {
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Client(error) => exit_of(error),
             Self::NoValue { .. } => Exit::NoValue,
-            Self::NoNode { .. } => Exit::Unavailable,
+            Self::NoNode { .. } | Self::Bench(_) => Exit::Unavailable,
             Self::Configuration(_)
             | Self::Logging(_)
             | Self::Dev(music_server::dev::Error::Config(_)) => Exit::Configuration,

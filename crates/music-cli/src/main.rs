@@ -1,6 +1,7 @@
 //! The command line of MUSIC.
 
 mod arguments;
+mod bench;
 mod child;
 mod completions;
 mod delete;
@@ -62,6 +63,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Status(status) => status::run(&global, status, output).await,
         Command::Queue(queue) => queue::run(&global, queue, output).await,
         Command::Watch(watch) => watch::run(&global, watch, output).await,
+        Command::Bench(bench) => bench::run(&global, bench, output).await,
         Command::Completions(completions) => completions::run(&completions, output),
         Command::ExitCodes => exit::explain(output),
         Command::LockChild(child) => lock_child::run(child).await,

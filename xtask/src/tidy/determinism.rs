@@ -21,6 +21,7 @@ const CHANCES: &[Chance] = &[
         name: "the clock",
         needles: &["Instant::now", "SystemTime::now"],
         owners: &[
+            "crates/music-cli/src/bench/clock.rs",
             "crates/music-client/src/clock.rs",
             "crates/music-server/src/node/world.rs",
             "xtask/src/clock.rs",
