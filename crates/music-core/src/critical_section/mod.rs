@@ -272,6 +272,11 @@ impl CriticalSection {
             .map(|hold| (&hold.id, hold.holding.lock_ref))
     }
 
+    /// The keys that it listens for hints about.
+    pub fn watched(&self) -> impl Iterator<Item = &RecordId> {
+        self.keys.iter().filter(|hold| hold.watched).map(|hold| &hold.id)
+    }
+
     /// The place of a key in the key set.
     pub fn key_index(&self, id: &RecordId) -> Option<KeyIndex> {
         let index = self.keys.binary_search_by(|hold| hold.id.cmp(id)).ok()?;

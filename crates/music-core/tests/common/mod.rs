@@ -19,43 +19,43 @@ use music_core::record::Record;
 use music_core::time::{Lease, MonotonicTime};
 
 /// How many replicas there are; any two are a majority.
-pub const REPLICAS: usize = 3;
+pub(crate) const REPLICAS: usize = 3;
 
 /// All replicas.
-pub const ALL: &[usize] = &[0, 1, 2];
+pub(crate) const ALL: &[usize] = &[0, 1, 2];
 
 /// How an operation ended.
-pub type OpResult = Result<Reply, Error>;
+pub(crate) type OpResult = Result<Reply, Error>;
 
 /// A node: its session, and until when that is valid.
 #[derive(Clone, Debug)]
-pub struct Node {
-    pub session: SessionId,
-    pub lease_until: MonotonicTime,
+pub(crate) struct Node {
+    pub(crate) session: SessionId,
+    pub(crate) lease_until: MonotonicTime,
 }
 
 /// A section, and what it told its driver so far.
 #[derive(Clone, Debug)]
-pub struct Section {
-    pub machine: CriticalSection,
-    pub node: usize,
-    pub replies: BTreeMap<OpId, OpResult>,
-    pub asked: u64,
-    pub ended: usize,
-    pub watched: Vec<RecordId>,
-    pub observed: Vec<SessionId>,
+pub(crate) struct Section {
+    pub(crate) machine: CriticalSection,
+    pub(crate) node: usize,
+    pub(crate) replies: BTreeMap<OpId, OpResult>,
+    pub(crate) asked: u64,
+    pub(crate) ended: usize,
+    pub(crate) watched: Vec<RecordId>,
+    pub(crate) observed: Vec<SessionId>,
 }
 
 /// A call that no store has answered yet.
 #[derive(Clone, Debug)]
-pub struct Pending {
-    pub section: usize,
-    pub effect: Effect,
+pub(crate) struct Pending {
+    pub(crate) section: usize,
+    pub(crate) effect: Effect,
 }
 
 impl Pending {
     /// The name of the call, for its answer.
-    pub fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call {
         match &self.effect {
             Effect::Apply { call, .. }
             | Effect::Peek { call, .. }
@@ -67,7 +67,7 @@ impl Pending {
     }
 
     /// The key that it is about.
-    pub fn id(&self) -> &RecordId {
+    pub(crate) fn id(&self) -> &RecordId {
         match &self.effect {
             Effect::Apply { id, .. }
             | Effect::Peek { id, .. }
@@ -79,7 +79,7 @@ impl Pending {
     }
 
     /// The cells of a write.
-    pub fn change(&self) -> &Record {
+    pub(crate) fn change(&self) -> &Record {
         match &self.effect {
             Effect::Write { change, .. } => change,
             other => panic!("not a write: {other:?}"),
@@ -87,7 +87,7 @@ impl Pending {
     }
 
     /// The command to a lock store.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         match &self.effect {
             Effect::Apply { command, .. } => *command,
             other => panic!("not a command: {other:?}"),
@@ -95,7 +95,7 @@ impl Pending {
     }
 
     /// The answer that says that it failed.
-    pub fn failure(&self, failure: Failure) -> Answer {
+    pub(crate) fn failure(&self, failure: Failure) -> Answer {
         match &self.effect {
             Effect::Apply { .. } => Answer::Applied(Err(failure)),
             Effect::Peek { .. } => Answer::Queue(Err(failure)),
@@ -107,22 +107,22 @@ impl Pending {
 
 /// Everything there is.
 #[derive(Clone, Debug)]
-pub struct World {
-    pub now: MonotonicTime,
-    pub nodes: Vec<Node>,
-    pub queues: BTreeMap<RecordId, LockQueue>,
-    pub replicas: Vec<BTreeMap<RecordId, Record>>,
-    pub sections: Vec<Section>,
-    pub calls: Vec<Pending>,
+pub(crate) struct World {
+    pub(crate) now: MonotonicTime,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) queues: BTreeMap<RecordId, LockQueue>,
+    pub(crate) replicas: Vec<BTreeMap<RecordId, Record>>,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) calls: Vec<Pending>,
 }
 
 /// The lease of nodes and clients in all tests.
-pub fn lease() -> Lease {
+pub(crate) fn lease() -> Lease {
     Lease::new(Duration::from_secs(4)).unwrap()
 }
 
 /// The key of that name in the one table of all tests.
-pub fn id(name: &str) -> RecordId {
+pub(crate) fn id(name: &str) -> RecordId {
     RecordId {
         table: TableId(1),
         key: Key::new(name.to_owned().into_bytes()).unwrap(),
@@ -130,24 +130,24 @@ pub fn id(name: &str) -> RecordId {
 }
 
 /// The field of that name.
-pub fn field(name: &str) -> Field {
+pub(crate) fn field(name: &str) -> Field {
     Field::new(name).unwrap()
 }
 
 /// Fields with values, to put together.
-pub fn fields(values: &[(&str, &str)]) -> Change {
+pub(crate) fn fields(values: &[(&str, &str)]) -> Change {
     let value =
         |(name, value): &(&str, &str)| (field(name), Some(Bytes::from(value.as_bytes().to_vec())));
     Change::Fields(values.iter().map(value).collect())
 }
 
 /// The number of a ticket.
-pub fn lock_ref(number: u64) -> LockRef {
+pub(crate) fn lock_ref(number: u64) -> LockRef {
     LockRef::new(number).unwrap()
 }
 
 /// A ticket in an incarnation.
-pub fn holding(number: u64, incarnation: u8) -> Holding {
+pub(crate) fn holding(number: u64, incarnation: u8) -> Holding {
     Holding {
         lock_ref: lock_ref(number),
         incarnation: Incarnation(incarnation),
@@ -156,7 +156,7 @@ pub fn holding(number: u64, incarnation: u8) -> Holding {
 
 impl World {
     /// A world of so many nodes, each with a valid lease.
-    pub fn new(nodes: u128) -> Self {
+    pub(crate) fn new(nodes: u128) -> Self {
         let lease_until = MonotonicTime::default().after(lease().get());
         let node = |number| Node {
             session: SessionId(100 + number),
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// A section that has not had any event yet.
-    pub fn open(&mut self, node: usize, request: u128, mode: Mode, keys: &[&str]) -> usize {
+    pub(crate) fn open(&mut self, node: usize, request: u128, mode: Mode, keys: &[&str]) -> usize {
         let terms = Terms {
             request: RequestId(request),
             mode,
@@ -196,21 +196,21 @@ impl World {
     }
 
     /// An exclusive section that has asked for its tickets.
-    pub fn create(&mut self, node: usize, request: u128, keys: &[&str]) -> usize {
+    pub(crate) fn create(&mut self, node: usize, request: u128, keys: &[&str]) -> usize {
         let section = self.open(node, request, Mode::Exclusive, keys);
         self.step(section, Input::Create);
         section
     }
 
     /// A shared section that has asked for its tickets.
-    pub fn share(&mut self, node: usize, request: u128, keys: &[&str]) -> usize {
+    pub(crate) fn share(&mut self, node: usize, request: u128, keys: &[&str]) -> usize {
         let section = self.open(node, request, Mode::Shared, keys);
         self.step(section, Input::Create);
         section
     }
 
     /// The same section at another node, which takes it over.
-    pub fn adopt(&mut self, node: usize, of: usize) -> usize {
+    pub(crate) fn adopt(&mut self, node: usize, of: usize) -> usize {
         let terms = self.sections[of].machine.terms().clone();
         let keys: Vec<_> = self.sections[of]
             .machine
@@ -228,7 +228,7 @@ impl World {
     }
 
     /// An exclusive section that is granted; all that is asked is performed.
-    pub fn granted(&mut self, node: usize, request: u128, keys: &[&str]) -> usize {
+    pub(crate) fn granted(&mut self, node: usize, request: u128, keys: &[&str]) -> usize {
         let section = self.create(node, request, keys);
         self.run();
         assert_eq!(self.status(section), Status::Granted);
@@ -236,7 +236,7 @@ impl World {
     }
 
     /// What a node knows now.
-    pub fn context(&self, node: usize) -> Context {
+    pub(crate) fn context(&self, node: usize) -> Context {
         let Node {
             session,
             lease_until,
@@ -249,7 +249,7 @@ impl World {
     }
 
     /// Gives a section an event.
-    pub fn step(&mut self, section: usize, input: Input) {
+    pub(crate) fn step(&mut self, section: usize, input: Input) {
         let context = self.context(self.sections[section].node);
         let mut effects = Vec::new();
         self.sections[section]
@@ -286,17 +286,17 @@ impl World {
         }
     }
 
-    pub fn status(&self, section: usize) -> Status {
+    pub(crate) fn status(&self, section: usize) -> Status {
         self.sections[section].machine.status()
     }
 
     /// The queue of a key, as the lock store has it.
-    pub fn queue(&mut self, key: &str) -> &mut LockQueue {
+    pub(crate) fn queue(&mut self, key: &str) -> &mut LockQueue {
         self.queues.entry(id(key)).or_default()
     }
 
     /// The numbers of the tickets in a queue.
-    pub fn tickets(&mut self, key: &str) -> Vec<u64> {
+    pub(crate) fn tickets(&mut self, key: &str) -> Vec<u64> {
         self.queue(key)
             .tickets()
             .map(|(lock_ref, _)| lock_ref.get())
@@ -309,7 +309,7 @@ impl World {
     }
 
     /// Asks for a change of a key.
-    pub fn change(
+    pub(crate) fn change(
         &mut self,
         section: usize,
         key: &str,
@@ -333,18 +333,18 @@ impl World {
     }
 
     /// Asks to put fields together.
-    pub fn put(&mut self, section: usize, key: &str, values: &[(&str, &str)]) -> OpId {
+    pub(crate) fn put(&mut self, section: usize, key: &str, values: &[(&str, &str)]) -> OpId {
         self.change(section, key, fields(values), None)
     }
 
     /// Asks to put one field, by a name for a retry.
-    pub fn put_named(&mut self, section: usize, key: &str, value: &str, name: u128) -> OpId {
+    pub(crate) fn put_named(&mut self, section: usize, key: &str, value: &str, name: u128) -> OpId {
         let identity = Some((IdempotencyKey(name), 7));
         self.change(section, key, fields(&[("x", value)]), identity)
     }
 
     /// Asks for a record.
-    pub fn get(&mut self, section: usize, key: &str) -> OpId {
+    pub(crate) fn get(&mut self, section: usize, key: &str) -> OpId {
         let op = self.op(section);
         let key = self.index(section, key);
         self.step(section, Input::Get(op, key));
@@ -352,13 +352,13 @@ impl World {
     }
 
     /// Asks for the end.
-    pub fn release(&mut self, section: usize, confirm: bool) -> OpId {
+    pub(crate) fn release(&mut self, section: usize, confirm: bool) -> OpId {
         let op = self.op(section);
         self.step(section, Input::Release { op, confirm });
         op
     }
 
-    pub fn index(&self, section: usize, key: &str) -> KeyIndex {
+    pub(crate) fn index(&self, section: usize, key: &str) -> KeyIndex {
         self.sections[section]
             .machine
             .key_index(&id(key))
@@ -366,12 +366,12 @@ impl World {
     }
 
     /// The answer to an operation, if there is one.
-    pub fn reply(&self, section: usize, op: OpId) -> Option<OpResult> {
+    pub(crate) fn reply(&self, section: usize, op: OpId) -> Option<OpResult> {
         self.sections[section].replies.get(&op).cloned()
     }
 
     /// The value of a field in the answer to a get.
-    pub fn value(&self, section: usize, op: OpId, name: &str) -> Option<String> {
+    pub(crate) fn value(&self, section: usize, op: OpId, name: &str) -> Option<String> {
         match self.reply(section, op) {
             Some(Ok(Reply::Record(record))) => record
                 .value(&field(name))
@@ -382,7 +382,7 @@ impl World {
 
     /// Takes the first call of a section that is of a kind out of those that
     /// are under way.
-    pub fn take(&mut self, section: usize, kind: impl Fn(&Effect) -> bool) -> Pending {
+    pub(crate) fn take(&mut self, section: usize, kind: impl Fn(&Effect) -> bool) -> Pending {
         let found = |call: &Pending| call.section == section && kind(&call.effect);
         let Some(position) = self.calls.iter().position(found) else {
             panic!("no such call among {:?}", self.calls);
@@ -391,7 +391,7 @@ impl World {
     }
 
     /// How many calls of a section are under way.
-    pub fn calls_of(&self, section: usize) -> usize {
+    pub(crate) fn calls_of(&self, section: usize) -> usize {
         self.calls
             .iter()
             .filter(|call| call.section == section)
@@ -399,7 +399,7 @@ impl World {
     }
 
     /// Lets a write arrive at some replicas.
-    pub fn land(&mut self, call: &Pending, replicas: &[usize]) {
+    pub(crate) fn land(&mut self, call: &Pending, replicas: &[usize]) {
         for replica in replicas {
             let record = self.replicas[*replica]
                 .entry(call.id().clone())
@@ -409,7 +409,7 @@ impl World {
     }
 
     /// Performs a call, at those replicas if it is about state.
-    pub fn perform(&mut self, call: &Pending, replicas: &[usize]) -> Answer {
+    pub(crate) fn perform(&mut self, call: &Pending, replicas: &[usize]) -> Answer {
         let id = call.id().clone();
         let queue = self.queues.entry(id.clone()).or_default();
         match &call.effect {
@@ -432,7 +432,7 @@ impl World {
     }
 
     /// A read of those replicas, which repairs them.
-    pub fn read(&mut self, id: &RecordId, replicas: &[usize]) -> Record {
+    pub(crate) fn read(&mut self, id: &RecordId, replicas: &[usize]) -> Record {
         let mut merged = Record::empty();
         for replica in replicas {
             merged.merge(&self.replicas[*replica].get(id).cloned().unwrap_or_default());
@@ -444,33 +444,33 @@ impl World {
     }
 
     /// Answers a call.
-    pub fn answer(&mut self, call: &Pending, answer: Answer) {
+    pub(crate) fn answer(&mut self, call: &Pending, answer: Answer) {
         self.step(call.section, Input::Answered(call.call(), answer));
     }
 
     /// Performs a call at those replicas and answers it.
-    pub fn succeed_at(&mut self, call: &Pending, replicas: &[usize]) {
+    pub(crate) fn succeed_at(&mut self, call: &Pending, replicas: &[usize]) {
         let answer = self.perform(call, replicas);
         self.answer(call, answer);
     }
 
     /// Performs a call everywhere and answers it.
-    pub fn succeed(&mut self, call: &Pending) {
+    pub(crate) fn succeed(&mut self, call: &Pending) {
         self.succeed_at(call, ALL);
     }
 
     /// Answers that a call failed.
-    pub fn fail(&mut self, call: &Pending, failure: Failure) {
+    pub(crate) fn fail(&mut self, call: &Pending, failure: Failure) {
         self.answer(call, call.failure(failure));
     }
 
     /// Performs and answers what is under way, and what comes of it.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         self.run_where(|_| true);
     }
 
     /// The same for one section.
-    pub fn run_section(&mut self, section: usize) {
+    pub(crate) fn run_section(&mut self, section: usize) {
         self.run_where(|call| call.section == section);
     }
 
@@ -487,7 +487,7 @@ impl World {
 
     /// Performs and answers so many rounds of calls; all calls that are under
     /// way together take one.
-    pub fn rounds(&mut self, section: usize) -> usize {
+    pub(crate) fn rounds(&mut self, section: usize) -> usize {
         for round in 0.. {
             let (now, later): (Vec<_>, _) = self
                 .calls
@@ -505,7 +505,7 @@ impl World {
     }
 
     /// Lets time pass; the nodes prove life meanwhile.
-    pub fn pass(&mut self, duration: Duration) {
+    pub(crate) fn pass(&mut self, duration: Duration) {
         self.now = self.now.after(duration);
         for node in &mut self.nodes {
             node.lease_until = node.lease_until.max(self.now.after(lease().get()));
@@ -513,7 +513,7 @@ impl World {
     }
 
     /// Lets time pass until the section wants to be woken, and wakes it.
-    pub fn wake(&mut self, section: usize) {
+    pub(crate) fn wake(&mut self, section: usize) {
         let at = self.sections[section].machine.wake_at().unwrap();
         let after = at.since(self.now);
         self.pass(after);
@@ -526,65 +526,65 @@ impl World {
     }
 
     /// Gives a section a hint about a key.
-    pub fn hint(&mut self, section: usize, key: &str) {
+    pub(crate) fn hint(&mut self, section: usize, key: &str) {
         let forced = Some(self.queue(key).forced());
         let key = self.index(section, key);
         self.step(section, Input::Hint { key, forced });
     }
 
     /// Takes a node's session for dead, for one section that waits.
-    pub fn suspect(&mut self, section: usize, node: usize) {
+    pub(crate) fn suspect(&mut self, section: usize, node: usize) {
         let session = self.nodes[node].session;
         self.step(section, Input::Suspect(session));
     }
 }
 
 /// Whether it is a write to the state.
-pub fn is_write(effect: &Effect) -> bool {
+pub(crate) fn is_write(effect: &Effect) -> bool {
     matches!(effect, Effect::Write { .. })
 }
 
 /// Whether it is a majority read.
-pub fn is_read(effect: &Effect) -> bool {
+pub(crate) fn is_read(effect: &Effect) -> bool {
     matches!(effect, Effect::Read { .. })
 }
 
 /// Whether it is a look at a queue.
-pub fn is_peek(effect: &Effect) -> bool {
+pub(crate) fn is_peek(effect: &Effect) -> bool {
     matches!(effect, Effect::Peek { .. })
 }
 
 /// Whether it is a plain release.
-pub fn is_release(effect: &Effect) -> bool {
+pub(crate) fn is_release(effect: &Effect) -> bool {
     matches!(effect, Effect::Release { .. })
 }
 
 /// Whether it is a command that satisfies `kind`.
-pub fn command(kind: impl Fn(&Command) -> bool) -> impl Fn(&Effect) -> bool {
+pub(crate) fn command(kind: impl Fn(&Command) -> bool) -> impl Fn(&Effect) -> bool {
     move |effect| matches!(effect, Effect::Apply { command, .. } if kind(command))
 }
 
 /// Whether it forces a ticket.
-pub fn is_force(effect: &Effect) -> bool {
+pub(crate) fn is_force(effect: &Effect) -> bool {
     command(|command| matches!(command, Command::Force { .. }))(effect)
 }
 
 /// Whether it removes a ticket of a known incarnation.
-pub fn is_confirm(effect: &Effect) -> bool {
+pub(crate) fn is_confirm(effect: &Effect) -> bool {
     command(|command| matches!(command, Command::Confirm(_)))(effect)
 }
 
 /// Whether it asks for a ticket.
-pub fn is_enqueue(effect: &Effect) -> bool {
+pub(crate) fn is_enqueue(effect: &Effect) -> bool {
     command(|command| matches!(command, Command::Enqueue(_)))(effect)
 }
 
 /// Whether it takes a ticket over.
-pub fn is_adopt(effect: &Effect) -> bool {
+pub(crate) fn is_adopt(effect: &Effect) -> bool {
     command(|command| matches!(command, Command::Adopt { .. }))(effect)
 }
 
 /// Whether it records that a key is settled.
-pub fn is_synced(effect: &Effect) -> bool {
+pub(crate) fn is_synced(effect: &Effect) -> bool {
     command(|command| matches!(command, Command::Synced(_)))(effect)
 }

@@ -8,15 +8,15 @@ use crate::dice::Dice;
 
 /// A call, and what has happened of it.
 #[derive(Clone, Debug)]
-pub struct Flight {
-    pub call: Pending,
+pub(crate) struct Flight {
+    pub(crate) call: Pending,
     /// Which replicas have the write, or were read.
-    pub at: [bool; REPLICAS],
+    pub(crate) at: [bool; REPLICAS],
     /// What a read has found, and which replicas have that.
     merged: Record,
     repaired: [bool; REPLICAS],
     /// What the lock store will answer.
-    pub answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
 }
 
 fn count(at: [bool; REPLICAS]) -> usize {
@@ -24,7 +24,7 @@ fn count(at: [bool; REPLICAS]) -> usize {
 }
 
 impl Flight {
-    pub fn new(call: Pending) -> Self {
+    pub(crate) fn new(call: Pending) -> Self {
         Self {
             call,
             at: [false; REPLICAS],
@@ -35,17 +35,17 @@ impl Flight {
     }
 
     /// Whether some store has seen it.
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.answer.is_some() || count(self.at) > 0
     }
 
     /// Whether a majority has the write.
-    pub fn is_written(&self) -> bool {
+    pub(crate) fn is_written(&self) -> bool {
         count(self.at) > REPLICAS / 2
     }
 
     /// The answer, once there is one.
-    pub fn answered(&self) -> Option<Answer> {
+    pub(crate) fn answered(&self) -> Option<Answer> {
         match &self.call.effect {
             Effect::Write { .. } => self.is_written().then_some(Answer::Done(Ok(()))),
             Effect::Read { .. } => (count(self.repaired) > REPLICAS / 2)
@@ -55,7 +55,7 @@ impl Flight {
     }
 
     /// Lets a bit more of it happen.
-    pub fn progress(&mut self, world: &mut World, dice: &mut Dice) {
+    pub(crate) fn progress(&mut self, world: &mut World, dice: &mut Dice) {
         let replica = dice.below(REPLICAS);
         let id = self.call.id().clone();
         match &self.call.effect {
@@ -79,7 +79,7 @@ impl Flight {
     }
 
     /// What may still arrive at the replicas after it was given up.
-    pub fn leftover(&self) -> Option<Record> {
+    pub(crate) fn leftover(&self) -> Option<Record> {
         match &self.call.effect {
             Effect::Write { change, .. } => Some(change.clone()),
             Effect::Read { .. } => Some(self.merged.clone()),
@@ -88,7 +88,7 @@ impl Flight {
     }
 
     /// The answer of a store that gave up.
-    pub fn failure(&self, dice: &mut Dice) -> Answer {
+    pub(crate) fn failure(&self, dice: &mut Dice) -> Answer {
         let refused = !self.has_begun() && dice.percent(40);
         let failure = if refused {
             Failure::NotApplied
@@ -100,6 +100,6 @@ impl Flight {
 }
 
 /// The queue that an answer carries, if it carries one.
-pub fn is_of_queue(effect: &Effect) -> bool {
+pub(crate) fn is_of_queue(effect: &Effect) -> bool {
     matches!(effect, Effect::Apply { .. } | Effect::Peek { .. })
 }

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 #[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "what one test crate does not use, another does")]
 mod common;
 #[cfg(test)]
 mod dice;

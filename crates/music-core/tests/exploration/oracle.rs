@@ -15,21 +15,21 @@ use music_core::stamp::Stamp;
 use crate::common::field;
 
 /// The fields of every key.
-pub const FIELDS: [&str; 2] = ["x", "y"];
+pub(crate) const FIELDS: [&str; 2] = ["x", "y"];
 
 /// What is seen of a record: for each of [`FIELDS`] the put it comes from.
-pub type Seen = [Option<usize>; 2];
+pub(crate) type Seen = [Option<usize>; 2];
 
 /// A put, as its client issued it.
 #[derive(Clone, Debug)]
-pub struct PutFact {
-    pub key: RecordId,
-    pub stamp: Stamp,
+pub(crate) struct PutFact {
+    pub(crate) key: RecordId,
+    pub(crate) stamp: Stamp,
     /// For each field: untouched, deleted (`Some(false)`), or written.
-    pub touches: [Option<bool>; 2],
+    pub(crate) touches: [Option<bool>; 2],
     /// A majority had it while its ticket was in the queue.
-    pub settled: bool,
-    pub acknowledged: bool,
+    pub(crate) settled: bool,
+    pub(crate) acknowledged: bool,
 }
 
 /// A grant while the ticket was in the queue.
@@ -41,19 +41,19 @@ struct Grant {
 
 /// What is known to have happened.
 #[derive(Clone, Debug, Default)]
-pub struct Oracle {
-    pub puts: Vec<PutFact>,
+pub(crate) struct Oracle {
+    pub(crate) puts: Vec<PutFact>,
     grants: BTreeMap<RecordId, Vec<Grant>>,
     /// The newest put of each field that nobody may miss any more.
     floors: BTreeMap<RecordId, [Option<Stamp>; 2]>,
     writes: BTreeMap<(RecordId, Stamp), Record>,
-    pub gets: usize,
-    pub acknowledged: usize,
+    pub(crate) gets: usize,
+    pub(crate) acknowledged: usize,
 }
 
 impl Oracle {
     /// The change of put number `number`, by which fields it touches.
-    pub fn change(number: usize, touches: [Option<bool>; 2]) -> Change {
+    pub(crate) fn change(number: usize, touches: [Option<bool>; 2]) -> Change {
         if touches == [Some(false); 2] {
             return Change::Delete;
         }
@@ -65,7 +65,7 @@ impl Oracle {
     }
 
     /// Which puts a record shows.
-    pub fn seen(record: &Record) -> Seen {
+    pub(crate) fn seen(record: &Record) -> Seen {
         FIELDS.map(|name| {
             let value = record.value(&field(name))?;
             std::str::from_utf8(value).unwrap().parse().ok()
@@ -73,7 +73,7 @@ impl Oracle {
     }
 
     /// Two different writes never carry one stamp.
-    pub fn wrote(&mut self, key: &RecordId, change: &Record) {
+    pub(crate) fn wrote(&mut self, key: &RecordId, change: &Record) {
         let stamp = change.stamp_max().unwrap();
         let before = self
             .writes
@@ -83,7 +83,7 @@ impl Oracle {
     }
 
     /// The put with that stamp.
-    pub fn put_at(&mut self, key: &RecordId, stamp: Stamp) -> Option<&mut PutFact> {
+    pub(crate) fn put_at(&mut self, key: &RecordId, stamp: Stamp) -> Option<&mut PutFact> {
         self.puts
             .iter_mut()
             .find(|put| put.stamp == stamp && put.key == *key)
@@ -113,18 +113,18 @@ impl Oracle {
     }
 
     /// The floors that an observation sets.
-    pub fn floors_of(&self, seen: Seen) -> [Option<Stamp>; 2] {
+    pub(crate) fn floors_of(&self, seen: Seen) -> [Option<Stamp>; 2] {
         seen.map(|put| Some(self.puts[put?].stamp))
     }
 
     /// The floors that a put sets.
-    pub fn floors_of_put(put: &PutFact) -> [Option<Stamp>; 2] {
+    pub(crate) fn floors_of_put(put: &PutFact) -> [Option<Stamp>; 2] {
         put.touches.map(|touch| touch.map(|_| put.stamp))
     }
 
     /// What is the value of a key, by the copies of a majority, is the same
     /// by those of any other, and is the latest state.
-    pub fn granted(&mut self, key: &RecordId, holding: Holding, copies: &[Record]) {
+    pub(crate) fn granted(&mut self, key: &RecordId, holding: Holding, copies: &[Record]) {
         let majorities = [(0, 1), (1, 2), (0, 2)].map(|(one, other)| {
             let mut merged = copies[one].clone();
             merged.merge(&copies[other]);
@@ -144,12 +144,12 @@ impl Oracle {
     }
 
     /// How many grants there were at a key so far.
-    pub fn grants_at(&self, key: &RecordId) -> usize {
+    pub(crate) fn grants_at(&self, key: &RecordId) -> usize {
         self.grants.get(key).map_or(0, Vec::len)
     }
 
     /// What the holder saw when it was granted.
-    pub fn seen_at_grant(&self, key: &RecordId, holding: Holding) -> Option<Seen> {
+    pub(crate) fn seen_at_grant(&self, key: &RecordId, holding: Holding) -> Option<Seen> {
         let grants = self.grants.get(key)?;
         grants
             .iter()
@@ -158,7 +158,7 @@ impl Oracle {
     }
 
     /// From now on nobody may see less.
-    pub fn raise_floors(&mut self, key: &RecordId, floors: [Option<Stamp>; 2]) {
+    pub(crate) fn raise_floors(&mut self, key: &RecordId, floors: [Option<Stamp>; 2]) {
         let known = self.floors.entry(key.clone()).or_default();
         for at in 0..2 {
             known[at] = known[at].max(floors[at]);
@@ -167,7 +167,7 @@ impl Oracle {
 
     /// A get of `holding` that began when `own` were its own floors and
     /// `grants` grants had happened.
-    pub fn got(
+    pub(crate) fn got(
         &mut self,
         key: &RecordId,
         holding: Holding,

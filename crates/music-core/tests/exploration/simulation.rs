@@ -1,31 +1,33 @@
 //! A deployment under a seed: nodes, clients, late messages, suspicion.
 
+mod clients;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use music_core::critical_section::{Effect, Error, Input, Lost, OpId, Put, Reply, Status};
-use music_core::id::{IdempotencyKey, RecordId, RequestId, SessionId};
+use music_core::critical_section::{Effect, Error, Input, Lost, OpId, Reply, Status};
+use music_core::id::{RecordId, SessionId};
 use music_core::lock_queue::{Command, Mode};
 use music_core::lock_ref::{Holding, LockRef};
 use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_core::time::MonotonicTime;
 
-use crate::common::{REPLICAS, World, id, lease};
+use crate::common::{REPLICAS, World, lease};
 use crate::dice::Dice;
 use crate::flight::{Flight, is_of_queue};
 use crate::oracle::{Oracle, Seen};
 
-pub const NODES: usize = 3;
+pub(crate) const NODES: usize = 3;
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
 /// A client and the section it has now.
 #[derive(Clone, Debug)]
-pub struct Client {
-    pub section: usize,
-    pub keys: Vec<&'static str>,
+pub(crate) struct Client {
+    pub(crate) section: usize,
+    pub(crate) keys: Vec<&'static str>,
     /// It says nothing any more.
-    pub silent: bool,
+    pub(crate) silent: bool,
     /// Puts that it may try again: their numbers.
     unknown: Vec<(usize, usize)>,
 }
@@ -43,15 +45,15 @@ enum Asked {
 }
 
 /// Everything, under one seed.
-pub struct Simulation {
-    pub world: World,
-    pub dice: Dice,
-    pub oracle: Oracle,
-    pub clients: Vec<Client>,
-    pub trace: Option<Vec<String>>,
-    pub granted: usize,
-    pub lost: usize,
-    pub confirmed: usize,
+pub(crate) struct Simulation {
+    pub(crate) world: World,
+    pub(crate) dice: Dice,
+    pub(crate) oracle: Oracle,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) trace: Option<Vec<String>>,
+    pub(crate) granted: usize,
+    pub(crate) lost: usize,
+    pub(crate) confirmed: usize,
     flights: Vec<Flight>,
     /// Writes and repairs that may still arrive.
     late: Vec<(RecordId, Record)>,
@@ -62,19 +64,19 @@ pub struct Simulation {
     next_session: u128,
     next_request: u128,
     paused: [bool; NODES],
-    pub dead: [bool; NODES],
+    pub(crate) dead: [bool; NODES],
     asked: BTreeMap<(usize, OpId), Asked>,
     /// What a section may not see less than, by key.
     own: BTreeMap<(usize, RecordId), [Option<Stamp>; 2]>,
     statuses: BTreeMap<usize, Status>,
     adopted_at: BTreeMap<usize, bool>,
     /// Whether suspicion waits for leases to run out.
-    pub respects_leases: bool,
-    pub calm: bool,
+    pub(crate) respects_leases: bool,
+    pub(crate) calm: bool,
 }
 
 impl Simulation {
-    pub fn new(seed: u64, traced: bool) -> Self {
+    pub(crate) fn new(seed: u64, traced: bool) -> Self {
         let mut dice = Dice::new(seed);
         let respects_leases = dice.percent(60);
         let mut simulation = Self {
@@ -111,7 +113,7 @@ impl Simulation {
         simulation
     }
 
-    pub fn note(&mut self, text: impl FnOnce(&Self) -> String) {
+    pub(crate) fn note(&mut self, text: impl FnOnce(&Self) -> String) {
         if self.trace.is_some() {
             let text = format!("{:?} {}", self.world.now.since_start(), text(self));
             self.trace.as_mut().unwrap().push(text);
@@ -159,7 +161,7 @@ impl Simulation {
     }
 
     /// Gives a section an event and looks at what comes of it.
-    pub fn step(&mut self, section: usize, input: Input) {
+    pub(crate) fn step(&mut self, section: usize, input: Input) {
         if self.dead[self.node_of(section)] {
             return;
         }
@@ -397,7 +399,7 @@ impl Simulation {
     }
 
     /// One event of many.
-    pub fn event(&mut self) {
+    pub(crate) fn event(&mut self) {
         let hurry = if self.dice.percent(2) { 3000 } else { 40 };
         let pass = self.dice.below(hurry);
         let pass = Duration::from_millis(u64::try_from(pass).unwrap());
@@ -572,7 +574,7 @@ impl Simulation {
         self.step(section, Input::Hint { key, forced });
     }
 
-    pub fn wake_some(&mut self) {
+    pub(crate) fn wake_some(&mut self) {
         for section in self.open_sections() {
             let machine = &self.world.sections[section].machine;
             if machine.wake_at().is_none_or(|at| at > self.world.now) {
@@ -592,7 +594,7 @@ impl Simulation {
         self.raise(node);
     }
 
-    pub fn raise(&mut self, node: usize) {
+    pub(crate) fn raise(&mut self, node: usize) {
         if !self.is_up(node) {
             return;
         }
@@ -647,5 +649,3 @@ fn is_refusal(answer: &music_core::critical_section::Answer) -> bool {
             | Answer::Done(Err(Failure::NotApplied))
     )
 }
-
-include!("clients.rs");

@@ -1,9 +1,20 @@
-// What clients do, and how everything comes to rest. Included into
-// `simulation.rs`, for it needs its insides.
+//! What clients do, and how everything comes to rest.
+
+use std::time::Duration;
+
+use music_core::critical_section::{Input, OpId, Put, Status};
+use music_core::id::{IdempotencyKey, RequestId};
+use music_core::lock_queue::Mode;
+use music_core::stamp::Stamp;
+
+use super::{Asked, Client, KEYS, NODES, Simulation};
+use crate::common::{id, lease};
+use crate::dice::Dice;
+use crate::oracle::{Oracle, PutFact};
 
 impl Simulation {
     /// Some client does something.
-    fn ask(&mut self) {
+    pub(super) fn ask(&mut self) {
         if self.clients.is_empty() {
             return;
         }
@@ -50,7 +61,7 @@ impl Simulation {
         op
     }
 
-    pub fn release(&mut self, section: usize, confirm: bool) {
+    pub(crate) fn release(&mut self, section: usize, confirm: bool) {
         let op = self.op(section, Asked::Release);
         self.step(section, Input::Release { op, confirm });
     }
@@ -69,7 +80,7 @@ impl Simulation {
             touches = [Some(false); 2];
         }
         let number = self.oracle.puts.len();
-        self.oracle.puts.push(crate::oracle::PutFact {
+        self.oracle.puts.push(PutFact {
             key: id(name),
             stamp: Stamp::counter(0),
             touches,
@@ -138,7 +149,7 @@ impl Simulation {
     }
 
     /// A client goes to another node with its lockRef.
-    fn move_on(&mut self) {
+    pub(super) fn move_on(&mut self) {
         let client = self.dice.below(self.clients.len());
         let from = self.clients[client].section;
         let node = self.dice.below(NODES);
@@ -168,7 +179,7 @@ impl Simulation {
     }
 
     /// Faults stop; everything must come to rest.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.note(|_| "no more faults".to_owned());
         self.calm = true;
         self.paused = [false; NODES];
@@ -227,7 +238,7 @@ impl Simulation {
     }
 
     /// A last client must be granted everything, and leaves nothing behind.
-    pub fn probe(&mut self) {
+    pub(crate) fn probe(&mut self) {
         let node = (0..NODES).find(|node| !self.dead[*node]).unwrap();
         self.raise(node);
         while !self.late_commands.is_empty() {
