@@ -156,34 +156,35 @@ impl Watch {
     }
 
     async fn connect(&mut self) -> Result<(), Error> {
-        let inner: &Inner = &self.client.inner;
-        if self.failures > 0 {
-            inner.pause(self.failures).await;
-        }
-        self.failures += 1;
+        let options = &self.client.inner.options;
+        let (rounds, avoid) = (options.retry.attempts.get(), options.avoid_failed);
+        let mut attempts = 0;
         let mut last = None;
-        for at in inner
-            .endpoints
-            .order(clock::now(), inner.options.avoid_failed)
-        {
-            match inner
-                .transport
-                .open(inner.endpoints.url(at), &self.call)
-                .await
-            {
-                Ok(response) => {
-                    self.stream = Some((response, Parser::default()));
-                    self.connected();
-                    return Ok(());
-                }
-                Err(error) if judge(&error) == Verdict::Stop => return Err(error),
-                Err(error) => {
-                    inner.endpoints.note(at, Some(clock::now()));
-                    last = Some(error);
+        for _ in 0..rounds {
+            let inner: &Inner = &self.client.inner;
+            if self.failures > 0 {
+                inner.pause(self.failures).await;
+            }
+            self.failures += 1;
+            for at in inner.endpoints.order(clock::now(), avoid) {
+                attempts += 1;
+                match inner
+                    .transport
+                    .open(inner.endpoints.url(at), &self.call)
+                    .await
+                {
+                    Ok(response) => {
+                        self.connected(response);
+                        return Ok(());
+                    }
+                    Err(error) if judge(&error) == Verdict::Stop => return Err(error),
+                    Err(error) => {
+                        inner.endpoints.note(at, Some(clock::now()));
+                        last = Some(error);
+                    }
                 }
             }
         }
-        let attempts = u32::try_from(inner.endpoints.len()).unwrap_or(u32::MAX);
         let last = last.unwrap_or_else(|| self.fault(AnswerFault::Status(0)));
         let outcome = Outcome::NotApplied;
         Err(Error::Unavailable {
@@ -194,7 +195,8 @@ impl Watch {
     }
 
     /// Notes a new connection: what was missed since the last one is told.
-    fn connected(&mut self) {
+    fn connected(&mut self, response: Response) {
+        self.stream = Some((response, Parser::default()));
         self.connections += 1;
         if self.connections == 1 {
             return;

@@ -1,0 +1,14 @@
+//! The client against a deployment of three sites in this process.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod moves;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod sections;
+#[cfg(test)]
+mod sites;
+#[cfg(test)]
+mod watches;
