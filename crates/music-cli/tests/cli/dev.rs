@@ -6,8 +6,10 @@ use crate::support::{Dev, MUSIC, Running, music, succeeded};
 
 #[test]
 fn the_three_commands_work_as_printed() {
+    let temporary = tempfile::tempdir().unwrap();
     let mut command = music();
     command.args(["dev", "--port", "0", "--profile", "local3"]);
+    command.env("TMPDIR", temporary.path());
     let dev = Running::start(&mut command);
     dev.line_with("Try");
     for _ in 0..3 {

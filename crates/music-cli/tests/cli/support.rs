@@ -138,6 +138,8 @@ fn lines(out: ChildStdout) -> Receiver<String> {
 /// A deployment of three sites.
 pub(crate) struct Dev {
     running: Running,
+    /// Where it keeps its data; gone with this, however it ends.
+    _temporary: tempfile::TempDir,
     /// What it said of itself.
     pub(crate) says: Value,
 }
@@ -153,9 +155,14 @@ impl Dev {
         let arguments = ["--json", "dev", "--port", "0", "--profile", "local3"]
             .into_iter()
             .chain(arguments.iter().copied());
-        let running = Running::start(music().args(arguments));
+        let temporary = tempfile::tempdir().unwrap();
+        let running = Running::start(music().args(arguments).env("TMPDIR", temporary.path()));
         let says = serde_json::from_str(&running.line()).unwrap();
-        Self { running, says }
+        Self {
+            running,
+            _temporary: temporary,
+            says,
+        }
     }
 
     /// The address of a node.
