@@ -2,7 +2,7 @@
 // client, with the load of `music bench local`: the same keys, sizes, closed
 // loop and warm-up, and the same JSON on standard output.
 //
-//	go run . -endpoint 127.0.0.1:2379 -pid $(pidof etcd) -connections 64 -seconds 10
+//	go run . -endpoint 127.0.0.1:2379 -pids $(pidof etcd) -connections 64 -seconds 10
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -24,7 +25,7 @@ import (
 
 var (
 	endpoint    = flag.String("endpoint", "127.0.0.1:2379", "the member to ask")
-	pid         = flag.Int("pid", 0, "its process, whose processor time is counted")
+	pids        = flag.String("pids", "", "the members' processes, whose processor time is counted")
 	connections = flag.Int("connections", 64, "connections, each a client of its own")
 	callers     = flag.Int("callers", 64, "callers, spread over the connections; each waits for its answer")
 	seconds     = flag.Int("seconds", 10, "how long to count")
@@ -159,20 +160,21 @@ func summary(latencies []time.Duration, server, own time.Duration) report {
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
-// serverCPU is the processor time that etcd has used so far.
+// serverCPU is the processor time that all members have used so far.
 func serverCPU() time.Duration {
-	if *pid == 0 {
-		return 0
+	ticks := 0
+	for _, pid := range strings.FieldsFunc(*pids, func(r rune) bool { return r == ',' }) {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		check(err)
+		// What follows the name begins with field 3; 14 and 15 are wanted.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		for _, field := range fields[11:13] {
+			used, err := strconv.Atoi(string(field))
+			check(err)
+			ticks += used
+		}
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", *pid))
-	check(err)
-	// What follows the name begins with field 3; 14 and 15 are wanted.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	user, err := strconv.Atoi(string(fields[11]))
-	check(err)
-	system, err := strconv.Atoi(string(fields[12]))
-	check(err)
-	return time.Duration(user+system) * 10 * time.Millisecond
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 // ownCPU is the processor time that this program has used so far.

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `cargo xtask test` | all tests of the workspace, documentation tests included |
 //! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
+//! | `cargo xtask bench` | MUSIC beside etcd, critical sections in rounds |
 //! | `cargo xtask tidy` | the house rules that no other tool checks |
 //! | `cargo xtask deps` | licences, sources and direction of dependencies |
 
 #![allow(clippy::print_stdout, reason = "a task reports on standard output")]
 
+mod bench;
 mod ci;
 mod clock;
 mod deps;
@@ -40,6 +42,9 @@ enum Task {
         #[arg(long)]
         after_test: bool,
     },
+    /// Measure, on a machine that does nothing else
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Check the house rules
     Tidy,
     /// Check licences, sources and direction of dependencies
@@ -61,6 +66,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
     match task {
         Task::Test => test::run(&root),
         Task::Ci { after_test } => ci::run(&root, *after_test),
+        Task::Bench(bench) => bench::run(&root, bench),
         Task::Tidy => tidy::run(&root),
         Task::Deps => deps::run(&root),
     }
