@@ -216,3 +216,94 @@ async fn create_later(node: Node, tables: Vec<TableConfig>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use music_core::id::{Key, RecordId};
+    use music_core::lock_queue::Mode;
+    use music_core::time::Lease;
+
+    use super::*;
+    use crate::config::Overrides;
+    use crate::node::{SectionRef, State, request_id};
+
+    const TABLES: &str = "tables = [{ name = 'locks', mode = 'critical' }]";
+
+    fn config(site: &str) -> Config {
+        let text = format!("site = '{site}'\nlisten = '127.0.0.1:0'\n{TABLES}");
+        Config::parse(&text, |_| None, &Overrides::default()).unwrap()
+    }
+
+    async fn two_nodes() -> [NodeServer; 2] {
+        let topology = Topology::open(&config("a").engine).await.unwrap();
+        let start = |site| NodeServer::start(Arc::new(config(site)), topology.clone());
+        [start("a").await.unwrap(), start("b").await.unwrap()]
+    }
+
+    fn section(node: &NodeServer) -> SectionRef {
+        let name = music_store::TableName::new("locks").unwrap();
+        let table = node.node().table(&name).unwrap().id;
+        let key = RecordId {
+            table,
+            key: Key::new("k").unwrap(),
+        };
+        let lease = Lease::new(Duration::from_hours(1)).unwrap();
+        SectionRef {
+            request: request_id(),
+            keys: vec![key],
+            mode: Mode::Exclusive,
+            lease,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_releases_what_is_held() {
+        let [first, second] = two_nodes().await;
+        let wait = Duration::from_secs(20);
+        let held = first
+            .node()
+            .create_lock_ref(section(&first), wait)
+            .await
+            .unwrap();
+        assert_eq!(held.state, State::Granted);
+        assert_eq!(first.shutdown().await, 0);
+        // Long before any lease ends.
+        let next = second
+            .node()
+            .create_lock_ref(section(&second), wait)
+            .await
+            .unwrap();
+        assert_eq!(next.state, State::Granted);
+    }
+
+    #[tokio::test]
+    async fn a_table_in_the_other_mode_is_a_fault() {
+        let [first, _] = two_nodes().await;
+        let mut other = config("c");
+        other.tables[0].mode = music_store::TableMode::Eventual;
+        let topology = first.app().topology.clone();
+        let error = NodeServer::start(Arc::new(other), topology)
+            .await
+            .err()
+            .unwrap();
+        assert!(matches!(error, Error::TableExists(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named() {
+        let [first, _] = two_nodes().await;
+        let busy = Config {
+            listen: first.address(),
+            ..config("c")
+        };
+        let topology = first.app().topology.clone();
+        let error = NodeServer::start(Arc::new(busy), topology)
+            .await
+            .err()
+            .unwrap();
+        assert!(
+            error.to_string().contains(&first.address().to_string()),
+            "{error}"
+        );
+    }
+}

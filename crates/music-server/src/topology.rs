@@ -50,9 +50,11 @@ impl Topology {
             Some(dir) => Place::Directory(dir.clone()),
             None => Place::Memory,
         };
-        Ok(Self {
-            engine: Engine::open(&place, &profile, Options::default())?,
-        })
+        // Reads files, for seconds where there are many.
+        let open = move || Engine::open(&place, &profile, Options::default());
+        let opened = tokio::task::spawn_blocking(open).await;
+        let engine = opened.map_err(|error| OpenError::Start(error.into()))??;
+        Ok(Self { engine })
     }
 
     /// The two ports of a site.
@@ -65,6 +67,7 @@ impl Topology {
     }
 
     /// The engine's name.
+    #[expect(clippy::unused_self, reason = "there will be other engines")]
     pub(crate) fn engine(&self) -> &'static str {
         "embedded"
     }
@@ -127,10 +130,8 @@ impl Topology {
     /// Cuts or heals every link of a site.
     pub(crate) fn set_site_cut(&self, site: &str, cut: bool) -> Result<(), NoSuchSite> {
         self.engine.is_running(site)?;
-        let others = self.names().iter().filter(|other| *other != site);
-        others
-            .map(|other| self.set_cut((site, other), Direction::Both, cut))
-            .collect()
+        let mut others = self.names().iter().filter(|other| *other != site);
+        others.try_for_each(|other| self.set_cut((site, other), Direction::Both, cut))
     }
 
     /// Sets the round trip between two sites.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use music_core::time::Lease;
 use music_store::{TableMode, TableName};
 
+mod environment;
 mod page;
 mod read;
 mod setting;
@@ -180,7 +181,7 @@ impl Config {
                 source,
             })?,
         };
-        Self::parse(&text, variable, overrides)
+        Self::parse(&text, environment::variable, overrides)
     }
 
     /// Reads settings from a file's text, with `environment` to ask for
@@ -196,14 +197,6 @@ impl Config {
         let file = text.parse::<toml::Table>().map_err(Error::Syntax)?;
         validate::config(read::Reader::new(&file, &environment, overrides))
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this module owns the environment"
-)]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 /// Why there is no configuration.
@@ -269,8 +262,12 @@ impl fmt::Display for Fault {
 }
 
 fn list(faults: &[Fault]) -> String {
-    let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
-    format!("the configuration has {} fault(s):{lines}", faults.len())
+    let mut list = format!("the configuration has {} fault(s):", faults.len());
+    for fault in faults {
+        list += "\n  ";
+        list += &fault.to_string();
+    }
+    list
 }
 
 #[cfg(test)]

@@ -35,8 +35,9 @@ pub fn page() -> String {
             } else {
                 format!("[{own}]")
             };
-            page += &format!("\n## {title}\n\n| setting | default | allowed | meaning |\n");
-            page += "|---|---|---|---|\n";
+            page += "\n## ";
+            page += &title;
+            page += "\n\n| setting | default | allowed | meaning |\n|---|---|---|---|\n";
         }
         row(&mut page, setting);
     }

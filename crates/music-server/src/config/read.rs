@@ -249,7 +249,8 @@ fn is_name(text: &str) -> bool {
 fn address(value: &Value) -> Result<SocketAddr, String> {
     let text = value.as_str().unwrap_or_default();
     text.parse()
-        .map_err(|_| format!("is an address and a port, as 127.0.0.1:7410, not {value}"))
+        .ok()
+        .ok_or_else(|| format!("is an address and a port, as 127.0.0.1:7410, not {value}"))
 }
 
 fn number(setting: &Setting, value: &Value) -> Result<u64, String> {

@@ -185,7 +185,8 @@ pub(super) const TABLES: Setting = setting(
     "tables",
     Kind::Tables,
     "[]",
-    "Tables to create at start, where they are not there: `[{ name = \"kv\", mode = \"eventual\" }]`.",
+    "Tables to create at start, where they are not there: \
+     `[{ name = \"kv\", mode = \"eventual\" }]`.",
 );
 
 pub(super) const LOG_FORMAT: Setting = setting(

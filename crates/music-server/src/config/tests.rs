@@ -19,7 +19,7 @@ fn faults(text: &str) -> Vec<String> {
 #[test]
 fn an_empty_file_is_the_defaults() {
     let config = parse("").unwrap();
-    assert_eq!(config.limits.wait_max, Duration::from_secs(60));
+    assert_eq!(config.limits.wait_max, Duration::from_mins(1));
     assert_eq!(config.cluster.value_bytes_max, 1 << 20);
     assert_eq!(config.log.format, LogFormat::Human);
 }
@@ -94,8 +94,7 @@ fn all_faults_are_reported_together() {
 #[test]
 fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let environment = |name: &str| match name {
-        "MUSIC_NODE" => Some("from-environment".to_owned()),
-        "MUSIC_SITE" => Some("from-environment".to_owned()),
+        "MUSIC_NODE" | "MUSIC_SITE" => Some("from-environment".to_owned()),
         "MUSIC_TABLES" => Some("kv=eventual, locks=critical".to_owned()),
         "MUSIC_LIMITS_WAIT_MAX_MS" => Some("5".to_owned()),
         _ => None,

@@ -13,7 +13,7 @@ use crate::serve::{self, NodeServer};
 use crate::topology::Topology;
 
 /// The longest round trip that a link can be given.
-pub(super) const RTT_MAX: Duration = Duration::from_secs(60);
+pub(super) const RTT_MAX: Duration = Duration::from_mins(1);
 
 /// Why a control did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -140,9 +140,9 @@ impl Control {
             let server = place.server.as_ref();
             let server = server.ok_or_else(|| Error::NotRunning(node.to_owned()))?;
             if suspended {
-                server.node().suspend()
+                server.node().suspend();
             } else {
-                server.node().resume()
+                server.node().resume();
             }
             Ok(())
         })

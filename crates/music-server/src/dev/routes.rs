@@ -11,13 +11,13 @@ use hyper::http::request::Parts;
 use hyper::{StatusCode, Uri};
 use music_api::code::Code;
 use music_api::health::Health;
-use music_api::problem::Problem;
 use music_api::queue::Queue;
 use music_api::status::{DevStatus, LinkDelay};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::control::{Control, Error, RTT_MAX};
+use crate::http::describe::{PageQuery, Problems, RecordPath};
 use crate::http::problem::Failure;
 use crate::http::request::body::JsonLimit;
 use crate::http::request::path::{percent_decode, segment};
@@ -112,7 +112,7 @@ fn no_such_action(action: &str, actions: &str) -> Failure {
     tag = "dev",
     responses(
         (status = OK, body = DevStatus, description = "Nodes, sites and links."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 async fn dev_status(State(control): State<Arc<Control>>, query: Query) -> Answer {
@@ -127,11 +127,16 @@ async fn dev_status(State(control): State<Arc<Control>>, query: Query) -> Answer
     tag = "dev",
     params(
         ("node" = String, Path, description = "The node's name."),
-        ("action" = String, Path, description = "`suspend`: nothing in it runs, its connections stay open. `resume`. `kill`: as SIGKILL. `start`."),
+        (
+            "action" = String,
+            Path,
+            description = "`suspend`: nothing in it runs, its connections stay open. `resume`. \
+                `kill`: as SIGKILL. `start`.",
+        ),
     ),
     responses(
         (status = OK, body = DevStatus, description = "The deployment afterwards."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 async fn control_node(
@@ -158,13 +163,21 @@ async fn control_node(
     params(
         ("a" = String, Path, description = "A site."),
         ("b" = String, Path, description = "Another."),
-        ("action" = String, Path, description = "`cut`: what is sent is lost. `heal`. `delay`: takes a body."),
-        ("oneway" = Option<bool>, Query, description = "Only what is sent from `a` to `b`; for `cut` and `heal`."),
+        (
+            "action" = String,
+            Path,
+            description = "`cut`: what is sent is lost. `heal`. `delay`: takes a body.",
+        ),
+        (
+            "oneway" = Option<bool>,
+            Query,
+            description = "Only what is sent from `a` to `b`; for `cut` and `heal`.",
+        ),
     ),
     request_body = Option<LinkDelay>,
     responses(
         (status = OK, body = DevStatus, description = "The deployment afterwards."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 async fn control_link(
@@ -211,11 +224,16 @@ fn rtt(delay: Option<LinkDelay>) -> Result<Duration, Failure> {
     tag = "dev",
     params(
         ("site" = String, Path, description = "The site."),
-        ("action" = String, Path, description = "`cut`: all its links. `heal`: all its links. `stop`: its replica. `start`: its replica."),
+        (
+            "action" = String,
+            Path,
+            description = "`cut`: all its links. `heal`: all its links. `stop`: its replica. \
+                `start`: its replica.",
+        ),
     ),
     responses(
         (status = OK, body = DevStatus, description = "The deployment afterwards."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 async fn control_site(
@@ -240,14 +258,12 @@ async fn control_site(
     path = "/v1/dev/queues/{table}/{key}",
     tag = "dev",
     params(
-        ("table" = String, Path, description = "The table's name."),
-        ("key" = String, Path, description = "The key's bytes, percent-encoded."),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000, description = "At most this many tickets; 100 if absent."),
-        ("cursor" = Option<String>, Query, description = "As the page before gave it."),
+        RecordPath,
+        PageQuery,
     ),
     responses(
         (status = OK, body = Queue, description = "The tickets, the head first."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 async fn dev_queue(State(control): State<Arc<Control>>, uri: Uri, query: Query) -> Answer {
@@ -282,7 +298,12 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     get,
     path = "/openapi.json",
     tag = "dev",
-    responses((status = OK, content_type = "application/json", body = Object, description = "All routes of the controls, as OpenAPI."))
+    responses((
+        status = OK,
+        content_type = "application/json",
+        body = Object,
+        description = "All routes of the controls, as OpenAPI.",
+    ))
 )]
 async fn openapi_json() -> Answer {
     let mut response = respond::with(StatusCode::OK, DOCUMENT.clone());

@@ -14,13 +14,13 @@ use hyper::{HeaderMap, Method};
 use music_api::code::Code;
 use music_api::header::{REQUEST_ID, SITE};
 use music_api::problem::{CONTENT_TYPE as PROBLEM_TYPE, Outcome};
-use tokio::time::Instant;
 use tower::Service as _;
 
 use crate::http::linger::Lingering;
 use crate::http::metrics::Metrics;
 use crate::http::problem::{self, Failure};
 use crate::http::route::Route;
+use crate::http::stopwatch::Stopwatch;
 use crate::node::{self, Node};
 
 /// The longest request id that is taken from a client.
@@ -80,7 +80,7 @@ impl Front {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.gate().await;
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let about = About {
             method: request.method().clone(),
             route: Route::of(request.uri().path()),

@@ -9,6 +9,7 @@
 
 pub(crate) mod app;
 pub(crate) mod convert;
+pub(crate) mod describe;
 pub(crate) mod envelope;
 pub(crate) mod front;
 pub(crate) mod linger;
@@ -20,4 +21,5 @@ pub(crate) mod respond;
 pub(crate) mod route;
 pub(crate) mod router;
 pub(crate) mod sse;
+pub(crate) mod stopwatch;
 pub(crate) mod v1;

@@ -19,7 +19,12 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
     get,
     path = "/",
     tag = "node",
-    responses((status = OK, content_type = "text/html", body = String, description = "The dashboard."))
+    responses((
+        status = OK,
+        content_type = "text/html",
+        body = String,
+        description = "The dashboard.",
+    ))
 )]
 pub(crate) async fn dashboard() -> Response {
     let mut response = respond::with(StatusCode::OK, DASHBOARD.into());
@@ -36,7 +41,12 @@ pub(crate) async fn dashboard() -> Response {
     path = "/errors/{code}",
     tag = "node",
     params(("code" = String, Path, description = "As problems have it: MUSIC-nnnn.")),
-    responses((status = OK, content_type = "text/markdown", body = String, description = "Cause, effect, and what to do."))
+    responses((
+        status = OK,
+        content_type = "text/markdown",
+        body = String,
+        description = "Cause, effect, and what to do.",
+    ))
 )]
 pub(crate) async fn error_page(uri: Uri) -> Response {
     let code = uri.path().rsplit('/').next().and_then(Code::parse);

@@ -7,7 +7,8 @@ use axum::Router;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::CONTENT_TYPE;
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use music_api::problem::{Outcome, Problem};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,10 +18,10 @@ use crate::http::v1::{batch, locks, queues, records, run, section_records, statu
 use crate::http::{front, pages};
 
 const DESCRIPTION: &str = "\
-MUSIC gives clients at many sites critical sections over replicated state. A table is *critical* or \
-*eventual*. Records of eventual tables are read and written at the local replica. Those of critical \
-tables are written under a lockRef: create one for a set of keys, wait until it is granted, get and \
-put, release.\n\n\
+MUSIC gives clients at many sites critical sections over replicated state. A table is *critical* \
+or *eventual*. Records of eventual tables are read and written at the local replica. Those of \
+critical tables are written under a lockRef: create one for a set of keys, wait until it is \
+granted, get and put, release.\n\n\
 Errors are problem documents (RFC 9457) with a stable `code`, whether the effect may have happened \
 (`outcome`), and whether to try again (`retryable`); `/errors/{code}` explains each.";
 
@@ -45,7 +46,15 @@ pub(crate) fn document(title: &str, description: &str) -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(description))
         .build();
-    OpenApiBuilder::new().info(info).build()
+    // Named by every route, though no route has it as its own body.
+    let components = ComponentsBuilder::new()
+        .schema_from::<Problem>()
+        .schema_from::<Outcome>()
+        .build();
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .build()
 }
 
 fn routes() -> OpenApiRouter<Arc<App>> {
@@ -101,7 +110,12 @@ static DOCUMENT: LazyLock<Bytes> =
     get,
     path = "/openapi.json",
     tag = "node",
-    responses((status = OK, content_type = "application/json", body = Object, description = "All routes of a node, as OpenAPI."))
+    responses((
+        status = OK,
+        content_type = "application/json",
+        body = Object,
+        description = "All routes of a node, as OpenAPI.",
+    ))
 )]
 async fn openapi_json() -> Answer {
     let mut response = respond::with(StatusCode::OK, DOCUMENT.clone());

@@ -39,6 +39,18 @@ impl Event {
         }
     }
 
+    /// Its name.
+    #[cfg(test)]
+    pub(crate) fn name(&self) -> &str {
+        self.name
+    }
+
+    /// Its JSON.
+    #[cfg(test)]
+    pub(crate) fn data(&self) -> &str {
+        &self.data
+    }
+
     fn frame(&self) -> Bytes {
         let Self { name, data } = self;
         format!("event: {name}\ndata: {data}\n\n").into()

@@ -1,4 +1,4 @@
-//! LockRefs, critical sections, batches, runs and queues.
+//! The life of lockRefs, critical sections, batches, runs and queues.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -66,6 +66,30 @@ async fn a_section_reads_and_writes_and_the_next_one_sees_it() {
         fixture.put(&path("a")).body("2").send().await.code(),
         "MUSIC-3003"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_section_sees_what_the_last_one_wrote_and_deleted() {
+    let fixture = Fixture::start().await;
+    let lock = fixture.lock(0, &["a", "b"]).await;
+    let path = |key: &str| format!("/v1/locks/{lock}/tables/locks/keys/{key}");
+    fixture.put(&path("a")).body("1").send().await.ok();
+    fixture
+        .put(&format!("{}?field=x", path("b")))
+        .body("2")
+        .send()
+        .await
+        .ok();
+    fixture
+        .delete(&format!("{}?field=x", path("b")))
+        .send()
+        .await
+        .ok();
+    fixture
+        .post(&format!("/v1/locks/{lock}/release"))
+        .send()
+        .await
+        .ok();
 
     let next = fixture.lock(1, &["a", "b"]).await;
     let next_path = |key: &str| format!("/v1/locks/{next}/tables/locks/keys/{key}");

@@ -32,7 +32,8 @@ fn segment() -> impl Strategy<Value = Vec<u8>> {
 fn body() -> impl Strategy<Value = Vec<u8>> {
     const SHAPES: [&str; 6] = [
         r#"{"keys":[{"table":"locks","key":"a"}],"wait_ms":0}"#,
-        r#"{"keys":[{"table":"locks","key":{"base64":"AA=="}}],"then":[{"op":"get","table":"locks","key":"a"}]}"#,
+        r#"{"keys":[{"table":"locks","key":"a"}],
+            "then":[{"op":"get","table":"locks","key":{"base64":"YQ=="}}]}"#,
         r#"{"fields":{"a":{"text":"x"},"b":null,"c":{"base64":{"data":"AA=="}}}}"#,
         r#"{"mode":"eventual"}"#,
         r#"{"steps":[{"op":"delete","table":"locks","key":"a"}]}"#,

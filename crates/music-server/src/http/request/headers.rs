@@ -56,8 +56,12 @@ fn hash(seed: u128, bytes: &[u8]) -> u128 {
     })
 }
 
-/// A write without conditions: one that asks for them would be deceived.
-pub(crate) struct Unconditional;
+/// What a write says about itself; one with conditions is refused, for it
+/// would be deceived.
+pub(crate) struct Write {
+    /// Its name.
+    pub(crate) key: Option<IdempotencyKey>,
+}
 
 const CONDITIONS: [HeaderName; 5] = [
     header::IF_MATCH,
@@ -67,23 +71,24 @@ const CONDITIONS: [HeaderName; 5] = [
     header::IF_RANGE,
 ];
 
-impl<S: Sync> FromRequestParts<S> for Unconditional {
+impl<S: Sync> FromRequestParts<S> for Write {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        match CONDITIONS
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        if let Some(name) = CONDITIONS
             .iter()
             .find(|name| parts.headers.contains_key(*name))
         {
-            None => Ok(Self),
-            Some(name) => Err(Failure::new(
+            return Err(Failure::new(
                 Code::ConditionUnsupported,
                 format!(
                     "Writes take no `{name}`: without a lock a condition holds at one replica \
                      only. Compare and put with POST /v1/run, on a critical table."
                 ),
-            )),
+            ));
         }
+        let Idempotency(key) = Idempotency::from_request_parts(parts, state).await?;
+        Ok(Self { key })
     }
 }
 
@@ -92,7 +97,7 @@ pub(crate) fn none_match_names(headers: &HeaderMap, etag: &str) -> bool {
     let tags = headers.get_all(header::IF_NONE_MATCH).iter();
     tags.filter_map(|tags| tags.to_str().ok())
         .flat_map(|tags| tags.split(','))
-        .map(|tag| tag.trim())
+        .map(str::trim)
         .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use hyper::http::request::Parts;
 use music_api::code::Code;
-use music_core::id::{Key, RecordId};
+use music_core::id::{Key, RecordId, RequestId};
 use music_core::lock_ref::LockRef;
 use music_store::{Table, TableName};
 
@@ -60,12 +60,9 @@ pub(crate) fn percent_decode(text: &str) -> Option<Vec<u8>> {
 fn table_name(path: &str) -> Result<TableName, Failure> {
     let text = segment(path, Places::of(path).map_or(3, |places| places.table));
     let name = percent_decode(text).and_then(|bytes| String::from_utf8(bytes).ok());
-    name.map(convert::table_name).unwrap_or_else(|| {
-        Err(Failure::new(
-            Code::BadTableName,
-            "The table's name is no UTF-8.",
-        ))
-    })
+    let name =
+        name.ok_or_else(|| Failure::new(Code::BadTableName, "The table's name is no UTF-8."))?;
+    convert::table_name(name)
 }
 
 fn key(path: &str) -> Result<Key, Failure> {
@@ -153,6 +150,27 @@ impl FromRequestParts<Arc<App>> for TicketAt {
     }
 }
 
+/// A key inside a section: `/v1/locks/{lock_ref}/tables/{table}/keys/{key}`.
+pub(crate) struct SectionRecordAt {
+    /// The section.
+    pub(crate) request: RequestId,
+    /// The key.
+    pub(crate) id: RecordId,
+}
+
+impl FromRequestParts<Arc<App>> for SectionRecordAt {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let path = parts.uri.path();
+        let section = convert::section(segment(path, 3))?;
+        Ok(Self {
+            request: section.request,
+            id: RecordAt::read(path, app)?.id,
+        })
+    }
+}
+
 /// The section that a lockRef names.
 pub(crate) struct LockAt {
     /// The lockRef, as the path has it.
@@ -182,8 +200,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_key_once_encoded(bytes in proptest::collection::vec(any::<u8>(), 1..64)) {
-            let encoded: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
+        fn any_bytes_are_a_key_once_encoded(
+            bytes in proptest::collection::vec(any::<u8>(), 1..64),
+        ) {
+            let encoded: Vec<_> = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
+            let encoded = encoded.concat();
             prop_assert_eq!(percent_decode(&encoded), Some(bytes.clone()));
             let path = format!("/v1/tables/kv/keys/{encoded}/fields");
             prop_assert_eq!(key(&path).unwrap(), Key::new(bytes).unwrap());

@@ -6,11 +6,11 @@ use axum::extract::State;
 use futures_util::future::join_all;
 use music_api::code::Code;
 use music_api::lock::{Batch, BatchResult, Step, StepResult};
-use music_api::problem::Problem;
 use music_core::id::{IdempotencyKey, RecordId, RequestId};
 
 use crate::http::app::App;
 use crate::http::convert;
+use crate::http::describe::{IdempotencyHeader, LockPath, Problems};
 use crate::http::problem::Failure;
 use crate::http::request::{Idempotency, JsonBody, LockAt, Query};
 use crate::http::respond::{self, Answer};
@@ -103,15 +103,21 @@ pub(crate) fn result(result: Result<StepResult, Failure>) -> StepResult {
     post,
     path = "/v1/locks/{lock_ref}/batch",
     tag = "critical",
-    description = "All steps are checked before the first is sent out; then they go out together, and each has its own result. Puts on one key keep their order; a get beside a put of its key may read either value.",
+    description = "All steps are checked before the first is sent out; then they go out together, \
+        and each has its own result. Puts on one key keep their order; a get beside a put of its \
+        key may read either value.",
     params(
-        ("lock_ref" = String, Path, description = "As POST /v1/locks returned it."),
-        ("idempotency-key" = Option<String>, Header, max_length = 255, description = "Makes a repeated request the same writes."),
+        LockPath,
+        IdempotencyHeader,
     ),
     request_body = Batch,
     responses(
-        (status = OK, body = BatchResult, description = "A result a step, in the same order; some may be problems."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = OK,
+            body = BatchResult,
+            description = "A result a step, in the same order; some may be problems.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn batch(

@@ -13,6 +13,7 @@ use music_core::id::{IdempotencyKey, RequestId};
 
 use crate::http::app::App;
 use crate::http::convert;
+use crate::http::describe::{IdempotencyHeader, LockPath, Problems};
 use crate::http::problem::{self, Failure};
 use crate::http::request::{Idempotency, JsonBody, LockAt, OptionalJsonBody, Query};
 use crate::http::respond::{self, Answer};
@@ -31,11 +32,16 @@ pub(crate) fn request_id(idempotency: Idempotency) -> RequestId {
     post,
     path = "/v1/locks",
     tag = "locks",
-    params(("idempotency-key" = Option<String>, Header, max_length = 255, description = "Makes a repeated request find its section. Use a UUID.")),
+    params(IdempotencyHeader),
     request_body = CreateLockRef,
     responses(
-        (status = CREATED, body = Lock, description = "The lockRef, waiting or granted.", headers(("location" = String, description = "The section."))),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = CREATED,
+            body = Lock,
+            description = "The lockRef, waiting or granted.",
+            headers(("location" = String, description = "The section.")),
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn create_lock_ref(
@@ -74,11 +80,16 @@ pub(crate) async fn create_lock_ref(
     get,
     path = "/v1/locks/{lock_ref}",
     tag = "locks",
-    params(("lock_ref" = String, Path, description = "As POST /v1/locks returned it.")),
+    params(LockPath),
     responses(
         (status = OK, body = Lock, description = "The section, lost ones included."),
-        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "This node does not keep it."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = CONFLICT,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "This node does not keep it.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn get_lock(State(app): State<Arc<App>>, at: LockAt, query: Query) -> Answer {
@@ -92,12 +103,17 @@ pub(crate) async fn get_lock(State(app): State<Arc<App>>, at: LockAt, query: Que
     post,
     path = "/v1/locks/{lock_ref}/acquire",
     tag = "locks",
-    params(("lock_ref" = String, Path, description = "As POST /v1/locks returned it.")),
+    params(LockPath),
     request_body = Option<Acquire>,
     responses(
         (status = OK, body = Lock, description = "The section, waiting or granted."),
-        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "It is lost or released."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = CONFLICT,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "It is lost or released.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn acquire(
@@ -154,11 +170,16 @@ fn open(view: &SectionView) -> Result<(), Failure> {
     post,
     path = "/v1/locks/{lock_ref}/renew",
     tag = "locks",
-    params(("lock_ref" = String, Path, description = "As POST /v1/locks returned it.")),
+    params(LockPath),
     responses(
         (status = OK, body = Lock, description = "The section, its lease begun anew."),
-        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "It is lost, released, or kept elsewhere."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = CONFLICT,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "It is lost, released, or kept elsewhere.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn renew(State(app): State<Arc<App>>, at: LockAt, query: Query) -> Answer {
@@ -173,13 +194,19 @@ pub(crate) async fn renew(State(app): State<Arc<App>>, at: LockAt, query: Query)
     post,
     path = "/v1/locks/{lock_ref}/release",
     tag = "locks",
-    description = "With `confirm`, the answer says that nobody else was granted in between; if somebody was, it is the problem `lost`.",
-    params(("lock_ref" = String, Path, description = "As POST /v1/locks returned it.")),
+    description = "With `confirm`, the answer says that nobody else was granted in between; if \
+        somebody was, it is the problem `lost`.",
+    params(LockPath),
     request_body = Option<Release>,
     responses(
         (status = OK, body = Released, description = "It is over."),
-        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "It was lost."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = CONFLICT,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "It was lost.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn release(
@@ -202,10 +229,10 @@ pub(crate) async fn release(
     post,
     path = "/v1/locks/{lock_ref}/force",
     tag = "locks",
-    params(("lock_ref" = String, Path, description = "As POST /v1/locks returned it.")),
+    params(LockPath),
     responses(
         (status = OK, body = Forced, description = "Whether some ticket of it was still there."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(crate) async fn force(State(app): State<Arc<App>>, at: LockAt, query: Query) -> Answer {

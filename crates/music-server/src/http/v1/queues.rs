@@ -13,6 +13,7 @@ use music_store::TableMode;
 
 use crate::http::app::App;
 use crate::http::convert;
+use crate::http::describe::{PageQuery, Problems, RecordPath};
 use crate::http::problem::Failure;
 use crate::http::request::{Query, RecordAt, TicketAt};
 use crate::http::respond::{self, Answer};
@@ -25,14 +26,12 @@ use crate::node;
     path = "/v1/queues/{table}/{key}",
     tag = "queues",
     params(
-        ("table" = String, Path, description = "The table's name."),
-        ("key" = String, Path, description = "The key's bytes, percent-encoded."),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000, description = "At most this many tickets; 100 if absent."),
-        ("cursor" = Option<String>, Query, description = "As the page before gave it."),
+        RecordPath,
+        PageQuery,
     ),
     responses(
         (status = OK, body = Queue, description = "The tickets, the head first."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(crate) async fn get_queue(State(app): State<Arc<App>>, at: RecordAt, query: Query) -> Answer {
@@ -99,16 +98,21 @@ pub(crate) fn page(queue: &LockQueue, after: LockRef, limit: usize) -> Queue {
     delete,
     path = "/v1/queues/{table}/{key}/{number}",
     tag = "queues",
-    description = "A holder it happens to has lost its lock, and may go on unaware: what it writes is never seen.",
+    description = "A holder it happens to has lost its lock, and may go on unaware: what it \
+        writes is never seen.",
     params(
-        ("table" = String, Path, description = "The table's name."),
-        ("key" = String, Path, description = "The key's bytes, percent-encoded."),
+        RecordPath,
         ("number" = u64, Path, description = "The ticket's number."),
     ),
     responses(
         (status = NO_CONTENT, description = "It was there, and was removed."),
-        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json", description = "It was not there."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = NOT_FOUND,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "It was not there.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn force_ticket(

@@ -4,7 +4,7 @@
 //! released; a client that asks again with the same idempotency key gets the
 //! answer of the first try, which this node remembers for a while.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::http::app::App;
 use crate::http::convert;
+use crate::http::describe::{IdempotencyHeader, Problems};
 use crate::http::problem::{self, Failure};
 use crate::http::request::{Idempotency, JsonBody, Query};
 use crate::http::respond::{self, Answer};
@@ -103,13 +104,24 @@ enum Joined {
     post,
     path = "/v1/run",
     tag = "run",
-    description = "Steps are performed in order; the first that fails ends the run, and what it had written stays. A repeated request with the same Idempotency-Key at the same node gets the first one's answer.",
-    params(("idempotency-key" = Option<String>, Header, max_length = 255, description = "Makes a repeated request the same run. Use a UUID.")),
+    description = "Steps are performed in order; the first that fails ends the run, and what it \
+        had written stays. A repeated request with the same Idempotency-Key at the same node gets \
+        the first one's answer.",
+    params(IdempotencyHeader),
     request_body = Run,
     responses(
-        (status = OK, body = RunResult, description = "Whether all comparisons held, and a result for each step performed."),
-        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "Not granted in time: nothing was done."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = OK,
+            body = RunResult,
+            description = "Whether all comparisons held, and a result for each step performed.",
+        ),
+        (
+            status = CONFLICT,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "Not granted in time: nothing was done.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn run(
@@ -275,8 +287,8 @@ impl Plan {
     }
 
     async fn compare_all(&self, app: &App) -> Result<bool, Failure> {
-        let ids: BTreeMap<&RecordId, ()> = self.compare.iter().map(|one| (&one.id, ())).collect();
-        let reads = ids.into_keys().map(|id| async move {
+        let ids: BTreeSet<&RecordId> = self.compare.iter().map(|one| &one.id).collect();
+        let reads = ids.into_iter().map(|id| async move {
             let record = app.node.critical_get(self.section.request, id).await?;
             Ok::<_, node::Error>((id, record))
         });

@@ -11,6 +11,7 @@ use music_api::problem::Problem;
 use music_api::status::Status;
 
 use crate::http::app::App;
+use crate::http::describe::Problems;
 use crate::http::problem::Failure;
 use crate::http::request::Query;
 use crate::http::respond::{self, Answer};
@@ -24,7 +25,7 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
     tag = "node",
     responses(
         (status = OK, body = Status, description = "The node."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(crate) async fn status(State(app): State<Arc<App>>, query: Query) -> Answer {
@@ -64,7 +65,13 @@ pub(crate) async fn healthz() -> Answer {
     tag = "node",
     responses(
         (status = OK, body = Health, description = "It can."),
-        (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json", description = "It cannot: its lease is not valid, its replica is down, or it is shutting down."),
+        (
+            status = SERVICE_UNAVAILABLE,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "It cannot: its lease is not valid, its replica is down, or it is \
+                shutting down.",
+        ),
     )
 )]
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Answer {
@@ -91,7 +98,12 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Answer {
     get,
     path = "/metrics",
     tag = "node",
-    responses((status = OK, content_type = "application/openmetrics-text", body = String, description = "Metrics, each with its unit in its name."))
+    responses((
+        status = OK,
+        content_type = "application/openmetrics-text",
+        body = String,
+        description = "Metrics, each with its unit in its name.",
+    ))
 )]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
     let node = app.node.status();
@@ -109,7 +121,12 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
             i64::from(node.lease_valid),
         ),
     ]);
-    let text = text.map_err(|_| Failure::new(Code::Internal, "The metrics cannot be written."))?;
+    let text = text.map_err(|error| {
+        Failure::new(
+            Code::Internal,
+            format!("The metrics cannot be written: {error}."),
+        )
+    })?;
     let mut response = respond::with(StatusCode::OK, text.into());
     respond::set(response.headers_mut(), CONTENT_TYPE.as_str(), METRICS_TYPE);
     Ok(response)

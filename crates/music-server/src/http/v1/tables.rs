@@ -12,6 +12,7 @@ use music_store::ScanRange;
 
 use crate::http::app::App;
 use crate::http::convert;
+use crate::http::describe::{PageQuery, Problems, TablePath};
 use crate::http::problem::Failure;
 use crate::http::request::{JsonBody, Query, TableAt};
 use crate::http::respond::{self, Answer};
@@ -42,12 +43,11 @@ pub(crate) fn limit(query: &Query) -> Result<usize, Failure> {
     path = "/v1/tables",
     tag = "tables",
     params(
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000, description = "At most this many; 100 if absent."),
-        ("cursor" = Option<String>, Query, description = "As the page before gave it."),
+        PageQuery,
     ),
     responses(
         (status = OK, body = TablePage, description = "The tables, in the order of their names."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(crate) async fn list_tables(State(app): State<Arc<App>>, query: Query) -> Answer {
@@ -82,13 +82,18 @@ pub(crate) async fn list_tables(State(app): State<Arc<App>>, query: Query) -> An
     put,
     path = "/v1/tables/{table}",
     tag = "tables",
-    params(("table" = String, Path, description = "1 to 64 of a-z, 0-9, _, - and ., the first a letter.")),
+    params(TablePath),
     request_body = CreateTable,
     responses(
         (status = CREATED, body = Table, description = "The table was created."),
         (status = OK, body = Table, description = "The table was there, in this mode."),
-        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "It exists in the other mode."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = CONFLICT,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "It exists in the other mode.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn put_table(
@@ -124,10 +129,10 @@ pub(crate) async fn put_table(
     get,
     path = "/v1/tables/{table}",
     tag = "tables",
-    params(("table" = String, Path, description = "The table's name.")),
+    params(TablePath),
     responses(
         (status = OK, body = Table, description = "The table."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(crate) async fn get_table(
@@ -144,10 +149,10 @@ pub(crate) async fn get_table(
     delete,
     path = "/v1/tables/{table}",
     tag = "tables",
-    params(("table" = String, Path, description = "The table's name.")),
+    params(TablePath),
     responses(
         (status = NO_CONTENT, description = "It is dropped."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(crate) async fn delete_table(
@@ -166,14 +171,17 @@ pub(crate) async fn delete_table(
     path = "/v1/tables/{table}/keys",
     tag = "records",
     params(
-        ("table" = String, Path, description = "The table's name."),
+        TablePath,
         ("prefix" = Option<String>, Query, description = "Only keys that begin with these bytes."),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000, description = "At most this many; 100 if absent. A page of large values may have fewer."),
-        ("cursor" = Option<String>, Query, description = "As the page before gave it."),
+        PageQuery,
     ),
     responses(
-        (status = OK, body = RecordPage, description = "Records in the order of their keys' bytes."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = OK,
+            body = RecordPage,
+            description = "Records in the order of their keys' bytes.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn scan(

@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::response::Response;
 use futures_util::poll;
 use music_api::code::Code;
-use music_api::problem::Problem;
 use music_api::watch::{Change, LOCK, QUEUE, RECORD, RESET};
 use music_core::id::{Key, RecordId};
 use music_core::lock_queue::LockQueue;
@@ -21,6 +20,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::http::app::App;
 use crate::http::convert;
+use crate::http::describe::{LockPath, Problems};
 use crate::http::problem::Failure;
 use crate::http::request::{LockAt, Query, RecordAt};
 use crate::http::respond::Answer;
@@ -44,7 +44,10 @@ const PARAMETERS: [&str; 5] = ["table", "key", "prefix", "queue_table", "queue_k
     get,
     path = "/v1/watch",
     tag = "watch",
-    description = "Either `table`, with `key` or `prefix` or neither, or `queue_table` and `queue_key`. A watch of a key or a queue begins with its present state. Events: `record`, `reset` (events were missed: forget all, records follow as they are), `queue`, `problem` (the last one). Changes in quick succession may come as one.",
+    description = "Either `table`, with `key` or `prefix` or neither, or `queue_table` and \
+        `queue_key`. A watch of a key or a queue begins with its present state. Events: `record`, \
+        `reset` (events were missed: forget all, records follow as they are), `queue`, `problem` \
+        (the last one). Changes in quick succession may come as one.",
     params(
         ("table" = Option<String>, Query, description = "The table."),
         ("key" = Option<String>, Query, description = "One key of it."),
@@ -53,8 +56,13 @@ const PARAMETERS: [&str; 5] = ["table", "key", "prefix", "queue_table", "queue_k
         ("queue_key" = Option<String>, Query, description = "The queue's key."),
     ),
     responses(
-        (status = OK, content_type = "text/event-stream", body = String, description = "Events, until either side ends."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = OK,
+            content_type = "text/event-stream",
+            body = String,
+            description = "Events, until either side ends.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn watch(State(app): State<Arc<App>>, query: Query) -> Answer {
@@ -127,6 +135,21 @@ impl Wanted {
     }
 }
 
+/// Telling all records again, after events were missed.
+#[derive(Clone)]
+enum Rescan {
+    /// There is no need.
+    Done,
+    /// From the first one on.
+    Start,
+    /// Those up to this key were told.
+    After(Key),
+}
+
+/// The highest stamp of a record that was told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Told(Option<Stamp>);
+
 /// Records as they change.
 struct Records {
     app: Arc<App>,
@@ -135,10 +158,9 @@ struct Records {
     changes: Receiver<RecordId>,
     /// What changed and was not told yet.
     pending: VecDeque<Key>,
-    /// After missed events: records up to this key were told again.
-    rescan: Option<Option<Key>>,
-    /// The stamp of the one key that was told last.
-    told: Option<Option<Stamp>>,
+    rescan: Rescan,
+    /// The one key as it was told last: its highest stamp, if it has one.
+    told: Option<Told>,
 }
 
 impl Records {
@@ -166,7 +188,7 @@ impl Records {
             wanted,
             changes,
             pending,
-            rescan: None,
+            rescan: Rescan::Done,
             told: None,
         })
     }
@@ -179,7 +201,7 @@ impl Records {
         };
         let record = self.app.node.get(&id).await?;
         if matches!(self.wanted, Wanted::One(_)) {
-            let stamp = Some(record.stamp_max());
+            let stamp = Some(Told(record.stamp_max()));
             if self.told == stamp {
                 return Ok(None);
             }
@@ -199,9 +221,23 @@ impl Records {
             }
             Wanted::Prefix(_) => {
                 self.pending.clear();
-                self.rescan = Some(None);
+                self.rescan = Rescan::Start;
                 Some(Event::new(RESET, &serde_json::json!({})))
             }
+        }
+    }
+
+    /// Waits for a change; cancel safe as the receiver is.
+    async fn wait(&mut self) -> Waited {
+        match self.changes.recv().await {
+            Ok(id) => {
+                if id.table == self.table.id && self.wanted.has(&id.key) {
+                    self.pending.push_back(id.key);
+                }
+                Waited::Changed
+            }
+            Err(RecvError::Lagged(_)) => self.missed().map_or(Waited::Changed, Waited::Missed),
+            Err(RecvError::Closed) => Waited::Over,
         }
     }
 
@@ -218,10 +254,23 @@ impl Records {
         };
         let records = self.app.node.scan(range).await?;
         let last = records.last().map(|(key, _)| key.clone());
-        self.rescan = (records.len() == SCAN_STEP).then_some(last);
+        self.rescan = match last.filter(|_| records.len() == SCAN_STEP) {
+            Some(last) => Rescan::After(last),
+            None => Rescan::Done,
+        };
         self.pending.extend(records.into_iter().map(|(key, _)| key));
         Ok(())
     }
+}
+
+/// What a wait for changes came to.
+enum Waited {
+    /// Something may be pending.
+    Changed,
+    /// Changes were missed, which the client must be told.
+    Missed(Event),
+    /// There will be no more.
+    Over,
 }
 
 impl Source for Records {
@@ -235,21 +284,16 @@ impl Source for Records {
                 if event.is_some() {
                     return Ok(event);
                 }
-            } else if let Some(after) = self.rescan.clone() {
-                self.step_rescan(after).await?;
-            } else {
-                match self.changes.recv().await {
-                    Ok(id) if id.table == self.table.id && self.wanted.has(&id.key) => {
-                        self.pending.push_back(id.key);
-                    }
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => {
-                        if let Some(event) = self.missed() {
-                            return Ok(Some(event));
-                        }
-                    }
-                    Err(RecvError::Closed) => return Ok(None),
-                }
+                continue;
+            }
+            match self.rescan.clone() {
+                Rescan::Start => self.step_rescan(None).await?,
+                Rescan::After(key) => self.step_rescan(Some(key)).await?,
+                Rescan::Done => match self.wait().await {
+                    Waited::Changed => {}
+                    Waited::Missed(event) => return Ok(Some(event)),
+                    Waited::Over => return Ok(None),
+                },
             }
         }
     }
@@ -286,11 +330,17 @@ impl Source for Queue {
     get,
     path = "/v1/locks/{lock_ref}/events",
     tag = "locks",
-    description = "Begins with the present state; ends when the section is lost or released. It does not renew the lease.",
-    params(("lock_ref" = String, Path, description = "As POST /v1/locks returned it.")),
+    description = "Begins with the present state; ends when the section is lost or released. It \
+        does not renew the lease.",
+    params(LockPath),
     responses(
-        (status = OK, content_type = "text/event-stream", body = String, description = "Events `lock`, whose data is a Lock."),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = OK,
+            content_type = "text/event-stream",
+            body = String,
+            description = "Events `lock`, whose data is a Lock.",
+        ),
+        Problems,
     )
 )]
 pub(crate) async fn lock_events(
@@ -337,3 +387,6 @@ impl Source for Lock {
         Ok(Some(Event::new(LOCK, &lock)))
     }
 }
+
+#[cfg(test)]
+mod tests;
