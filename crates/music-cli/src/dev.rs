@@ -10,6 +10,7 @@ use music_server::logging;
 use serde::Serialize;
 
 use crate::dev_control::{self, Control};
+use crate::environment::find_program;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, columns};
@@ -170,10 +171,7 @@ fn program() -> String {
     let Ok(this) = std::env::current_exe() else {
         return NAME.to_owned();
     };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|dir| dir.join(NAME))
-        .find(|file| file.is_file());
+    let found = find_program(NAME);
     let canonical = |path: &Path| path.canonicalize().ok();
     if found.is_some_and(|found| canonical(&found) == canonical(&this)) {
         return NAME.to_owned();

@@ -129,6 +129,9 @@ impl Failure {
     }
 }
 
+const WRONG_MODE: &str =
+    "write critical tables with --critical, eventual ones without: `music table list` tells";
+
 const NO_NODE: &str =
     "check --endpoint (or MUSIC_ENDPOINTS) and that a node runs there: `music dev` starts some";
 
@@ -154,7 +157,7 @@ fn advice(error: &Error) -> Option<&'static str> {
             return Some("create it: music table create NAME --mode eventual|critical");
         }
         Some(Code::WrongMode) => {
-            return Some("write a critical table with --critical, which takes the key's lock");
+            return Some(WRONG_MODE);
         }
         // What the node says is enough.
         Some(_) if error.outcome() == Outcome::NotApplied => return None,

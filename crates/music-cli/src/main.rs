@@ -8,6 +8,7 @@ mod delete;
 mod dev;
 mod dev_control;
 mod duration;
+mod environment;
 mod exit;
 mod failure;
 mod get;

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 use music_client::{Error, Outcome};
 use serde::Serialize;
 
+use crate::environment::no_color;
 use crate::failure::Failure;
 
 /// Where results and messages go, and in which form.
@@ -46,8 +47,7 @@ impl Output {
     /// JSON or text, colours on terminals only.
     pub(crate) fn new(json: bool) -> Self {
         let attended = io::stderr().is_terminal();
-        // https://no-color.org: set and not empty.
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let plain = no_color();
         let terminal = io::stdout().is_terminal();
         let format = if json { Format::Json } else { Format::Text };
         Self {

@@ -101,7 +101,7 @@ pub(crate) async fn run(serve: Serve, output: &Output) -> Result<Exit, Failure> 
     tokio::select! {
         open = node.shutdown() => {
             if open > 0 {
-                output.warning(&format!("{open} sections could not be released: their leases end them"));
+                output.warning(&format!("{open} sections are left: their leases end them"));
             }
             Ok(Exit::Done)
         }

@@ -138,7 +138,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_url_parser_leaves_a_segment_as_it_is(key in proptest::collection::vec(any::<u8>(), 1..64)) {
+        fn a_url_parser_leaves_a_segment_as_it_is(
+            key in proptest::collection::vec(any::<u8>(), 1..64),
+        ) {
             let Ok(text) = segment(&key) else { return Ok(()) };
             let url = reqwest::Url::parse(&format!("http://h/a/{text}/z")).unwrap();
             prop_assert_eq!(url.path(), format!("/a/{text}/z"));

@@ -22,7 +22,9 @@ const CHANCES: &[Chance] = &[
         needles: &["Instant::now", "SystemTime::now"],
         owners: &[
             "crates/music-cli/src/bench/clock.rs",
+            "crates/music-cli/src/demo/clock.rs",
             "crates/music-client/src/clock.rs",
+            "crates/music-placement/src/service/clock.rs",
             "crates/music-server/src/node/world.rs",
             "xtask/src/clock.rs",
         ],
@@ -38,7 +40,7 @@ const CHANCES: &[Chance] = &[
     Chance {
         name: "the environment",
         needles: &["env::var"],
-        owners: &["xtask/src/shell.rs"],
+        owners: &["crates/music-cli/src/environment.rs", "xtask/src/shell.rs"],
     },
 ];
 

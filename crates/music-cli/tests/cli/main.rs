@@ -9,4 +9,6 @@ mod lock;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod support;
