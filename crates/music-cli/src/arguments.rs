@@ -5,7 +5,7 @@ use music_client::{Client, Options};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::{bench, completions, delete, dev, get, lock, lock_child, put};
+use crate::{bench, completions, delete, demo, dev, get, lock, lock_child, put};
 use crate::{queue, scan, serve, status, table, watch};
 
 /// Critical sections over state at many sites.
@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Queue(queue::Queue),
     Watch(watch::Watch),
     Bench(bench::Bench),
+    Demo(demo::Demo),
     Completions(completions::Completions),
     /// List the codes that music exits with
     ExitCodes,

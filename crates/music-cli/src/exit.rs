@@ -28,6 +28,8 @@ pub(crate) enum Exit {
     Configuration,
     /// The lock was lost.
     Lost,
+    /// Some readable template was not placed exactly once.
+    NotOnce,
     /// The command could not be run.
     CannotRun,
     /// The command was not found.
@@ -60,6 +62,10 @@ const MEANINGS: &[(Exit, &str)] = &[
         Exit::Lost,
         "the lock was lost, and CMD killed if it still ran (lock)",
     ),
+    (
+        Exit::NotOnce,
+        "some readable template was not placed exactly once (demo placement)",
+    ),
     (Exit::CannotRun, "CMD cannot be executed (lock)"),
     (Exit::NotFound, "CMD was not found (lock)"),
 ];
@@ -77,6 +83,7 @@ impl Exit {
             Self::Unknown => 76,
             Self::Configuration => 78,
             Self::Lost => 79,
+            Self::NotOnce => 80,
             Self::CannotRun => 126,
             Self::NotFound => 127,
             Self::Code(code) => code,

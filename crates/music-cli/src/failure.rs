@@ -7,6 +7,7 @@ use music_client::error::Invalid;
 use music_client::{Error, Outcome};
 
 use crate::bench;
+use crate::demo;
 use crate::exit::Exit;
 
 /// A failed command.
@@ -27,6 +28,9 @@ pub(crate) enum Failure {
     /// A development deployment does not start.
     #[error(transparent)]
     Dev(#[from] music_server::dev::Error),
+    /// A demonstration came to no verdict.
+    #[error(transparent)]
+    Demo(#[from] demo::error::Error),
     /// Nothing can be logged.
     #[error(transparent)]
     Logging(#[from] music_server::logging::Error),
@@ -89,6 +93,7 @@ impl Failure {
             // Whoever reads the output has seen enough.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Client(error) => exit_of(error),
+            Self::Demo(error) => error.exit(),
             Self::NoValue { .. } => Exit::NoValue,
             Self::NoNode { .. } | Self::Bench(_) => Exit::Unavailable,
             Self::Configuration(_)

@@ -5,6 +5,7 @@ mod bench;
 mod child;
 mod completions;
 mod delete;
+mod demo;
 mod dev;
 mod dev_control;
 mod duration;
@@ -65,6 +66,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Queue(queue) => queue::run(&global, queue, output).await,
         Command::Watch(watch) => watch::run(&global, watch, output).await,
         Command::Bench(bench) => bench::run(&global, bench, output).await,
+        Command::Demo(demo) => demo::run(demo, output).await,
         Command::Completions(completions) => completions::run(&completions, output),
         Command::ExitCodes => exit::explain(output),
         Command::LockChild(child) => lock_child::run(child).await,

@@ -79,6 +79,14 @@ impl Output {
         self.line(&text)
     }
 
+    /// Writes what goes on, where results are text: for a command whose result
+    /// is what goes on. Where nobody reads it, the command goes on all the same.
+    pub(crate) fn narrate(&self, text: &str) {
+        if !self.is_json() {
+            drop(self.line(text));
+        }
+    }
+
     /// Writes a value as it is; on a terminal, a new line after it.
     pub(crate) fn value(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = self.out.lock();

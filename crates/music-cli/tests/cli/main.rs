@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod controls;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod dev;
 #[cfg(test)]
 mod lock;

@@ -21,6 +21,9 @@ pub struct Progress {
     pub without_room: BTreeSet<String>,
     /// All others: something is still to come.
     pub waiting: BTreeSet<String>,
+    /// Templates of which some site may have something that it should not: its
+    /// workers will clean up.
+    pub untidy: BTreeSet<String>,
 }
 
 /// Asks the nearest replica how far the work on these templates is.
@@ -40,11 +43,11 @@ pub async fn progress(
     templates: &BTreeMap<String, Demand>,
 ) -> Result<Progress, Error> {
     let placements = placements(client).await?;
-    let mut rooms = Vec::new();
+    let mut rooms = BTreeMap::new();
     for site in sites {
         let taken: Option<Reservations> = hint(client, CAPACITY, site).await?;
         let total = catalogue.capacity(site).unwrap_or_default();
-        rooms.push((total, taken.unwrap_or_default()));
+        rooms.insert(site.clone(), (total, taken.unwrap_or_default()));
     }
     Ok(sort(templates, &placements, &rooms))
 }
@@ -52,7 +55,7 @@ pub async fn progress(
 fn sort(
     templates: &BTreeMap<String, Demand>,
     placements: &BTreeMap<String, Placement>,
-    rooms: &[(Capacity, Reservations)],
+    rooms: &BTreeMap<String, (Capacity, Reservations)>,
 ) -> Progress {
     let is_placed = |name: &String| {
         let placement = placements.get(name);
@@ -60,11 +63,14 @@ fn sort(
     };
     // What is reserved for a template that is not placed may become free.
     let is_final = rooms
-        .iter()
+        .values()
         .all(|(_, taken)| taken.templates.keys().all(is_placed));
-    let mut progress = Progress::default();
+    let mut progress = Progress {
+        untidy: untidy(placements, rooms),
+        ..Progress::default()
+    };
     for (name, demand) in templates {
-        let fits = rooms.iter().any(|(total, taken)| {
+        let fits = rooms.values().any(|(total, taken)| {
             let free = taken.free_for(name, *total);
             free.is_some_and(|free| demand.fits(free))
         });
@@ -77,6 +83,25 @@ fn sort(
         group.insert(name.clone());
     }
     progress
+}
+
+/// The templates of which a site may have something that it should not.
+fn untidy(
+    placements: &BTreeMap<String, Placement>,
+    rooms: &BTreeMap<String, (Capacity, Reservations)>,
+) -> BTreeSet<String> {
+    let noted = placements
+        .iter()
+        .filter(|(_, placement)| !placement.leftovers.is_empty());
+    let in_excess = rooms.iter().flat_map(|(site, (_, taken))| {
+        let names = taken.templates.keys();
+        names.filter(|name| {
+            let placement = placements.get(*name);
+            !placement.is_some_and(|placement| placement.is_placed_at(site))
+        })
+    });
+    let noted = noted.map(|(name, _)| name);
+    noted.chain(in_excess).cloned().collect()
 }
 
 #[cfg(test)]
@@ -117,7 +142,7 @@ mod tests {
         sort(
             &templates.into(),
             &placements.into_iter().collect(),
-            &[(total, taken)],
+            &BTreeMap::from([("ohio".to_owned(), (total, taken))]),
         )
     }
 
@@ -147,6 +172,21 @@ mod tests {
             let progress = sorted(status, 2);
             assert_eq!(progress.waiting.len(), 2);
         }
+    }
+
+    #[test]
+    fn what_is_reserved_where_it_is_not_placed_is_untidy() {
+        assert!(sorted(Some(Status::Placed), 1).untidy.is_empty());
+        assert_eq!(sorted(Some(Status::Claimed), 1).untidy, only("web"));
+        assert_eq!(sorted(None, 1).untidy, only("web"));
+    }
+
+    #[test]
+    fn what_an_earlier_claim_may_have_left_is_untidy() {
+        let mut placed = at(Status::Placed);
+        placed.leftovers = BTreeMap::from([("oregon".to_owned(), 1)]);
+        let placements = BTreeMap::from([("web".to_owned(), placed)]);
+        assert_eq!(untidy(&placements, &BTreeMap::new()), only("web"));
     }
 
     #[test]

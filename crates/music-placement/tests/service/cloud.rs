@@ -15,7 +15,7 @@ use music_server::dev::{Deployment, DevConfig};
 use tokio::sync::mpsc;
 
 /// Longer than anything takes.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// How long nodes and clients may go unheard.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
@@ -64,7 +64,10 @@ impl Cloud {
             events,
             heard,
         };
-        service::create_tables(&cloud.client("a")).await.unwrap();
+        for site in SITES {
+            // Again at each, to make sure that it knows them.
+            service::create_tables(&cloud.client(site)).await.unwrap();
+        }
         cloud
     }
 
