@@ -5,9 +5,8 @@ use super::*;
 fn nested_groups(levels: usize, count: u64) -> String {
     let leaf = "{type: OS::Neutron::Port}".to_owned();
     let group = (0..levels).fold(leaf, |inner, _| {
-        format!(
-            "{{type: OS::Heat::ResourceGroup, properties: {{count: {count}, resource_def: {inner}}}}}"
-        )
+        let properties = format!("{{count: {count}, resource_def: {inner}}}");
+        format!("{{type: OS::Heat::ResourceGroup, properties: {properties}}}")
     });
     format!("resources: {{g: {group}}}")
 }
@@ -119,12 +118,13 @@ resources: {{n: {{type: {file}, properties: {{p: [{copies}]}}}}}}"
 #[test]
 fn a_text_that_multiplies_by_replacement_runs_out_of_the_meter() {
     let long = "a".repeat(200_000);
+    let flavor = "{str_replace: {template: {get_param: p}, params: {a: {get_param: p}}}}";
     let error = read(&format!(
         "parameters: {{p: {{type: string, default: {long}}}}}
 resources:
   s:
     type: OS::Nova::Server
-    properties: {{flavor: {{str_replace: {{template: {{get_param: p}}, params: {{a: {{get_param: p}}}}}}}}}}"
+    properties: {{flavor: {flavor}}}"
     ))
     .unwrap_err();
     assert!(matches!(error.reason, Reason::TooCostly), "{error}");
