@@ -115,33 +115,33 @@ macro_rules! conformance_tests {
 }
 
 /// A record's id from a readable key.
-fn id(table: TableId, key: impl Into<Bytes>) -> RecordId {
+pub(crate) fn id(table: TableId, key: impl Into<Bytes>) -> RecordId {
     RecordId {
         table,
         key: Key::new(key.into()).unwrap(),
     }
 }
 
-fn field(name: &str) -> Field {
+pub(crate) fn field(name: &str) -> Field {
     Field::new(name).unwrap()
 }
 
-fn at(time: u64) -> Stamp {
+pub(crate) fn at(time: u64) -> Stamp {
     Stamp::eventual(WallTime(time))
 }
 
 /// A put of the default field.
-fn put(time: u64, value: impl Into<Bytes>) -> Record {
+pub(crate) fn put(time: u64, value: impl Into<Bytes>) -> Record {
     Record::write(at(time), [(Field::DEFAULT, Some(value.into()))])
 }
 
 /// The default field's value as text; empty where there is none.
-fn text(record: &Record) -> String {
+pub(crate) fn text(record: &Record) -> String {
     let value = record.value(&Field::DEFAULT).map(|value| value.to_vec());
     String::from_utf8(value.unwrap_or_default()).unwrap()
 }
 
-fn new_ticket(request: u128) -> NewTicket {
+pub(crate) fn new_ticket(request: u128) -> NewTicket {
     let (owner, request) = (SessionId(request), RequestId(request));
     NewTicket {
         owner,
@@ -151,12 +151,12 @@ fn new_ticket(request: u128) -> NewTicket {
     }
 }
 
-fn enqueue(request: u128) -> Command {
+pub(crate) fn enqueue(request: u128) -> Command {
     Command::Enqueue(new_ticket(request))
 }
 
 /// Enqueues and returns the ticket.
-async fn ticket(store: &impl LockStore, id: &RecordId, request: u128) -> Holding {
+pub(crate) async fn ticket(store: &impl LockStore, id: &RecordId, request: u128) -> Holding {
     match store.apply(id, enqueue(request)).await.unwrap().outcome {
         Outcome::Done(holding) => holding,
         outcome => panic!("{outcome:?}"),
@@ -164,7 +164,7 @@ async fn ticket(store: &impl LockStore, id: &RecordId, request: u128) -> Holding
 }
 
 /// A table for a test.
-async fn table(store: &impl StateStore, mode: crate::TableMode) -> TableId {
+pub(crate) async fn table(store: &impl StateStore, mode: crate::TableMode) -> TableId {
     let name = crate::TableName::new("conformance").unwrap();
     store.create_table(&name, mode).await.unwrap().id
 }

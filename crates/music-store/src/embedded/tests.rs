@@ -1,4 +1,7 @@
 //! The engine as a whole.
 
 mod conformance;
+mod failures;
+mod healing;
+mod opening;
 mod smoke;
