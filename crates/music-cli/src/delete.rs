@@ -1,6 +1,7 @@
 //! `music delete`.
 
 use clap::Args;
+use music_client::CriticalSection;
 use music_client::api::table::Written;
 
 use crate::arguments::Global;
@@ -23,21 +24,22 @@ pub(crate) struct Delete {
 
 /// Deletes a record or a field.
 pub(crate) async fn run(global: &Global, delete: Delete, output: &Output) -> Result<Exit, Failure> {
-    let place = &delete.place;
+    let (client, place) = (global.client()?, &delete.place);
     let whole = place.field.is_empty();
     let stamp = if delete.locking.critical {
-        let section = delete.locking.begin(global, place.record(), false).await?;
-        let stamp = if whole {
-            section.delete(place.record()).await?
-        } else {
-            section.delete_field(place.cell()).await?
+        let delete_there = async |section: &CriticalSection| {
+            if whole {
+                section.delete(place.record()).await
+            } else {
+                section.delete_field(place.cell()).await
+            }
         };
-        section.release().await?;
-        stamp
+        let key = (&client, place.record());
+        delete.locking.within(key, false, delete_there).await?
     } else if whole {
-        global.client()?.delete(place.record()).await?
+        client.delete(place.record()).await?
     } else {
-        global.client()?.delete_field(place.cell()).await?
+        client.delete_field(place.cell()).await?
     };
     output.either(&Written { stamp }, || format!("deleted, stamp {stamp}"))?;
     Ok(Exit::Done)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use music_client::api::code::Code;
 use music_client::error::Invalid;
 use music_client::{Error, Outcome};
+use rustix::process::Signal;
 
 use crate::bench;
 use crate::demo;
@@ -81,6 +82,9 @@ pub(crate) enum Failure {
     /// The program cannot start.
     #[error("the program cannot start its threads")]
     Runtime(#[source] std::io::Error),
+    /// A signal ended it before it was done.
+    #[error("interrupted before it was done")]
+    Interrupted(Signal),
     /// Signals cannot be received.
     #[error("signals cannot be received")]
     Signals(#[source] std::io::Error),
@@ -94,6 +98,7 @@ impl Failure {
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Client(error) => exit_of(error),
             Self::Demo(error) => error.exit(),
+            Self::Interrupted(signal) => Exit::signal(signal.as_raw()),
             Self::NoValue { .. } => Exit::NoValue,
             Self::NoNode { .. } | Self::Bench(_) => Exit::Unavailable,
             Self::Configuration(_)
@@ -119,6 +124,7 @@ impl Failure {
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Client(error) => Some(error.outcome()),
+            Self::Interrupted(_) => Some(Outcome::Unknown),
             _ => None,
         }
     }

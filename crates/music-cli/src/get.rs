@@ -1,8 +1,8 @@
 //! `music get`.
 
 use clap::Args;
-use music_client::Stored;
 use music_client::api::name::{Key, Value};
+use music_client::{CriticalSection, Stored};
 use serde::Serialize;
 
 use crate::arguments::Global;
@@ -47,13 +47,14 @@ pub(crate) async fn run(global: &Global, get: Get, output: &Output) -> Result<Ex
     if get.all {
         return all(global, &get, output).await;
     }
+    let (client, place) = (global.client()?, &get.place);
     let stored = if get.locking.critical {
-        let section = get.locking.begin(global, get.place.record(), true).await?;
-        let stored = section.get(get.place.cell()).await?;
-        section.release().await?;
-        stored
+        let read = async |section: &CriticalSection| section.get(place.cell()).await;
+        get.locking
+            .within((&client, place.record()), true, read)
+            .await?
     } else {
-        global.client()?.get(get.place.cell()).await?
+        client.get(place.cell()).await?
     };
     let stored = stored.ok_or_else(|| get.no_value())?;
     if output.is_json() {
@@ -65,13 +66,14 @@ pub(crate) async fn run(global: &Global, get: Get, output: &Output) -> Result<Ex
 }
 
 async fn all(global: &Global, get: &Get, output: &Output) -> Result<Exit, Failure> {
+    let (client, place) = (global.client()?, &get.place);
     let record = if get.locking.critical {
-        let section = get.locking.begin(global, get.place.record(), true).await?;
-        let record = section.fields(get.place.record()).await?;
-        section.release().await?;
-        record
+        let read = async |section: &CriticalSection| section.fields(place.record()).await;
+        get.locking
+            .within((&client, place.record()), true, read)
+            .await?
     } else {
-        global.client()?.fields(get.place.record()).await?
+        client.fields(place.record()).await?
     };
     let record = record.ok_or_else(|| get.no_value())?;
     output.either(&record, || scan::lines(&record))?;

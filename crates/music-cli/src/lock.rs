@@ -19,6 +19,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::lock_child::exit_of;
 use crate::output::Output;
+use crate::record_arguments::close;
 use crate::signals::Signals;
 
 /// The table of locks that need no table of their own.
@@ -26,9 +27,6 @@ pub(crate) const DEFAULT_TABLE: &str = "locks";
 
 /// How long somebody waits before they are told that they do.
 const WAIT_UNTOLD: Duration = Duration::from_millis(500);
-
-/// How long the end may take after the command's.
-const RELEASE_MAX: Duration = Duration::from_secs(10);
 
 const ABOUT: &str = "Run a command in a critical section
 
@@ -94,10 +92,7 @@ pub(crate) async fn run(global: &Global, lock: Lock, output: &Output) -> Result<
         Err(failure) => Err(failure),
     };
     // A place in the queue that was given up would hold others up.
-    if tokio::time::timeout(RELEASE_MAX, client.close())
-        .await
-        .is_err()
-    {
+    if !close(&client).await {
         output.warning("the lock could not be released: it ends with its lease");
     }
     exit
@@ -156,13 +151,7 @@ async fn hold(
     output: &Output,
 ) -> Result<Exit, Failure> {
     let environment = environment(&section, client)?;
-    let child = match Child::start(&lock.command, &environment) {
-        Ok(child) => child,
-        Err(failure) => {
-            section.release().await?;
-            return Err(failure);
-        }
-    };
+    let child = Child::start(&lock.command, &environment)?;
     let (status, lost) = watch(child, &section, lock.kill_after, signals).await?;
     if let Some(reason) = lost {
         let outcome = Outcome::Unknown;

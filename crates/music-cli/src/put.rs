@@ -4,9 +4,9 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use music_client::Content;
 use music_client::api::table::Written;
 use music_client::content::{BYTES, TEXT};
+use music_client::{Content, CriticalSection};
 
 use crate::arguments::Global;
 use crate::exit::Exit;
@@ -47,13 +47,14 @@ pub(crate) struct Put {
 /// Writes a value.
 pub(crate) async fn run(global: &Global, put: Put, output: &Output) -> Result<Exit, Failure> {
     let content = put.content()?;
+    let (client, place) = (global.client()?, &put.place);
     let stamp = if put.locking.critical {
-        let section = put.locking.begin(global, put.place.record(), false).await?;
-        let stamp = section.put(put.place.cell(), content).await?;
-        section.release().await?;
-        stamp
+        let write = async |section: &CriticalSection| section.put(place.cell(), content).await;
+        put.locking
+            .within((&client, place.record()), false, write)
+            .await?
     } else {
-        global.client()?.put(put.place.cell(), content).await?
+        client.put(place.cell(), content).await?
     };
     output.either(&Written { stamp }, || format!("written, stamp {stamp}"))?;
     Ok(Exit::Done)

@@ -1,11 +1,16 @@
 //! What the commands on single records have in common.
 
-use clap::Args;
-use music_client::{Cell, CriticalSection, RecordKey};
+use std::time::Duration;
 
-use crate::arguments::Global;
+use clap::Args;
+use music_client::{Cell, Client, CriticalSection, Error, RecordKey};
+
 use crate::duration;
 use crate::failure::Failure;
+use crate::signals::Signals;
+
+/// How long releases may take at the end.
+const RELEASE_MAX: Duration = Duration::from_secs(10);
 
 /// Names a value.
 #[derive(Clone, Debug, Args)]
@@ -43,24 +48,44 @@ pub(crate) struct Locking {
     pub(crate) critical: bool,
     /// How long to wait for the lock at most, with --critical
     #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "critical")]
-    pub(crate) timeout: Option<std::time::Duration>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Locking {
-    /// Begins the section, exclusive or shared.
-    pub(crate) async fn begin(
+    /// Does some work in a section of that key, exclusive or shared.
+    pub(crate) async fn within<T>(
         &self,
-        global: &Global,
-        key: RecordKey,
+        (client, key): (&Client, RecordKey),
         shared: bool,
-    ) -> Result<CriticalSection, Failure> {
-        let mut request = global.client()?.lock([key]);
+        work: impl AsyncFnOnce(&CriticalSection) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
+        let mut request = client.lock([key]);
         if shared {
             request = request.shared();
         }
         if let Some(timeout) = self.timeout {
             request = request.wait(timeout);
         }
-        Ok(request.acquire().await?)
+        let mut signals = Signals::new()?;
+        let work = async {
+            let section = request.acquire().await?;
+            let done = work(&section).await?;
+            section.release().await?;
+            Ok(done)
+        };
+        let result = tokio::select! {
+            result = work => result,
+            signal = signals.next() => Err(Failure::Interrupted(signal)),
+        };
+        close(client).await;
+        result
     }
+}
+
+/// Gives up what is left of sections, which would hold others up. Whether that
+/// was done in time.
+pub(crate) async fn close(client: &Client) -> bool {
+    tokio::time::timeout(RELEASE_MAX, client.close())
+        .await
+        .is_ok()
 }

@@ -92,7 +92,8 @@ impl RetryPolicy {
             .pause_min
             .saturating_mul(1_u32 << doublings)
             .min(self.pause_max);
-        full.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0)
+        let share = 0.5 + draw.clamp(0.0, 1.0) / 2.0;
+        Duration::try_from_secs_f64(full.as_secs_f64() * share).unwrap_or(full)
     }
 }
 

@@ -184,3 +184,26 @@ fn force(dev: &Dev, key: &str) {
         serde_json::from_str(&dev.run(&["--json", "queue", key, "--force", &number])).unwrap();
     assert_eq!(forced["removed"], true);
 }
+
+#[test]
+fn a_put_that_fails_or_is_interrupted_in_its_section_holds_nobody_up() {
+    let dev = Dev::start();
+    let large = "x".repeat(3 << 20);
+    let mut put = dev.music(&[0]);
+    put.args(["put", "-t", "locks", "--critical", "k", "-"]);
+    let mut put = Running::start(&mut put);
+    std::io::Write::write_all(&mut put.stdin(), large.as_bytes()).unwrap();
+    let (code, error) = put.end();
+    assert_eq!(code, Some(1), "{error}");
+    dev.wait_for_queue("k", 0);
+
+    let holder = lock(&dev, 0, &["k"], &UNTIL_TOLD);
+    holder.line_with("holding");
+    let mut put = dev.music(&[0]);
+    put.args(["put", "-t", "locks", "--critical", "k", "v"]);
+    let put = Running::start(&mut put);
+    dev.wait_for_queue("k", 2);
+    put.signal("TERM");
+    assert_eq!(put.end().0, Some(143));
+    dev.wait_for_queue("k", 1);
+}

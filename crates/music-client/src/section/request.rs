@@ -78,7 +78,8 @@ impl LockRequest {
     /// Dropping the future gives the place in the queue up in the background.
     pub async fn acquire(self) -> Result<CriticalSection, Error> {
         let began = clock::now();
-        let until = self.wait.map(|wait| began + wait);
+        // A wait beyond all clocks is one without a limit.
+        let until = self.wait.and_then(|wait| began.checked_add(wait));
         let keys = self.keys.clone();
         let mut pending = Pending::new(self)?;
         let lock = pending.create(until).await?;

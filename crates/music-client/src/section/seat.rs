@@ -20,6 +20,9 @@ use crate::transport::Answer;
 /// The longest time that a node is asked to wait for the grant.
 const POLL_MAX: Duration = Duration::from_secs(20);
 
+/// The longest lease that is reckoned with; no node gives a longer one.
+const LEASE_MAX: Duration = Duration::from_hours(24);
+
 /// A lockRef in the hands of this client.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -63,7 +66,7 @@ impl Seat {
         Self {
             client,
             lock_ref: lock.lock_ref.clone(),
-            lease: Duration::from_millis(lock.lease_ms),
+            lease: Duration::from_millis(lock.lease_ms).min(LEASE_MAX),
             epoch: watch::Sender::new(place.spot().epoch),
             place: Mutex::new(place),
             turn: tokio::sync::Mutex::new(()),
