@@ -1,10 +1,10 @@
 //! What a worker tells of its work, and where it can be made to die.
 //!
 //! Nothing of the service depends on this module: it is there so that a
-//! demonstration can show what is going on, and a test can end a worker
-//! between any two steps.
+//! demonstration can show what is going on, and a test can end a worker, or
+//! let it stand still, between any two steps.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,8 @@ pub enum News {
     Reached(Step),
     /// The worker died there, as it was told to.
     Died(Step),
+    /// The worker stands still there, as it was told to.
+    Stalled(Step),
     /// The template is placed at this worker's site, for good.
     Placed,
     /// The template was found to fit no site, or to be unreadable.
@@ -107,11 +109,31 @@ pub struct Event {
     pub news: News,
 }
 
-/// Where the next worker is to die: set once, sprung once. Clones, and workers
-/// that share one, wait for the same death.
+/// Where the next worker is to fail: set once, sprung once. Clones, and workers
+/// that share one, wait for the same failure.
 #[derive(Debug, Clone, Default)]
 pub struct Trap {
-    step: Arc<Mutex<Option<Step>>>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    resumed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    set: Option<(Step, Fate)>,
+    /// Whether a worker stands still.
+    stalls: bool,
+}
+
+/// What becomes of the worker that springs a trap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Dies,
+    Stalls,
 }
 
 impl Trap {
@@ -122,18 +144,43 @@ impl Trap {
 
     /// The first worker that reaches this step dies there.
     pub fn set(&self, step: Step) {
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
+        self.state().set = Some((step, Fate::Dies));
     }
 
-    /// Whether it is set, and no worker has died of it yet.
+    /// The first worker that reaches this step stands still there, as after
+    /// SIGSTOP, until [`Trap::resume`]. Nothing else of it runs meanwhile.
+    pub fn set_stall(&self, step: Step) {
+        self.state().set = Some((step, Fate::Stalls));
+    }
+
+    /// Lets a worker go on that stands still.
+    pub fn resume(&self) {
+        self.state().stalls = false;
+        self.inner.resumed.notify_all();
+    }
+
+    /// Whether it is set, and no worker has sprung it yet.
     pub fn is_set(&self) -> bool {
-        let step = self.step.lock().unwrap_or_else(PoisonError::into_inner);
-        step.is_some()
+        self.state().set.is_some()
     }
 
-    fn springs(&self, step: Step) -> bool {
-        let mut set = self.step.lock().unwrap_or_else(PoisonError::into_inner);
-        set.take_if(|set| *set == step).is_some()
+    fn springs(&self, step: Step) -> Option<Fate> {
+        let mut state = self.state();
+        let (_, fate) = state.set.take_if(|(set, _)| *set == step)?;
+        state.stalls = fate == Fate::Stalls;
+        Some(fate)
+    }
+
+    /// Blocks the worker's thread, and with it all that the worker does.
+    fn stand_still(&self) {
+        let resumed = &self.inner.resumed;
+        let resumed = resumed.wait_while(self.state(), |state| state.stalls);
+        drop(resumed.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        let state = self.inner.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,26 +190,29 @@ pub struct Probe {
     /// Whom to tell. A watcher that lags behind misses something: work does
     /// not wait for it.
     pub events: Option<mpsc::Sender<Event>>,
-    /// Where to die.
+    /// Where to fail.
     pub trap: Trap,
     /// Cancelled when the worker dies.
     pub died: CancellationToken,
 }
 
 impl Probe {
-    /// Tells of something. A worker that is to die where it has got to never
-    /// returns from here.
+    /// Tells of a step. A worker that is to die there never returns from here.
     pub(crate) async fn reached(&self, event: Event, step: Step) {
-        let dies = self.trap.springs(step);
-        let news = if dies {
-            News::Died(step)
-        } else {
-            News::Reached(step)
+        let fate = self.trap.springs(step);
+        let news = match fate {
+            None => News::Reached(step),
+            Some(Fate::Dies) => News::Died(step),
+            Some(Fate::Stalls) => News::Stalled(step),
         };
         self.tell(Event { news, ..event });
-        if dies {
-            self.died.cancel();
-            std::future::pending::<()>().await;
+        match fate {
+            None => {}
+            Some(Fate::Dies) => {
+                self.died.cancel();
+                std::future::pending::<()>().await;
+            }
+            Some(Fate::Stalls) => self.trap.stand_still(),
         }
     }
 
@@ -185,9 +235,9 @@ mod tests {
         let trap = Trap::new();
         trap.set(Step::Created);
         let shared = trap.clone();
-        assert!(!shared.springs(Step::Claimed));
-        assert!(shared.springs(Step::Created));
+        assert_eq!(shared.springs(Step::Claimed), None);
+        assert_eq!(shared.springs(Step::Created), Some(Fate::Dies));
         assert!(!trap.is_set());
-        assert!(!trap.springs(Step::Created));
+        assert_eq!(trap.springs(Step::Created), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Nodes that die or stand still, and sites that are cut off.
 
 use futures_util::future::join_all;
-use music_placement::service::{News, Step, WorkerProcess, progress};
+use music_placement::service::{Inventory as _, News, Step, Trap, WorkerProcess, progress};
 
 use crate::cloud::{Cloud, SITES};
 
@@ -81,4 +81,47 @@ async fn a_site_that_is_cut_off_in_the_middle_of_a_placement_cleans_up_when_it_i
         join_all([first, second].map(WorkerProcess::stop)).await;
         cloud.end().await;
     }
+}
+
+/// A worker stands still after this step for so long that its lock is lost and
+/// all is placed and cleaned up without it. Then it goes on.
+async fn wakes_up_after(step: Step) {
+    let mut cloud = Cloud::start().await;
+    let name = cloud.submit_one("a").await;
+    let trap = Trap::new();
+    trap.set_stall(step);
+    let stalled = cloud.hire_for("a-1", &trap);
+    let news = News::Stalled(step);
+    cloud.hear(|event| event.news == news).await;
+    let other = cloud.hire("b-1");
+    cloud.all_placed("b").await;
+    other.stop().await;
+    let cleaner = cloud.hire("a-2");
+    let before = cloud.exactly_once("b").await;
+    cleaner.stop().await;
+
+    trap.resume();
+    // It is told that it lost its lock, or that the template is placed; only
+    // where it had recorded that before, it has nothing more to do.
+    let told = |news: &News| !matches!(news, News::Reached(_));
+    if !matches!(step, Step::Picked | Step::Locked | Step::Confirmed) {
+        cloud
+            .hear(|event| event.worker == "a-1" && told(&event.news))
+            .await;
+    }
+    assert_eq!(cloud.audit("b").await, before, "{step:?}");
+    let is_here = cloud.inventories["a"]
+        .list()
+        .await
+        .unwrap()
+        .contains_key(&name);
+    assert_eq!(is_here, before.rows[0].site == "a", "{step:?}");
+    stalled.stop().await;
+    assert_eq!(cloud.audit("c").await, before, "{step:?}");
+    cloud.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stands_still_for_long_and_goes_on_changes_nothing() {
+    join_all(Step::PLACING.map(wakes_up_after)).await;
 }
