@@ -25,6 +25,7 @@ const CHANCES: &[Chance] = &[
             "crates/music-cli/src/demo/clock.rs",
             "crates/music-client/src/clock.rs",
             "crates/music-placement/src/service/clock.rs",
+            "crates/music-server/src/http/stopwatch.rs",
             "crates/music-server/src/node/world.rs",
             "xtask/src/clock.rs",
         ],
@@ -40,7 +41,11 @@ const CHANCES: &[Chance] = &[
     Chance {
         name: "the environment",
         needles: &["env::var"],
-        owners: &["crates/music-cli/src/environment.rs", "xtask/src/shell.rs"],
+        owners: &[
+            "crates/music-cli/src/environment.rs",
+            "crates/music-server/src/config/environment.rs",
+            "xtask/src/shell.rs",
+        ],
     },
 ];
 
