@@ -7,7 +7,11 @@ use anyhow::{Result, bail};
 use crate::shell;
 
 /// Debian packages that some test needs. Name the test beside each.
-pub(crate) const NEEDED_BY_TESTS: &[&str] = &[];
+pub(crate) const NEEDED_BY_TESTS: &[&str] = &[
+    // `music-server`, tests/http/dashboard.rs.
+    "chromium",
+    "chromium-driver",
+];
 
 /// Installs those Debian packages that are missing.
 ///

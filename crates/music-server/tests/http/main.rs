@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod controls;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod events;
