@@ -33,7 +33,12 @@ pub struct NodeSession {
 impl NodeSession {
     /// A session that nobody has heard of yet.
     pub fn new(id: SessionId, lease: Lease) -> Self {
-        Self { id, lease, counter: 0, raised_at: None }
+        Self {
+            id,
+            lease,
+            counter: 0,
+            raised_at: None,
+        }
     }
 
     /// The session's id.
@@ -66,7 +71,8 @@ impl NodeSession {
     /// Until when the lease is valid, exclusive; the start of time before the
     /// first raise.
     pub fn valid_until(&self) -> MonotonicTime {
-        self.raised_at.map_or(MonotonicTime::default(), |at| at.after(self.lease.get()))
+        self.raised_at
+            .map_or(MonotonicTime::default(), |at| at.after(self.lease.get()))
     }
 
     /// Whether it was valid once and is not any more: its tickets are taken
@@ -146,7 +152,9 @@ impl Observer {
         began: MonotonicTime,
         now: MonotonicTime,
     ) {
-        let Some(seen) = self.sessions.get_mut(&session) else { return };
+        let Some(seen) = self.sessions.get_mut(&session) else {
+            return;
+        };
         if seen.counter.is_none_or(|before| before < counter) {
             seen.counter = Some(counter);
             seen.unchanged_since = now;
@@ -265,7 +273,7 @@ mod tests {
         let mut observer = Observer::default();
         observer.observe(OWNER, lease(1000), at(0), at(2000));
         observer.read(OWNER, 1, at(0), at(0));
-        let watcher_forces = (0..)
+        let watcher_forces = (0..10_000)
             .find(|ms| {
                 observer.read(OWNER, 1, at(*ms), at(*ms));
                 observer.is_suspect(OWNER)

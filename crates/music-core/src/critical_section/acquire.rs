@@ -49,8 +49,8 @@ impl CriticalSection {
             (Purpose::Adopt, Answer::Applied(result)) => {
                 self.adopted(key, result, context, effects);
             }
-            (Purpose::Look(of), Answer::Queue(result)) => {
-                self.looked(key, of, result, context, effects);
+            (Purpose::Look(of), Answer::Queue(result)) if self.is_about(key, of) => {
+                self.looked(key, result, context, effects);
             }
             (Purpose::Recheck, Answer::Queue(result)) => {
                 self.rechecked(key, result, context, effects);
@@ -61,32 +61,33 @@ impl CriticalSection {
             (Purpose::Withdraw, Answer::Applied(result)) => {
                 self.withdrawn(key, result, context, effects);
             }
-            (Purpose::Check(of), Answer::Queue(Ok(queue))) => {
-                self.checked(key, of, &queue, effects);
+            (Purpose::Check(of), Answer::Queue(Ok(queue))) if self.is_about(key, of) => {
+                self.checked(key, &queue, effects);
             }
             (Purpose::SyncRead, Answer::Record(result)) => {
                 self.sync_read(key, result, context, effects);
             }
-            (Purpose::SyncWrite(stamp), Answer::Done(result)) => {
-                self.sync_written(key, stamp, result, context, effects);
+            (Purpose::SyncWrite(stamp), Answer::Done(result)) if self.is_in_view(key, stamp) => {
+                self.sync_written(key, result, context, effects);
             }
-            (Purpose::SyncCheck(seen), Answer::Queue(result)) => {
-                self.sync_checked(key, seen, result, context, effects);
+            (Purpose::SyncCheck, Answer::Queue(result)) => {
+                self.sync_checked(key, result, context, effects);
             }
             (Purpose::Synced, Answer::Applied(result)) => {
                 self.marked_synced(key, result, context, effects);
             }
             (Purpose::Renumber, Answer::Applied(result)) => {
+                let result = result.map(|(outcome, _)| outcome);
                 self.renumbered(key, result, context, effects);
             }
             (Purpose::Put(stamp), Answer::Done(result)) => {
                 self.put_answered(stamp, result, context, effects);
             }
             (Purpose::Get(op, epoch), Answer::Record(result)) => {
-                self.get_answered(key, op, epoch, result, effects);
+                self.get_answered(key, (op, epoch), result, effects);
             }
             (Purpose::GetCheck(op, seen), Answer::Queue(result)) => {
-                self.get_checked(key, op, seen, result, effects);
+                self.get_checked(key, (op, seen), result, effects);
             }
             (Purpose::End, answer) => self.exit_answered(key, answer, context, effects),
             // A check that failed is made again on the next hint; an answer of
@@ -139,7 +140,6 @@ impl CriticalSection {
     fn looked(
         &mut self,
         key: KeyIndex,
-        of: LockRef,
         result: Result<Arc<LockQueue>, Failure>,
         context: &Context,
         effects: &mut Vec<Effect>,
@@ -147,9 +147,6 @@ impl CriticalSection {
         let Some(hold) = self.hold_in(key, |_| true) else {
             return;
         };
-        if hold.holding.lock_ref != of {
-            return;
-        }
         hold.looking = false;
         if !matches!(hold.phase, Phase::Waiting { .. }) {
             return;
@@ -248,12 +245,13 @@ impl CriticalSection {
     /// Every key heads its queue: synchronise those that must be, then grant.
     pub(super) fn settle_keys(&mut self, context: &Context, effects: &mut Vec<Effect>) {
         for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
-            match hold.phase {
-                Phase::AtHead if hold.must_synchronize => {
-                    hold.enter(Phase::SyncReading, index, &self.terms, effects);
-                }
-                Phase::AtHead => hold.settle(Phase::Held),
-                _ => {}
+            if hold.phase != Phase::AtHead {
+                continue;
+            }
+            if hold.must_synchronize {
+                hold.enter(Phase::SyncReading, index, &self.terms, effects);
+            } else {
+                hold.settle(Phase::Held);
             }
         }
         self.check_lease(context, effects);
@@ -283,12 +281,10 @@ impl CriticalSection {
             if index <= first {
                 continue;
             }
-            match hold.phase {
-                Phase::AtHead | Phase::Waiting { .. } => {
-                    hold.enter(Phase::Withdrawing, index, &self.terms, effects);
-                }
-                Phase::Missing => hold.settle(Phase::Out),
-                _ => {}
+            if matches!(hold.phase, Phase::AtHead | Phase::Waiting { .. }) {
+                hold.enter(Phase::Withdrawing, index, &self.terms, effects);
+            } else if hold.phase == Phase::Missing {
+                hold.settle(Phase::Out);
             }
         }
     }
@@ -339,22 +335,13 @@ impl CriticalSection {
     }
 
     /// A key at its head was looked at, because somebody may have forced it.
-    fn checked(
-        &mut self,
-        key: KeyIndex,
-        of: LockRef,
-        queue: &LockQueue,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn checked(&mut self, key: KeyIndex, queue: &LockQueue, effects: &mut Vec<Effect>) {
         // An adoption of its own is under way while it numbers its puts anew.
         let heads = |phase: &Phase| phase.is_at_head() && *phase != Phase::Renumbering;
         let Some(hold) = self.hold_in(key, heads) else {
             return;
         };
-        if hold.holding.lock_ref != of {
-            return;
-        }
-        match queue.ticket(of) {
+        match queue.ticket(hold.holding.lock_ref) {
             None => self.lose(Lost::Preempted, effects),
             Some(ticket) if ticket.incarnation > hold.holding.incarnation => {
                 self.lose(Lost::Adopted, effects);
@@ -366,16 +353,11 @@ impl CriticalSection {
     /// Forces the tickets ahead that the session keeps alive no more.
     pub(super) fn suspect(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
-            match hold.phase {
-                Phase::Waiting { blocker, owner } if owner == session => {
-                    hold.enter(
-                        Phase::Evicting { blocker, owner },
-                        index,
-                        &self.terms,
-                        effects,
-                    );
-                }
-                _ => {}
+            if let Phase::Waiting { blocker, owner } = hold.phase
+                && owner == session
+            {
+                let phase = Phase::Evicting { blocker, owner };
+                hold.enter(phase, index, &self.terms, effects);
             }
         }
     }
@@ -400,6 +382,13 @@ impl CriticalSection {
         }
     }
 
+    /// Whether the key's ticket is that one still; what comes of an earlier
+    /// one says nothing any more.
+    fn is_about(&self, key: KeyIndex, of: LockRef) -> bool {
+        let hold = self.keys.get(usize::from(key.0));
+        hold.is_some_and(|hold| hold.holding.lock_ref == of)
+    }
+
     /// The key, if it is in such a phase; answers that come when it is not
     /// are late and say nothing any more.
     pub(super) fn hold_in(
@@ -417,7 +406,8 @@ impl CriticalSection {
 /// shared ticket under a set flag the first, which is to synchronise.
 fn blocker(queue: &LockQueue, lock_ref: LockRef, mode: Mode) -> Option<(LockRef, &Ticket)> {
     let must_wait_for_first = mode == Mode::Shared && queue.needs_synchronization();
-    if queue.is_at_head(lock_ref) && !(must_wait_for_first && !queue.is_first(lock_ref)) {
+    let may_go_first = !must_wait_for_first || queue.is_first(lock_ref);
+    if queue.is_at_head(lock_ref) && may_go_first {
         return None;
     }
     queue.tickets().next()

@@ -30,7 +30,7 @@ pub(super) enum Purpose {
     Withdraw,
     SyncRead,
     SyncWrite(Stamp),
-    SyncCheck(LockRef),
+    SyncCheck,
     Synced,
     Renumber,
     /// Of the ticket with this lockRef, as for a look.

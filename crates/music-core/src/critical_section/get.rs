@@ -67,19 +67,15 @@ impl CriticalSection {
     pub(super) fn get_answered(
         &mut self,
         key: KeyIndex,
-        op: OpId,
-        epoch: u32,
+        (op, epoch): (OpId, u32),
         result: Result<Record, Failure>,
         effects: &mut Vec<Effect>,
     ) {
         let Some(hold) = self.keys.get_mut(usize::from(key.0)) else {
             return;
         };
-        let record = match result {
-            Ok(record) => record,
-            Err(_) => {
-                return self.reply_to_get(op, Err(Error::Unavailable), effects);
-            }
+        let Ok(record) = result else {
+            return self.reply_to_get(op, Err(Error::Unavailable), effects);
         };
         if let Some(seen) = above(&record, hold) {
             return hold.peek(key, Purpose::GetCheck(op, seen), effects);
@@ -107,8 +103,7 @@ impl CriticalSection {
     pub(super) fn get_checked(
         &mut self,
         key: KeyIndex,
-        op: OpId,
-        seen: LockRef,
+        (op, seen): (OpId, LockRef),
         result: Result<Arc<LockQueue>, Failure>,
         effects: &mut Vec<Effect>,
     ) {

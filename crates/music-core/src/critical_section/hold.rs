@@ -120,6 +120,10 @@ pub(super) struct View {
 
 /// One key of a section.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of their own, any of which may hold in any phase"
+)]
 pub(super) struct Hold {
     pub(super) id: RecordId,
     pub(super) phase: Phase,
@@ -292,7 +296,7 @@ impl Hold {
                     id: self.id.clone(),
                 });
             }
-            Phase::SyncChecking(seen) => self.peek(index, Purpose::SyncCheck(seen), effects),
+            Phase::SyncChecking(_) => self.peek(index, Purpose::SyncCheck, effects),
             Phase::SyncMarking => {
                 let command = Command::Synced(self.holding);
                 self.apply(index, Purpose::Synced, command, effects);

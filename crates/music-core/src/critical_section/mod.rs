@@ -274,7 +274,10 @@ impl CriticalSection {
 
     /// The keys that it listens for hints about.
     pub fn watched(&self) -> impl Iterator<Item = &RecordId> {
-        self.keys.iter().filter(|hold| hold.watched).map(|hold| &hold.id)
+        self.keys
+            .iter()
+            .filter(|hold| hold.watched)
+            .map(|hold| &hold.id)
     }
 
     /// The place of a key in the key set.

@@ -7,14 +7,13 @@
 //! `unknown`. Any number of puts may be under way, up to
 //! [`PUTS_PENDING_MAX`].
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::call::{Call, Effect, Failure, Purpose};
 use super::hold::Phase;
 use super::{Context, CriticalSection, Error, KeyIndex, OpId, Put, Reply, Status};
 use crate::id::IdempotencyKey;
-use crate::lock_queue::{LockQueue, Mode, Outcome};
+use crate::lock_queue::{Mode, Outcome};
 use crate::lock_ref::Tick;
 use crate::record::Record;
 use crate::stamp::Stamp;
@@ -81,7 +80,8 @@ impl CriticalSection {
             return Err(Error::KeyNotInSet);
         }
         if let Some(position) = self.remembered(&put)? {
-            return self.put_again(op, position, put, effects);
+            self.put_again(op, position, put, effects);
+            return Ok(());
         }
         if self
             .puts
@@ -101,6 +101,11 @@ impl CriticalSection {
         let change = change.into_record(stamp);
         let kept = self.view_change(key, &change);
         let progress = Progress::UnderWay(op, kept);
+        if self.puts.capacity() == 0 {
+            // Most sections put one after the other: a spare place or three
+            // in each of them would be the most of its memory.
+            self.puts.reserve_exact(1);
+        }
         self.puts.push(PutMemo {
             key,
             stamp,
@@ -133,20 +138,14 @@ impl CriticalSection {
     }
 
     /// A retry is the same put: it keeps its stamp.
-    fn put_again(
-        &mut self,
-        op: OpId,
-        position: usize,
-        put: Put,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Error> {
+    fn put_again(&mut self, op: OpId, position: usize, put: Put, effects: &mut Vec<Effect>) {
         let Some(stamp) = self.puts.get(position).map(|memo| memo.stamp) else {
-            return Ok(());
+            return;
         };
         let change = put.change.into_record(stamp);
         let kept = self.view_change(put.key, &change);
         let Some(memo) = self.puts.get_mut(position) else {
-            return Ok(());
+            return;
         };
         match &mut memo.progress {
             Progress::Acknowledged => {
@@ -166,7 +165,6 @@ impl CriticalSection {
                 self.write(put.key, stamp, change, effects);
             }
         }
-        Ok(())
     }
 
     /// The change, if the section keeps a view of the record that needs it.
@@ -224,7 +222,7 @@ impl CriticalSection {
     pub(super) fn renumbered(
         &mut self,
         key: KeyIndex,
-        result: Result<(Outcome, Arc<LockQueue>), Failure>,
+        result: Result<Outcome, Failure>,
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
@@ -232,15 +230,15 @@ impl CriticalSection {
             return;
         };
         match result {
-            Ok((Outcome::Done(holding), _)) => {
+            Ok(Outcome::Done(holding)) => {
                 hold.holding = holding;
                 hold.settle(Phase::Held);
             }
-            Ok((Outcome::Exhausted, _)) => {
+            Ok(Outcome::Exhausted) => {
                 hold.settle(Phase::Held);
                 self.exhausted = true;
             }
-            Ok((Outcome::Gone, _)) => return self.lose(super::Lost::Preempted, effects),
+            Ok(Outcome::Gone) => return self.lose(super::Lost::Preempted, effects),
             Err(failure) => return hold.fail(failure, context.now),
         }
         if self.keys.iter().all(|hold| hold.phase == Phase::Held) {

@@ -22,6 +22,10 @@ use crate::lock_ref::Incarnation;
 
 /// A section on its way out.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of their own, none of which follows from another"
+)]
 pub(super) struct Ending {
     /// The operation that waits to hear whether the section counts.
     confirm: Option<OpId>,
@@ -149,17 +153,20 @@ impl CriticalSection {
             return;
         };
         match hold.phase {
-            Phase::Out | Phase::Missing | Phase::Gone => hold.leave(effects),
             // Whether there is a ticket is known once this is answered.
-            Phase::Entering if hold.under_way || hold.uncertain => {
+            Phase::Entering | Phase::Adopting if hold.under_way || hold.uncertain => {
                 hold.pursue(key, &self.terms, effects);
             }
             // What the client gives back must go, whoever keeps it now.
-            Phase::Finding if released => hold.pursue(key, &self.terms, effects),
-            Phase::Adopting if hold.under_way || hold.uncertain || released => {
+            Phase::Finding | Phase::Adopting if released => {
                 hold.pursue(key, &self.terms, effects);
             }
-            Phase::Entering | Phase::Finding | Phase::Adopting => hold.leave(effects),
+            Phase::Entering
+            | Phase::Finding
+            | Phase::Adopting
+            | Phase::Out
+            | Phase::Missing
+            | Phase::Gone => hold.leave(effects),
             Phase::Withdrawing | Phase::Leaving(_) => hold.pursue(key, &self.terms, effects),
             Phase::Looking
             | Phase::Waiting { .. }

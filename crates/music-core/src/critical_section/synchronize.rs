@@ -76,10 +76,21 @@ impl CriticalSection {
         });
     }
 
+    /// Whether that synchronising write is the latest; an earlier one may have
+    /// written another value.
+    pub(super) fn is_in_view(&self, key: KeyIndex, stamp: Stamp) -> bool {
+        let view = self
+            .keys
+            .get(usize::from(key.0))
+            .and_then(|hold| hold.view.as_ref());
+        // The fields' stamp; that of the deletion, one below, where there are none.
+        view.and_then(|view| view.record.stamp_max())
+            .is_some_and(|latest| latest <= stamp)
+    }
+
     pub(super) fn sync_written(
         &mut self,
         key: KeyIndex,
-        stamp: Stamp,
         result: Result<(), Failure>,
         context: &Context,
         effects: &mut Vec<Effect>,
@@ -88,9 +99,6 @@ impl CriticalSection {
         let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncWriting) else {
             return;
         };
-        if hold.view.as_ref().and_then(|view| view.record.stamp_max()) > Some(stamp) {
-            return;
-        }
         match result {
             Ok(()) => hold.enter(Phase::SyncMarking, key, &terms, effects),
             Err(failure) => {
@@ -132,24 +140,25 @@ impl CriticalSection {
     pub(super) fn sync_checked(
         &mut self,
         key: KeyIndex,
-        seen: LockRef,
         result: Result<Arc<LockQueue>, Failure>,
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
         let terms = self.terms.clone();
-        let checks = |phase: &Phase| matches!(phase, Phase::SyncChecking(_));
-        let Some(hold) = self.hold_in(key, checks) else {
+        let Some(hold) = self.hold_in(key, |_| true) else {
+            return;
+        };
+        let Phase::SyncChecking(seen) = hold.phase else {
             return;
         };
         match result {
-            Ok(queue) => match lost_to(&queue, seen, hold, terms.mode) {
-                Some(lost) => self.lose(lost, effects),
-                None => {
-                    hold.neighbour = hold.neighbour.max(seen);
-                    hold.enter(Phase::SyncReading, key, &terms, effects);
+            Ok(queue) => {
+                if let Some(lost) = lost_to(&queue, seen, hold, terms.mode) {
+                    return self.lose(lost, effects);
                 }
-            },
+                hold.neighbour = hold.neighbour.max(seen);
+                hold.enter(Phase::SyncReading, key, &terms, effects);
+            }
             Err(failure) => hold.fail(failure, context.now),
         }
     }

@@ -123,8 +123,15 @@ impl Oracle {
     }
 
     /// What is the value of a key, by the copies of a majority, is the same
-    /// by those of any other, and is the latest state.
-    pub(crate) fn granted(&mut self, key: &RecordId, holding: Holding, copies: &[Record]) {
+    /// by those of any other, and is the latest state; and nothing changes it
+    /// that is on its way.
+    pub(crate) fn granted(
+        &mut self,
+        key: &RecordId,
+        holding: Holding,
+        copies: &[Record],
+        late: &[Record],
+    ) {
         let majorities = [(0, 1), (1, 2), (0, 2)].map(|(one, other)| {
             let mut merged = copies[one].clone();
             merged.merge(&copies[other]);
@@ -135,6 +142,17 @@ impl Oracle {
             others, [seen; 2],
             "guarantee 2: majorities differ at the grant {holding:?}"
         );
+        for late in late {
+            let mut merged = copies[0].clone();
+            for copy in copies[1..].iter().chain([late]) {
+                merged.merge(copy);
+            }
+            let after = Self::seen(&merged);
+            assert_eq!(
+                after, seen,
+                "guarantee 4: {late:?} may land after {holding:?} is granted"
+            );
+        }
         let floors = self.floors.get(key).copied().unwrap_or_default();
         self.check_floors(key, seen, floors, "guarantee 2");
         self.grants

@@ -1,14 +1,14 @@
 //! A deployment under a seed: nodes, clients, late messages, suspicion.
 
 mod clients;
+mod judge;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use music_core::critical_section::{Effect, Error, Input, Lost, OpId, Reply, Status};
+use music_core::critical_section::{Effect, Input, OpId, Status};
 use music_core::id::{RecordId, SessionId};
 use music_core::lock_queue::{Command, Mode};
-use music_core::lock_ref::{Holding, LockRef};
 use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_core::time::MonotonicTime;
@@ -16,7 +16,7 @@ use music_core::time::MonotonicTime;
 use crate::common::{REPLICAS, World, lease};
 use crate::dice::Dice;
 use crate::flight::{Flight, is_of_queue};
-use crate::oracle::{Oracle, Seen};
+use crate::oracle::Oracle;
 
 pub(crate) const NODES: usize = 3;
 const KEYS: [&str; 3] = ["a", "b", "c"];
@@ -44,6 +44,37 @@ enum Asked {
     Release,
 }
 
+/// How often things happen under this seed, in percent.
+#[derive(Clone, Copy, Debug)]
+struct Temper {
+    /// Clients move to another node.
+    moves: usize,
+    /// Calls fail.
+    fails: usize,
+    /// Waiting clients give up.
+    gives_up: usize,
+    /// Clients want one key.
+    single: usize,
+    /// Clients want to share.
+    shares: usize,
+    /// Late messages arrive.
+    late: usize,
+}
+
+impl Temper {
+    fn new(dice: &mut Dice) -> Self {
+        let mut one_of = |percents: [usize; 3]| percents[dice.below(3)];
+        Self {
+            moves: one_of([1, 2, 6]),
+            fails: one_of([2, 6, 15]),
+            gives_up: one_of([2, 5, 20]),
+            single: one_of([30, 60, 100]),
+            shares: one_of([5, 30, 60]),
+            late: one_of([2, 4, 12]),
+        }
+    }
+}
+
 /// Everything, under one seed.
 pub(crate) struct Simulation {
     pub(crate) world: World,
@@ -57,7 +88,7 @@ pub(crate) struct Simulation {
     flights: Vec<Flight>,
     /// Writes and repairs that may still arrive.
     late: Vec<(RecordId, Record)>,
-    /// Commands that may still take effect, until their node's next answer.
+    /// Commands that may still take effect, until their node's next call does.
     late_commands: Vec<(usize, RecordId, Command)>,
     /// Until when each session that ever was is valid.
     sessions: BTreeMap<SessionId, MonotonicTime>,
@@ -70,6 +101,7 @@ pub(crate) struct Simulation {
     own: BTreeMap<(usize, RecordId), [Option<Stamp>; 2]>,
     statuses: BTreeMap<usize, Status>,
     adopted_at: BTreeMap<usize, bool>,
+    temper: Temper,
     /// Whether suspicion waits for leases to run out.
     pub(crate) respects_leases: bool,
     pub(crate) calm: bool,
@@ -99,6 +131,7 @@ impl Simulation {
             own: BTreeMap::new(),
             statuses: BTreeMap::new(),
             adopted_at: BTreeMap::new(),
+            temper: Temper::new(&mut dice),
             respects_leases,
             calm: false,
             dice,
@@ -116,7 +149,7 @@ impl Simulation {
     pub(crate) fn note(&mut self, text: impl FnOnce(&Self) -> String) {
         if self.trace.is_some() {
             let text = format!("{:?} {}", self.world.now.since_start(), text(self));
-            self.trace.as_mut().unwrap().push(text);
+            self.trace.get_or_insert_default().push(text);
         }
     }
 
@@ -128,12 +161,12 @@ impl Simulation {
         }
         let node = alive[self.dice.below(alive.len())];
         self.raise(node);
-        let single = self.dice.percent(50);
+        let single = self.dice.percent(self.temper.single);
         let mut keys: Vec<_> = KEYS.into_iter().filter(|_| self.dice.percent(50)).collect();
         if single || keys.is_empty() {
             keys = vec![KEYS[self.dice.below(2)]];
         }
-        let mode = if self.dice.percent(30) {
+        let mode = if self.dice.percent(self.temper.shares) {
             Mode::Shared
         } else {
             Mode::Exclusive
@@ -192,227 +225,25 @@ impl Simulation {
         self.look_at_end(section);
     }
 
-    fn look_at_end(&mut self, section: usize) {
-        let Some(kept) = self
-            .world
-            .sections
-            .get(section)
-            .filter(|kept| kept.ended > 0)
-        else {
-            return;
-        };
-        assert_eq!(kept.ended, 1, "section {section} ends once");
-        assert!(kept.watched.is_empty(), "section {section} still watches");
-        let owed = self
-            .asked
-            .range((section, OpId(0))..=(section, OpId(u64::MAX)))
-            .next();
-        assert!(owed.is_none(), "section {section} owes an answer: {owed:?}");
-    }
-
-    /// Takes in the replies to its client.
-    fn hear(&mut self, section: usize) {
-        for (op, reply) in std::mem::take(&mut self.world.sections[section].replies) {
-            let Some(asked) = self.asked.remove(&(section, op)) else {
-                panic!("nobody asked {op:?} of section {section}");
-            };
-            self.note(|_| format!("section {section} answers {asked:?}: {reply:?}"));
-            match (asked, reply) {
-                (Asked::Put(put), reply) => self.hear_put(section, put, &reply),
-                (Asked::Get { key, grants, own }, Ok(Reply::Record(record))) => {
-                    self.hear_get(section, &key, Oracle::seen(&record), (grants, own));
-                }
-                (Asked::Release, Ok(Reply::Confirmed)) => self.confirmed += 1,
-                (Asked::Get { .. } | Asked::Release, _) => {}
-            }
-        }
-    }
-
-    fn hear_put(&mut self, section: usize, put: usize, reply: &Result<Reply, Error>) {
-        let fact = self.oracle.puts[put].clone();
-        if let Ok(Reply::Written(stamp)) = reply {
-            assert_eq!(*stamp, fact.stamp, "a put keeps its stamp");
-            self.oracle.acknowledged += 1;
-            self.oracle.puts[put].acknowledged = true;
-            let floors = Oracle::floors_of_put(&fact);
-            self.raise_own(section, &fact.key, floors);
-            if fact.settled {
-                self.oracle.raise_floors(&fact.key, floors);
-            } else {
-                let moved = self.world.queues[&fact.key]
-                    .ticket(fact.stamp.holding().unwrap().lock_ref)
-                    .is_none_or(|ticket| {
-                        Some(ticket.incarnation) == fact.stamp.holding().map(|h| h.incarnation)
-                    });
-                let elsewhere = self.was_adopted(section);
-                assert!(
-                    !self.respects_leases || !moved || elsewhere,
-                    "acknowledged after its ticket was gone: {fact:?}"
-                );
-            }
-        } else if reply == &Err(Error::Unknown) {
-            for client in &mut self.clients {
-                if client.section == section {
-                    client.unknown.push((section, put));
-                }
-            }
-        }
-    }
-
-    /// Whether a later section of another node has the same request.
-    fn was_adopted(&self, section: usize) -> bool {
-        let request = |section: usize| self.world.sections[section].machine.terms().request;
-        (section + 1..self.world.sections.len()).any(|later| request(later) == request(section))
-    }
-
-    fn raise_own(&mut self, section: usize, key: &RecordId, floors: [Option<Stamp>; 2]) {
-        let own = self.own.entry((section, key.clone())).or_default();
-        for at in 0..2 {
-            own[at] = own[at].max(floors[at]);
-        }
-    }
-
-    fn hear_get(
-        &mut self,
-        section: usize,
-        key: &RecordId,
-        seen: Seen,
-        began: (usize, [Option<Stamp>; 2]),
-    ) {
-        let Some(holding) = self.holding(section, key) else {
-            return;
-        };
-        self.oracle.got(key, holding, seen, began);
-        let floors = self.oracle.floors_of(seen);
-        self.raise_own(section, key, floors);
-        if self.world.queues[key].present(holding) {
-            self.oracle.raise_floors(key, floors);
-        }
-    }
-
-    /// The ticket that a section holds at a key, as it was when it looked.
-    fn holding(&self, section: usize, key: &RecordId) -> Option<Holding> {
-        let machine = &self.world.sections[section].machine;
-        let (_, lock_ref) = machine.tokens().find(|(id, _)| *id == key)?;
-        let node = self.world.sections[section].machine.terms().owner;
-        let queue = self.world.queues.get(key)?;
-        match queue.ticket(lock_ref) {
-            Some(ticket) if ticket.owner == node => Some(Holding {
-                lock_ref,
-                incarnation: ticket.incarnation,
-            }),
-            _ => Some(Holding {
-                lock_ref,
-                ..Holding::default()
-            }),
-        }
-    }
-
-    fn look_at_status(&mut self, section: usize) {
-        let status = self.world.status(section);
-        if self.statuses.insert(section, status) == Some(status) {
-            return;
-        }
-        self.note(|_| format!("section {section} is {status:?}"));
-        match status {
-            Status::Granted => self.look_at_grant(section),
-            Status::Lost(lost) => self.look_at_loss(section, lost),
-            Status::Waiting | Status::Released => {}
-        }
-    }
-
-    fn look_at_grant(&mut self, section: usize) {
-        self.granted += 1;
-        let machine = &self.world.sections[section].machine;
-        let keys: Vec<_> = machine
-            .tokens()
-            .map(|(id, token)| (id.clone(), token))
-            .collect();
-        let owner = machine.terms().owner;
-        let held = |(id, token): &(RecordId, LockRef)| {
-            let ticket = self.world.queues[id].ticket(*token)?;
-            let holding = Holding {
-                lock_ref: *token,
-                incarnation: ticket.incarnation,
-            };
-            (ticket.owner == owner).then_some((id.clone(), holding))
-        };
-        // Somebody else may know already that it is over.
-        let Some(held) = keys.iter().map(held).collect::<Option<Vec<_>>>() else {
-            let node = self.world.nodes[self.node_of(section)].clone();
-            let valid = node.session == owner && self.world.now < node.lease_until;
-            assert!(valid, "granted without a valid lease");
-            return;
-        };
-        for (id, holding) in held {
-            let at_head = self.world.queues[&id].is_at_head(holding.lock_ref);
-            assert!(
-                at_head,
-                "guarantee 1: {holding:?} of {id:?} is not at the head"
-            );
-            let copies: Vec<_> = (0..REPLICAS)
-                .map(|replica| {
-                    self.world.replicas[replica]
-                        .get(&id)
-                        .cloned()
-                        .unwrap_or_default()
-                })
-                .collect();
-            self.oracle.granted(&id, holding, &copies);
-            let seen = self.oracle.seen_at_grant(&id, holding).unwrap();
-            let floors = self.oracle.floors_of(seen);
-            self.raise_own(section, &id, floors);
-        }
-    }
-
-    /// A loss has a reason.
-    fn look_at_loss(&mut self, section: usize, lost: Lost) {
-        self.lost += 1;
-        let machine = &self.world.sections[section].machine;
-        let terms = machine.terms();
-        let tokens: Vec<_> = machine.tokens().collect();
-        let gone = tokens.iter().any(|(id, token)| {
-            self.world
-                .queues
-                .get(id)
-                .is_none_or(|queue| queue.ticket(*token).is_none())
-        });
-        let elsewhere = tokens.iter().any(|(id, token)| {
-            let ticket = self
-                .world
-                .queues
-                .get(id)
-                .and_then(|queue| queue.ticket(*token));
-            ticket.is_some_and(|ticket| ticket.owner != terms.owner)
-        });
-        let adopter = self.adopted_at[&section];
-        match lost {
-            Lost::Preempted => assert!(gone || adopter, "section {section} was not preempted"),
-            Lost::Adopted => assert!(gone || elsewhere || adopter, "{section} was not adopted"),
-            Lost::LockStoreBehind => panic!("the lock store never went back"),
-            Lost::NodeLeaseExpired => {
-                let node = &self.world.nodes[self.world.sections[section].node];
-                assert!(node.session != terms.owner || self.world.now >= node.lease_until);
-            }
-            Lost::ClientLeaseExpired => {}
-        }
-    }
-
     /// One event of many.
     pub(crate) fn event(&mut self) {
         let hurry = if self.dice.percent(2) { 3000 } else { 40 };
         let pass = self.dice.below(hurry);
         let pass = Duration::from_millis(u64::try_from(pass).unwrap());
         self.world.now = self.world.now.after(pass);
+        if self.dice.percent(self.temper.moves) {
+            self.move_on();
+        }
+        if self.dice.percent(self.temper.late) {
+            self.land_late();
+        }
         match self.dice.below(100) {
             0..55 => self.fly(),
-            55..78 => self.ask(),
-            78..82 => self.land_late(),
-            82..86 => self.hint(),
+            55..81 => self.ask(),
+            81..86 => self.hint(),
             86..90 => self.wake_some(),
             90..95 => self.raise_some(),
-            95..97 => self.suspect(),
-            97 => self.move_on(),
+            95..98 => self.suspect(),
             98 => self.pause(),
             _ => self.trouble(),
         }
@@ -469,7 +300,7 @@ impl Simulation {
         }
         let at = self.dice.below(self.flights.len());
         let node = self.node_of(self.flights[at].call.section);
-        let fails = self.dice.percent(6) && !self.calm;
+        let fails = self.dice.percent(self.temper.fails) && !self.calm;
         if fails && self.is_up(node) {
             let flight = self.flights.swap_remove(at);
             let answer = flight.failure(&mut self.dice);
@@ -487,9 +318,6 @@ impl Simulation {
         match ready {
             Some(answer) if self.is_up(node) && (self.calm || self.dice.percent(60)) => {
                 let flight = self.flights.swap_remove(at);
-                if is_of_queue(&flight.call.effect) {
-                    self.settle_commands(node, flight.call.id());
-                }
                 if self.dice.percent(20)
                     && let Some(record) = flight.leftover()
                 {
@@ -505,6 +333,9 @@ impl Simulation {
     }
 
     fn progress(&mut self, at: usize) {
+        if is_of_queue(&self.flights[at].call.effect) && !self.flights[at].has_begun() {
+            self.settle_commands(at);
+        }
         self.flights[at].progress(&mut self.world, &mut self.dice);
         self.note(|simulation| format!("goes on: {:?}", simulation.flights[at].call.effect));
         let flight = &self.flights[at];
@@ -519,11 +350,14 @@ impl Simulation {
         }
     }
 
-    /// A node was answered: what it sent to that queue before and gave up
-    /// took effect before, or never will.
-    fn settle_commands(&mut self, node: usize, id: &RecordId) {
+    /// A call of a node is about to take effect: what it gave up before at
+    /// the same queue has taken effect, or never will.
+    fn settle_commands(&mut self, at: usize) {
+        let call = &self.flights[at].call;
+        let node = self.node_of(call.section);
+        let id = call.id().clone();
         self.late_commands
-            .retain(|(from, key, _)| *from != node || key != id);
+            .retain(|(from, key, _)| *from != node || *key != id);
     }
 
     fn land_late(&mut self) {
@@ -590,8 +424,11 @@ impl Simulation {
     }
 
     fn raise_some(&mut self) {
-        let node = self.dice.below(NODES);
-        self.raise(node);
+        for node in 0..NODES {
+            if self.dice.percent(80) {
+                self.raise(node);
+            }
+        }
     }
 
     pub(crate) fn raise(&mut self, node: usize) {

@@ -107,6 +107,19 @@ fn a_put_is_acknowledged_only_while_the_nodes_lease_has_not_run_out() {
 }
 
 #[test]
+fn nor_is_one_that_the_release_waits_for() {
+    let mut world = World::new(1);
+    let section = world.granted(0, 1, &["a"]);
+    let put = world.put(section, "a", &[("x", "1")]);
+    world.release(section, false);
+    world.now = world.nodes[0].lease_until;
+    let write = world.take(section, is_write);
+    world.succeed(&write);
+    assert_eq!(world.reply(section, put), Some(Err(Error::Unknown)));
+    world.take(section, is_force);
+}
+
+#[test]
 fn a_put_that_no_majority_acknowledged_is_unknown() {
     let mut world = World::new(1);
     let section = world.granted(0, 1, &["a"]);

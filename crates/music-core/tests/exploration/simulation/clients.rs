@@ -27,7 +27,9 @@ impl Simulation {
             return;
         }
         match self.world.status(section) {
-            Status::Waiting if self.dice.percent(5) => self.release(section, false),
+            Status::Waiting if self.dice.percent(self.temper.gives_up) => {
+                self.release(section, false);
+            }
             Status::Waiting => self.step(section, Input::Renew),
             Status::Granted => match self.dice.below(10) {
                 0..4 => self.put(client),
@@ -219,7 +221,7 @@ impl Simulation {
             }
             match self.world.status(section) {
                 Status::Waiting => self.step(section, Input::Renew),
-                Status::Granted | Status::Lost(_) => self.release(section, round % 2 == 0),
+                Status::Granted | Status::Lost(_) => self.release(section, round.is_multiple_of(2)),
                 Status::Released => {}
             }
         }
