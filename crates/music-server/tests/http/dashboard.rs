@@ -112,7 +112,7 @@ impl Browser {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_is_cut_off_and_a_node_suspended_with_a_click() {
     let fixture = Fixture::start().await;
-    let browser = Browser::open(fixture.deployment.control_url()).await;
+    let browser = Browser::open(&fixture.deployment.control_url()).await;
     browser.shows("profile local3").await;
     let node = fixture.deployment.nodes()[0].name.clone();
 
