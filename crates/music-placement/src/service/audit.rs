@@ -202,7 +202,6 @@ mod tests {
             token: 5,
             lock_ref: "lock".to_owned(),
             at_ms: 9,
-            leftovers: BTreeMap::new(),
         }
     }
 

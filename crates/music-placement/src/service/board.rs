@@ -265,7 +265,6 @@ mod tests {
             token: 5,
             lock_ref: String::new(),
             at_ms: 0,
-            leftovers: BTreeMap::new(),
         }
     }
 

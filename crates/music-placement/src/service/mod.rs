@@ -26,19 +26,18 @@
 //! 1. **A record that says `placed` never changes its site.** Each write of it
 //!    is made in the template's critical section, by a worker that has read the
 //!    latest state there: `place` gives up when it reads `placed`, settling
-//!    keeps status and site. What a worker writes after it lost its lock has an
+//!    does not write it. What a worker writes after it lost its lock has an
 //!    older stamp and is never seen (guarantee 4 of the protocol).
-//! 2. **A site that may hold a template is named by its record.** A worker asks
-//!    the inventory only after its claim is at a majority. Whoever is granted
-//!    next reads it and, if it claims for another site, moves the earlier claim
-//!    to `leftovers`, where it stays until that site has cleaned up.
-//! 3. **Cleaning up is final.** To remove a template raises the highest token
-//!    that the inventory has seen, so that a worker which lost its lock long
-//!    ago and wakes up now creates nothing there.
+//! 2. **A site that may hold a template has a reservation for it.** A worker
+//!    asks the inventory only after its reservation is at a majority. Nobody
+//!    takes a reservation off but who settles the site, under the lock of both.
+//! 3. **Settling is final.** Before the reservation goes, the template is
+//!    removed, which raises the highest token that the inventory has seen: a
+//!    worker that lost its lock long ago and wakes up now creates nothing.
 //!
-//! So when a template is `placed` and its `leftovers` are empty, the site it
-//! names has it (the inventory had it before the record said so), and no other
-//! site has it or will.
+//! So when a template is `placed`, and no other site has a reservation for it,
+//! the site it names has it (the inventory had it before the record said so),
+//! and no other site has it or will.
 //!
 //! ## A worker dies after …
 //!
@@ -46,8 +45,8 @@
 //! |---|---|---|
 //! | picked | nothing | |
 //! | locked, checked | the lock | its node ends the section when the client's lease is over |
-//! | claimed | also a claim, a reservation | the next to claim: at the same site it uses the reservation, at another it notes a leftover, and this site settles |
-//! | created | also an entry of the inventory | the same: created again at the same site it is still one; elsewhere, this site removes it |
+//! | claimed | also a claim and a reservation | whoever claims next; if that is at another site, this one settles |
+//! | created | also an entry of the inventory | the same: created again at this site it is still one; placed at another, it is removed here |
 //! | recorded | the lock: the template is placed | nobody has to |
 //! | confirmed | nothing | |
 //!
@@ -63,12 +62,16 @@
 //!
 //! **A site is cut off.** It takes submissions, and its workers see them and
 //! can do nothing: a lock needs a majority. The others end its sections and go
-//! on; its claims become leftovers. When it is back, it learns what was placed
-//! elsewhere, and cleans up.
+//! on. When it is back, it learns what was placed elsewhere, and settles.
 //!
-//! **A site never comes back.** Its leftovers stay noted; what it was given by
-//! name stays there: moving it is an operator's decision, as only one who knows
-//! that the site is gone for good can say that two copies do not run.
+//! **Clocks run wildly apart.** A put that was acknowledged may then be lost to
+//! a forced release, a reservation too; facts 1 and 3 rest on no clock. What
+//! such a worker made is found by listing the inventory, and the confirmed
+//! release does not let it tell its user that the template is placed.
+//!
+//! **A site never comes back.** Its reservations stay, and what the mapping says
+//! is there stays there: to move it is an operator's decision, for only one who
+//! knows that the site is gone for good can say that two copies will not run.
 
 pub mod audit;
 mod board;

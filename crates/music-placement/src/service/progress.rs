@@ -90,9 +90,6 @@ fn untidy(
     placements: &BTreeMap<String, Placement>,
     rooms: &BTreeMap<String, (Capacity, Reservations)>,
 ) -> BTreeSet<String> {
-    let noted = placements
-        .iter()
-        .filter(|(_, placement)| !placement.leftovers.is_empty());
     let in_excess = rooms.iter().flat_map(|(site, (_, taken))| {
         let names = taken.templates.keys();
         names.filter(|name| {
@@ -100,8 +97,7 @@ fn untidy(
             !placement.is_some_and(|placement| placement.is_placed_at(site))
         })
     });
-    let noted = noted.map(|(name, _)| name);
-    noted.chain(in_excess).cloned().collect()
+    in_excess.cloned().collect()
 }
 
 #[cfg(test)]
@@ -123,7 +119,6 @@ mod tests {
             token: 1,
             lock_ref: String::new(),
             at_ms: 0,
-            leftovers: BTreeMap::new(),
         }
     }
 
@@ -179,14 +174,6 @@ mod tests {
         assert!(sorted(Some(Status::Placed), 1).untidy.is_empty());
         assert_eq!(sorted(Some(Status::Claimed), 1).untidy, only("web"));
         assert_eq!(sorted(None, 1).untidy, only("web"));
-    }
-
-    #[test]
-    fn what_an_earlier_claim_may_have_left_is_untidy() {
-        let mut placed = at(Status::Placed);
-        placed.leftovers = BTreeMap::from([("oregon".to_owned(), 1)]);
-        let placements = BTreeMap::from([("web".to_owned(), placed)]);
-        assert_eq!(untidy(&placements, &BTreeMap::new()), only("web"));
     }
 
     #[test]

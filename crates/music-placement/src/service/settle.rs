@@ -15,8 +15,8 @@ use super::error::Error;
 use super::inventory::Inventory;
 use super::place::is_busy;
 use super::probe::Step;
-use super::station::{Records, Station, leave};
-use super::tables::{Placement, Reservations, Status};
+use super::station::{Station, leave};
+use super::tables::{Placement, Reservations, Status, capacity_key, critical_put};
 
 /// What is known of a site, compared to find what is out of order.
 #[derive(Debug, Clone, Copy)]
@@ -35,16 +35,15 @@ impl Known<'_> {
         let in_excess = held.filter(|name| match self.placements.get(*name) {
             // The claim may not have reached this replica; the lock will tell.
             None => true,
-            // Its worker is at it, or the next one to claim it tidies up.
+            // A worker is at it, or another one will be.
             Some(placement) if placement.status == Status::Claimed => false,
             Some(placement) => !placement.is_placed_at(site),
         });
-        let named = self.placements.iter().filter(|(name, placement)| {
-            let missing = placement.is_placed_at(site) && !self.inventory.contains_key(*name);
-            missing || placement.leftovers.contains_key(site)
+        let missing = self.placements.iter().filter(|(name, placement)| {
+            placement.is_placed_at(site) && !self.inventory.contains_key(*name)
         });
         in_excess
-            .chain(named.map(|(name, _)| name))
+            .chain(missing.map(|(name, _)| name))
             .cloned()
             .collect()
     }
@@ -84,32 +83,14 @@ impl<I: Inventory> Station<I> {
         }
         self.reached(Step::Mended, template).await;
 
-        let tidied = tidy(records.clone(), template, &self.site);
-        self.write(&section, template, &records, &tidied).await?;
+        // Last, so that the next one finds what this one does not get done.
+        let mut reservations = records.reservations;
+        if !is_here && reservations.templates.remove(template).is_some() {
+            critical_put(&section, capacity_key(&self.site), &reservations).await?;
+        }
         self.reached(Step::Tidied, template).await;
         leave(section).await;
         Ok(true)
-    }
-}
-
-/// The records without what the mapping does not say.
-fn tidy(records: Records, template: &str, site: &str) -> Records {
-    let Records {
-        mut placement,
-        mut reservations,
-    } = records;
-    if let Some(placement) = &mut placement {
-        placement.leftovers.remove(site);
-    }
-    let is_here = placement
-        .as_ref()
-        .is_some_and(|placement| placement.is_placed_at(site));
-    if !is_here {
-        reservations.templates.remove(template);
-    }
-    Records {
-        placement,
-        reservations,
     }
 }
 
@@ -118,8 +99,7 @@ mod tests {
     use super::*;
     use crate::demand::Demand;
 
-    fn placement(status: Status, site: &str, leftovers: &[&str]) -> Placement {
-        let leftovers = leftovers.iter();
+    fn placement(status: Status, site: &str) -> Placement {
         Placement {
             status,
             site: site.to_owned(),
@@ -127,7 +107,6 @@ mod tests {
             token: 5,
             lock_ref: String::new(),
             at_ms: 0,
-            leftovers: leftovers.map(|site| ((*site).to_owned(), 1)).collect(),
         }
     }
 
@@ -158,16 +137,16 @@ mod tests {
 
     #[test]
     fn what_the_mapping_names_and_the_site_has_is_in_order() {
-        let here = placement(Status::Placed, "ohio", &["oregon"]);
+        let here = placement(Status::Placed, "ohio");
         assert!(unsettled(Some(here), &["web"], &["web"]).is_empty());
-        let elsewhere = placement(Status::Placed, "oregon", &[]);
+        let elsewhere = placement(Status::Placed, "oregon");
         assert!(unsettled(Some(elsewhere), &[], &[]).is_empty());
         assert!(unsettled(None, &[], &[]).is_empty());
     }
 
     #[test]
     fn what_the_site_has_and_the_mapping_does_not_name_is_not() {
-        let elsewhere = placement(Status::Placed, "oregon", &[]);
+        let elsewhere = placement(Status::Placed, "oregon");
         assert_eq!(unsettled(Some(elsewhere.clone()), &["web"], &[]), ["web"]);
         assert_eq!(unsettled(Some(elsewhere), &[], &["web"]), ["web"]);
         assert_eq!(unsettled(None, &[], &["web"]), ["web"]);
@@ -175,40 +154,13 @@ mod tests {
 
     #[test]
     fn what_the_mapping_names_and_the_site_lacks_is_not() {
-        let here = placement(Status::Placed, "ohio", &[]);
+        let here = placement(Status::Placed, "ohio");
         assert_eq!(unsettled(Some(here), &["web"], &[]), ["web"]);
     }
 
     #[test]
-    fn a_claim_that_may_have_left_something_is_looked_after() {
-        let elsewhere = placement(Status::Placed, "oregon", &["ohio"]);
-        assert_eq!(unsettled(Some(elsewhere), &[], &[]), ["web"]);
-    }
-
-    #[test]
     fn a_claim_is_left_to_whoever_claims() {
-        let claimed = placement(Status::Claimed, "ohio", &[]);
+        let claimed = placement(Status::Claimed, "ohio");
         assert!(unsettled(Some(claimed), &["web"], &["web"]).is_empty());
-    }
-
-    #[test]
-    fn tidying_takes_off_what_the_mapping_does_not_name_and_nothing_else() {
-        let before = Records {
-            placement: Some(placement(Status::Placed, "oregon", &["ohio", "utah"])),
-            reservations: reserved(&["database", "web"]),
-        };
-        let after = tidy(before, "web", "ohio");
-        let expected = placement(Status::Placed, "oregon", &["utah"]);
-        assert_eq!(after.placement, Some(expected));
-        assert_eq!(after.reservations, reserved(&["database"]));
-    }
-
-    #[test]
-    fn tidying_keeps_what_is_placed_here() {
-        let before = Records {
-            placement: Some(placement(Status::Placed, "ohio", &["utah"])),
-            reservations: reserved(&["web"]),
-        };
-        assert_eq!(tidy(before.clone(), "web", "ohio"), before);
     }
 }

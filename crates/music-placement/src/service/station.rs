@@ -1,6 +1,5 @@
 //! A worker's post at a site: what every step of its work needs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::inventory::Inventory;
 use super::probe::{Event, News, Probe, Step};
 use super::tables::{
     CAPACITY, PLACEMENTS, Placement, Reservations, Status, capacity_key, critical_get,
-    critical_put, placement_key,
+    placement_key,
 };
 use crate::catalogue::Catalogue;
 
@@ -38,8 +37,8 @@ pub struct Station<I> {
     pub probe: Probe,
 }
 
-/// What a section has read, and may write.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a section has read.
+#[derive(Debug)]
 pub(crate) struct Records {
     pub(crate) placement: Option<Placement>,
     pub(crate) reservations: Reservations,
@@ -72,33 +71,6 @@ impl<I: Inventory> Station<I> {
         })
     }
 
-    /// Writes what is to be other than it was read, at once: one round. If this
-    /// fails, either record may be written without the other.
-    pub(crate) async fn write(
-        &self,
-        section: &CriticalSection,
-        template: &str,
-        before: &Records,
-        after: &Records,
-    ) -> Result<(), Error> {
-        let placement = async {
-            match &after.placement {
-                Some(placement) if after.placement != before.placement => {
-                    critical_put(section, placement_key(template), placement).await
-                }
-                _ => Ok(()),
-            }
-        };
-        let reservations = async {
-            if after.reservations == before.reservations {
-                return Ok(());
-            }
-            critical_put(section, capacity_key(&self.site), &after.reservations).await
-        };
-        tokio::try_join!(placement, reservations)?;
-        Ok(())
-    }
-
     /// A record of this worker in this section.
     pub(crate) fn signed(&self, section: &CriticalSection, status: Status) -> Placement {
         Placement {
@@ -108,7 +80,6 @@ impl<I: Inventory> Station<I> {
             token: section.token(),
             lock_ref: section.lock_ref().to_owned(),
             at_ms: clock::wall_ms(),
-            leftovers: BTreeMap::new(),
         }
     }
 

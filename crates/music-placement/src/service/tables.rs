@@ -71,10 +71,6 @@ pub struct Placement {
     pub lock_ref: String,
     /// When, in ms since 1970; by that worker's clock, for people to read.
     pub at_ms: u64,
-    /// Sites where an earlier claim may have left something, each with that
-    /// claim's token. A site takes its name off when it has cleaned up.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub leftovers: BTreeMap<String, u64>,
 }
 
 /// How far a template is.
@@ -99,7 +95,8 @@ impl Placement {
     }
 }
 
-/// What is taken of a site, by template.
+/// What is taken of a site, by template. Whatever a worker may have made there
+/// is named here; what the mapping does not name is taken off again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservations {
     /// What each template takes.
@@ -219,7 +216,7 @@ mod tests {
     fn a_placement_is_read_as_it_was_written() {
         let text = serde_json::json!({
             "status": "placed", "site": "ohio", "worker": "ohio-1", "token": 7,
-            "lock_ref": "abc", "at_ms": 1, "leftovers": {"oregon": 5},
+            "lock_ref": "abc", "at_ms": 1,
         });
         let placement: Placement = serde_json::from_value(text.clone()).unwrap();
         assert!(placement.is_placed_at("ohio"));
