@@ -220,3 +220,25 @@ fn a_late_answer_about_an_earlier_ticket_of_the_key_is_no_loss() {
     world.run();
     assert_eq!(world.status(section), Status::Granted);
 }
+
+#[test]
+fn a_loss_that_is_heard_of_during_the_end_does_not_stop_the_end() {
+    let mut world = World::new(2);
+    let first = world.create(0, 1, &["b"]);
+    world.run();
+    let section = world.create(1, 1, &["a", "b"]);
+    let [enqueue_a, enqueue_b] = [(); 2].map(|()| world.take(section, is_enqueue));
+    world.succeed(&enqueue_a);
+    world.now = world.nodes[1].lease_until;
+    world.step(section, Input::Wake);
+    world.release(section, false);
+    let force = world.take(section, is_force);
+    world.fail(&force, Failure::NotApplied);
+    world.succeed(&enqueue_b);
+    assert_eq!(world.status(section), Status::Lost(Lost::Adopted));
+    world.wake(section);
+    world.run();
+    assert_eq!(world.sections[section].ended, 1);
+    assert_eq!(world.tickets("a"), []);
+    assert_eq!(world.tickets("b"), [1], "the first section's: {first}");
+}
