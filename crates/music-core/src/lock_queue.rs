@@ -113,40 +113,74 @@ impl LockQueue {
             Command::Enqueue(ticket) => self.enqueue(ticket),
             Command::Withdraw(lock_ref) => self.remove(lock_ref),
             Command::Force { lock_ref, owner } => self.force(lock_ref, owner),
-            Command::Adopt { lock_ref, owner, lease } => self.adopt(lock_ref, owner, lease),
-            Command::Confirm(holding) => match self.present(holding) {
-                true => self.remove(holding.lock_ref),
-                false => Outcome::Gone,
-            },
+            Command::Adopt {
+                lock_ref,
+                owner,
+                lease,
+            } => self.adopt(lock_ref, owner, lease),
+            Command::Confirm(holding) if self.present(holding) => self.remove(holding.lock_ref),
+            Command::Confirm(_) => Outcome::Gone,
             Command::Synced(holding) => self.mark_synced(holding),
         }
     }
 
     fn enqueue(&mut self, new: NewTicket) -> Outcome {
         if let Some((lock_ref, ticket)) = self.ticket_of(new.request) {
-            return Outcome::Done(Holding { lock_ref, incarnation: ticket.incarnation });
+            return Outcome::Done(Holding {
+                lock_ref,
+                incarnation: ticket.incarnation,
+            });
         }
-        let Some(lock_ref) = self.last.next() else { return Outcome::Exhausted };
+        let Some(lock_ref) = self.last.next() else {
+            return Outcome::Exhausted;
+        };
         let released = self.released;
         self.tickets.retain(|lock_ref, ticket| {
-            Holding { lock_ref: *lock_ref, incarnation: ticket.incarnation } > released
+            Holding {
+                lock_ref: *lock_ref,
+                incarnation: ticket.incarnation,
+            } > released
         });
-        let NewTicket { owner, mode, lease, request } = new;
+        let NewTicket {
+            owner,
+            mode,
+            lease,
+            request,
+        } = new;
         let incarnation = Incarnation::default();
-        self.tickets.insert(lock_ref, Ticket { incarnation, owner, mode, lease, request });
+        self.tickets.insert(
+            lock_ref,
+            Ticket {
+                incarnation,
+                owner,
+                mode,
+                lease,
+                request,
+            },
+        );
         self.last = lock_ref;
-        Outcome::Done(Holding { lock_ref, incarnation })
+        Outcome::Done(Holding {
+            lock_ref,
+            incarnation,
+        })
     }
 
     fn remove(&mut self, lock_ref: LockRef) -> Outcome {
-        let Some(ticket) = self.ticket(lock_ref) else { return Outcome::Gone };
-        let holding = Holding { lock_ref, incarnation: ticket.incarnation };
+        let Some(ticket) = self.ticket(lock_ref) else {
+            return Outcome::Gone;
+        };
+        let holding = Holding {
+            lock_ref,
+            incarnation: ticket.incarnation,
+        };
         self.tickets.remove(&lock_ref);
         Outcome::Done(holding)
     }
 
     fn force(&mut self, lock_ref: LockRef, owner: Option<SessionId>) -> Outcome {
-        let Some(ticket) = self.ticket(lock_ref) else { return Outcome::Gone };
+        let Some(ticket) = self.ticket(lock_ref) else {
+            return Outcome::Gone;
+        };
         if owner.is_some_and(|owner| owner != ticket.owner) {
             return Outcome::Gone;
         }
@@ -155,10 +189,25 @@ impl LockQueue {
     }
 
     fn adopt(&mut self, lock_ref: LockRef, owner: SessionId, lease: Lease) -> Outcome {
-        let Some(ticket) = self.ticket(lock_ref).copied() else { return Outcome::Gone };
-        let Some(incarnation) = ticket.incarnation.next() else { return Outcome::Exhausted };
-        self.tickets.insert(lock_ref, Ticket { incarnation, owner, lease, ..ticket });
-        Outcome::Done(Holding { lock_ref, incarnation })
+        let Some(ticket) = self.ticket(lock_ref).copied() else {
+            return Outcome::Gone;
+        };
+        let Some(incarnation) = ticket.incarnation.next() else {
+            return Outcome::Exhausted;
+        };
+        self.tickets.insert(
+            lock_ref,
+            Ticket {
+                incarnation,
+                owner,
+                lease,
+                ..ticket
+            },
+        );
+        Outcome::Done(Holding {
+            lock_ref,
+            incarnation,
+        })
     }
 
     fn mark_synced(&mut self, holding: Holding) -> Outcome {
@@ -180,7 +229,10 @@ impl LockQueue {
     /// The ticket of that number, unless it is gone.
     pub fn ticket(&self, lock_ref: LockRef) -> Option<&Ticket> {
         let ticket = self.tickets.get(&lock_ref)?;
-        let holding = Holding { lock_ref, incarnation: ticket.incarnation };
+        let holding = Holding {
+            lock_ref,
+            incarnation: ticket.incarnation,
+        };
         (holding > self.released).then_some(ticket)
     }
 
@@ -198,7 +250,10 @@ impl LockQueue {
     /// The tickets that are not gone, the head first.
     pub fn tickets(&self) -> impl Iterator<Item = (LockRef, &Ticket)> {
         self.tickets.iter().filter_map(|(lock_ref, ticket)| {
-            let holding = Holding { lock_ref: *lock_ref, incarnation: ticket.incarnation };
+            let holding = Holding {
+                lock_ref: *lock_ref,
+                incarnation: ticket.incarnation,
+            };
             (holding > self.released).then_some((*lock_ref, ticket))
         })
     }
@@ -209,9 +264,15 @@ impl LockQueue {
     /// only.
     pub fn ahead(&self, lock_ref: LockRef) -> impl Iterator<Item = (LockRef, &Ticket)> {
         let mode = self.ticket(lock_ref).map(|ticket| ticket.mode);
-        let before = self.tickets.range(..lock_ref).map(|(lock_ref, _)| *lock_ref);
+        let before = self
+            .tickets
+            .range(..lock_ref)
+            .map(|(lock_ref, _)| *lock_ref);
         let all_shared = mode == Some(Mode::Shared)
-            && self.tickets().take_while(|(other, _)| *other < lock_ref).all(is_shared);
+            && self
+                .tickets()
+                .take_while(|(other, _)| *other < lock_ref)
+                .all(is_shared);
         before
             .filter(move |_| !all_shared)
             .filter_map(|lock_ref| self.ticket(lock_ref).map(|ticket| (lock_ref, ticket)))
@@ -224,7 +285,9 @@ impl LockQueue {
 
     /// Whether the ticket is the lowest of all.
     pub fn is_first(&self, lock_ref: LockRef) -> bool {
-        self.tickets().next().is_some_and(|(first, _)| first == lock_ref)
+        self.tickets()
+            .next()
+            .is_some_and(|(first, _)| first == lock_ref)
     }
 
     /// The synchronization flag: a ticket was removed by force whose writes

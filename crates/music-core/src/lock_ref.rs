@@ -21,7 +21,11 @@ impl LockRef {
 
     /// Takes a number; `None` above [`LockRef::MAX`].
     pub const fn new(number: u64) -> Option<Self> {
-        if number <= Self::MAX.0 { Some(Self(number)) } else { None }
+        if number <= Self::MAX.0 {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
     /// The number: 0, or 1 to [`LockRef::MAX`].
@@ -66,7 +70,11 @@ impl Tick {
 
     /// Takes a number; `None` above [`Tick::MAX`].
     pub const fn new(number: u32) -> Option<Self> {
-        if number <= Self::MAX.0 { Some(Self(number)) } else { None }
+        if number <= Self::MAX.0 {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
     /// The number, 0 to [`Tick::MAX`].

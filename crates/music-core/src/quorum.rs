@@ -23,7 +23,11 @@ pub struct Tally {
 impl Tally {
     /// Nobody has answered yet, of `replicas` (at most [`REPLICAS_MAX`]).
     pub fn new(replicas: usize) -> Self {
-        Self { replicas: replicas.min(REPLICAS_MAX), answered: 0, failed: 0 }
+        Self {
+            replicas: replicas.min(REPLICAS_MAX),
+            answered: 0,
+            failed: 0,
+        }
     }
 
     /// Counts an answer; a replica that answers twice counts once.

@@ -47,13 +47,21 @@ impl Record {
 
     /// A write that deletes every field, whatever fields there are.
     pub fn deletion(stamp: Stamp) -> Self {
-        Self { deleted: Some(stamp), cells: BTreeMap::new() }
+        Self {
+            deleted: Some(stamp),
+            cells: BTreeMap::new(),
+        }
     }
 
     /// A write of some fields, all or none of them; `None` deletes a field.
     pub fn write(stamp: Stamp, fields: impl IntoIterator<Item = (Field, Option<Bytes>)>) -> Self {
-        let cells = fields.into_iter().map(|(field, value)| (field, Cell { stamp, value }));
-        Self { deleted: None, cells: cells.collect() }
+        let cells = fields
+            .into_iter()
+            .map(|(field, value)| (field, Cell { stamp, value }));
+        Self {
+            deleted: None,
+            cells: cells.collect(),
+        }
     }
 
     /// Takes in what `other` knows. Returns whether that changed anything.
@@ -61,7 +69,8 @@ impl Record {
         let deleted_more = other.deleted > self.deleted;
         if deleted_more {
             self.deleted = other.deleted;
-            self.cells.retain(|_, cell| Some(cell.stamp) > other.deleted);
+            self.cells
+                .retain(|_, cell| Some(cell.stamp) > other.deleted);
         }
         let mut changed = deleted_more;
         for (field, cell) in &other.cells {
@@ -94,9 +103,9 @@ impl Record {
 
     /// The fields that have a value, in the order of their names.
     pub fn fields(&self) -> impl Iterator<Item = (&Field, Stamp, &Bytes)> {
-        self.cells.iter().filter_map(|(field, cell)| {
-            cell.value.as_ref().map(|value| (field, cell.stamp, value))
-        })
+        self.cells
+            .iter()
+            .filter_map(|(field, cell)| cell.value.as_ref().map(|value| (field, cell.stamp, value)))
     }
 
     /// Whether some field has a value.
@@ -106,7 +115,11 @@ impl Record {
 
     /// The highest stamp in it, deletions included.
     pub fn stamp_max(&self) -> Option<Stamp> {
-        self.cells.values().map(|cell| cell.stamp).chain(self.deleted).max()
+        self.cells
+            .values()
+            .map(|cell| cell.stamp)
+            .chain(self.deleted)
+            .max()
     }
 
     /// The stamp of the last deletion of the whole key.
@@ -124,7 +137,10 @@ impl Record {
         deleted: Option<Stamp>,
         cells: impl IntoIterator<Item = (Field, Cell)>,
     ) -> Self {
-        let mut record = Self { deleted, cells: BTreeMap::new() };
+        let mut record = Self {
+            deleted,
+            cells: BTreeMap::new(),
+        };
         for (field, cell) in cells {
             record.merge_cell(&field, &cell);
         }
@@ -206,10 +222,16 @@ mod tests {
         let field = Field::DEFAULT;
         let mut record = Record::deletion(stamp(5));
         for late in [4, 5] {
-            record.merge(&Record::write(stamp(late), [(field.clone(), Some("late".into()))]));
+            record.merge(&Record::write(
+                stamp(late),
+                [(field.clone(), Some("late".into()))],
+            ));
             assert_eq!(record.value(&field), None);
         }
-        record.merge(&Record::write(stamp(6), [(field.clone(), Some("new".into()))]));
+        record.merge(&Record::write(
+            stamp(6),
+            [(field.clone(), Some("new".into()))],
+        ));
         assert_eq!(record.value(&field), Some(&Bytes::from("new")));
     }
 }

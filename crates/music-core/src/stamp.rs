@@ -28,7 +28,6 @@ pub struct Stamp(u64);
 impl Stamp {
     /// The stamp of a critical write.
     #[expect(
-        clippy::arithmetic_side_effects,
         clippy::as_conversions,
         reason = "the parts are 34, 8 and 20 bits wide by their types; widening only"
     )]
@@ -60,7 +59,11 @@ impl Stamp {
 
     /// Takes a number as read from an engine; `None` from 2^63 on.
     pub const fn from_number(number: u64) -> Option<Self> {
-        if number < CRITICAL << 1 { Some(Self(number)) } else { None }
+        if number < CRITICAL << 1 {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
     /// Whether a critical section wrote it.
@@ -75,13 +78,20 @@ impl Stamp {
         }
         let lock_ref = LockRef::new((self.0 & !CRITICAL) >> LOCK_REF_SHIFT)?;
         let incarnation = u8::try_from(self.0 >> INCARNATION_SHIFT & 0xff).ok()?;
-        Some(Holding { lock_ref, incarnation: Incarnation(incarnation) })
+        Some(Holding {
+            lock_ref,
+            incarnation: Incarnation(incarnation),
+        })
     }
 
     /// The tick of a critical write; `None` of an eventual one.
     pub fn tick(self) -> Option<Tick> {
         let number = u32::try_from(self.0 & u64::from(Tick::MAX.get())).ok()?;
-        if self.is_critical() { Tick::new(number) } else { None }
+        if self.is_critical() {
+            Tick::new(number)
+        } else {
+            None
+        }
     }
 }
 
@@ -89,7 +99,13 @@ impl fmt::Debug for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.holding(), self.tick()) {
             (Some(holding), Some(tick)) => {
-                write!(f, "{}.{}.{}", holding.lock_ref, holding.incarnation.0, tick.get())
+                write!(
+                    f,
+                    "{}.{}.{}",
+                    holding.lock_ref,
+                    holding.incarnation.0,
+                    tick.get()
+                )
             }
             _ => write!(f, "{}us", self.0),
         }
@@ -140,7 +156,10 @@ mod tests {
 
     #[test]
     fn a_stamp_has_63_bits() {
-        let highest = Holding { lock_ref: LockRef::MAX, incarnation: Incarnation(255) };
+        let highest = Holding {
+            lock_ref: LockRef::MAX,
+            incarnation: Incarnation(255),
+        };
         assert_eq!(Stamp::critical(highest, Tick::MAX).get(), (1 << 63) - 1);
         assert_eq!(Stamp::from_number(1 << 63), None);
     }

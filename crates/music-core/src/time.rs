@@ -20,6 +20,7 @@ impl MonotonicTime {
     }
 
     /// The time `duration` later; stays at the end of time.
+    #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
@@ -48,7 +49,7 @@ impl Lease {
     /// The lease of nodes and clients that ask for no other.
     pub const DEFAULT: Self = Self(Duration::from_secs(5));
     /// The longest lease: a day.
-    pub const MAX: Self = Self(Duration::from_secs(24 * 60 * 60));
+    pub const MAX: Self = Self(Duration::from_hours(24));
 
     /// Takes a length; `None` outside [`Lease::MIN`] to [`Lease::MAX`].
     pub fn new(length: Duration) -> Option<Self> {
@@ -62,12 +63,13 @@ impl Lease {
 
     /// How often its keeper proves life: three times a lease.
     pub fn renewal_interval(self) -> Duration {
-        self.0 / 3
+        self.0.checked_div(3).unwrap_or_default()
     }
 
     /// How long others wait before they take its keeper for dead: a quarter
     /// more than the lease, for clocks of different rates.
     pub fn suspicion_after(self) -> Duration {
-        self.0.saturating_add(self.0 / 4)
+        let quarter = self.0.checked_div(4).unwrap_or_default();
+        self.0.saturating_add(quarter)
     }
 }

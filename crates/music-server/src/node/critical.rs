@@ -83,7 +83,11 @@ impl Inner {
     }
 
     /// Puts a new machine in its place and gives it its first event.
-    async fn open(self: &Arc<Self>, section: &SectionRef, first: Input) -> Result<Arc<Slot>, Error> {
+    async fn open(
+        self: &Arc<Self>,
+        section: &SectionRef,
+        first: Input,
+    ) -> Result<Arc<Slot>, Error> {
         if self.closing.load(Ordering::Relaxed) {
             return Err(Error::ShuttingDown);
         }
@@ -130,7 +134,11 @@ impl Inner {
                 let lease = machine.section.terms().client_lease;
                 (view(&machine.section), machine.section.is_queued(), lease)
             };
-            let deadline = if queued { granted_by } else { queued_by.max(granted_by) };
+            let deadline = if queued {
+                granted_by
+            } else {
+                queued_by.max(granted_by)
+            };
             let now = self.clock.now();
             if view.state != Status::Waiting || (queued && now >= deadline) {
                 return Ok(view);
@@ -194,11 +202,13 @@ impl Inner {
     }
 
     fn slot(&self, request: RequestId) -> Result<Arc<Slot>, Error> {
-        self.sections.get(request).ok_or_else(|| match self.sections.ended(request) {
-            Some(Ok(_)) => Error::Section(critical_section::Error::Released),
-            Some(Err(error)) => Error::Section(error),
-            None => Error::NotHere,
-        })
+        self.sections
+            .get(request)
+            .ok_or_else(|| match self.sections.ended(request) {
+                Some(Ok(_)) => Error::Section(critical_section::Error::Released),
+                Some(Err(error)) => Error::Section(error),
+                None => Error::NotHere,
+            })
     }
 
     /// Gives a section an operation; the reply comes later.
@@ -215,10 +225,7 @@ impl Inner {
         reply
     }
 
-    async fn reply(
-        &self,
-        reply: tokio::sync::oneshot::Receiver<OpResult>,
-    ) -> Result<Reply, Error> {
+    async fn reply(&self, reply: tokio::sync::oneshot::Receiver<OpResult>) -> Result<Reply, Error> {
         // Its calls are bounded in time each; a confirmed release may need
         // some of them again and again.
         match tokio::time::timeout(self.config.call_timeout * 2, reply).await {
@@ -258,7 +265,16 @@ impl Inner {
         let slot = self.slot(request)?;
         let key = Self::key_index(&slot, id)?;
         let identity = name.map(|name| (name, fingerprint(id, &change)));
-        let reply = self.ask(&slot, |op| Input::Put(op, Put { key, change, identity }));
+        let reply = self.ask(&slot, |op| {
+            Input::Put(
+                op,
+                Put {
+                    key,
+                    change,
+                    identity,
+                },
+            )
+        });
         match self.reply(reply).await? {
             Reply::Written(stamp) => Ok(stamp),
             Reply::Record(_) | Reply::Released | Reply::Confirmed => {
@@ -301,7 +317,10 @@ impl Inner {
         id: &RecordId,
         lock_ref: LockRef,
     ) -> Result<bool, Error> {
-        let command = Command::Force { lock_ref, owner: None };
+        let command = Command::Force {
+            lock_ref,
+            owner: None,
+        };
         let applied = self.in_time(self.locks.apply(id, command)).await?;
         Ok(applied.outcome != Outcome::Gone)
     }
@@ -341,14 +360,21 @@ fn is_same(slot: &Slot, section: &SectionRef) -> bool {
 fn view(section: &CriticalSection) -> SectionView {
     let state = section.status();
     let tokens = match state {
-        Status::Granted => section.tokens().map(|(id, token)| (id.clone(), token)).collect(),
+        Status::Granted => section
+            .tokens()
+            .map(|(id, token)| (id.clone(), token))
+            .collect(),
         Status::Waiting | Status::Lost(_) | Status::Released => Vec::new(),
     };
     SectionView { state, tokens }
 }
 
 fn released(confirm: bool) -> Released {
-    if confirm { Released::Confirmed } else { Released::Plain }
+    if confirm {
+        Released::Confirmed
+    } else {
+        Released::Plain
+    }
 }
 
 /// The answer to a release that was answered before.

@@ -23,7 +23,11 @@ impl Inner {
     /// What the node knows right now.
     pub(super) fn context(&self) -> Context {
         let (session, lease_until) = self.liveness.session();
-        Context { now: self.clock.now(), session, lease_until }
+        Context {
+            now: self.clock.now(),
+            session,
+            lease_until,
+        }
     }
 
     /// Gives a section an event and does what it asks.
@@ -86,7 +90,8 @@ impl Inner {
                 Effect::Watch(id) => self.watches.add(&self.locks, id, slot.request),
                 Effect::Unwatch(id) => self.watches.remove(&self.locks, &id, slot.request),
                 Effect::Observe { session, lease } => {
-                    self.liveness.observe(session, lease, slot.request, self.clock.now());
+                    self.liveness
+                        .observe(session, lease, slot.request, self.clock.now());
                 }
                 Effect::Ended => self.forget(slot),
             }
@@ -142,7 +147,10 @@ impl Inner {
     }
 
     async fn write(self: Arc<Self>, id: RecordId, change: Record) -> Answer {
-        Answer::Done(self.within(self.state.write(&id, change, Level::Majority)).await)
+        Answer::Done(
+            self.within(self.state.write(&id, change, Level::Majority))
+                .await,
+        )
     }
 
     async fn read(self: Arc<Self>, id: RecordId) -> Answer {

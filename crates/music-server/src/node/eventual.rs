@@ -35,7 +35,10 @@ impl Writes {
         hash: u64,
         fresh: impl FnOnce() -> Stamp,
     ) -> Result<Stamp, Error> {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match remembered.stamps.get(&name) {
             Some((known, stamp)) if *known == hash => return Ok(*stamp),
             Some(_) => return Err(Error::IdempotencyKeyReused),
@@ -81,14 +84,20 @@ impl Inner {
             Some(name) => self.writes.stamp(name, fingerprint(id, &change), fresh)?,
             None => fresh(),
         };
-        self.state.write(id, change.into_record(stamp), Level::Local).await?;
+        self.state
+            .write(id, change.into_record(stamp), Level::Local)
+            .await?;
         Ok(stamp)
     }
 
     /// Refuses what the table's mode does not allow.
     pub(super) fn check_mode(&self, id: &RecordId, needed: TableMode) -> Result<(), Error> {
         let table = self.state.table_by_id(id.table).ok_or(Error::NoSuchTable)?;
-        if table.mode == needed { Ok(()) } else { Err(Error::WrongMode { mode: table.mode }) }
+        if table.mode == needed {
+            Ok(())
+        } else {
+            Err(Error::WrongMode { mode: table.mode })
+        }
     }
 
     pub(super) async fn create_table(
@@ -97,10 +106,18 @@ impl Inner {
         mode: TableMode,
     ) -> Result<Table, Error> {
         let table = self.state.create_table(name, mode).await?;
-        if table.mode == mode { Ok(table) } else { Err(Error::WrongMode { mode: table.mode }) }
+        if table.mode == mode {
+            Ok(table)
+        } else {
+            Err(Error::WrongMode { mode: table.mode })
+        }
     }
 
     pub(super) async fn drop_table(&self, name: &TableName) -> Result<(), Error> {
-        if self.state.drop_table(name).await? { Ok(()) } else { Err(Error::NoSuchTable) }
+        if self.state.drop_table(name).await? {
+            Ok(())
+        } else {
+            Err(Error::NoSuchTable)
+        }
     }
 }

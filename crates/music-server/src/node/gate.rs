@@ -14,7 +14,9 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn open() -> Self {
-        Self { closed: watch::Sender::new(false) }
+        Self {
+            closed: watch::Sender::new(false),
+        }
     }
 
     pub(super) fn close(&self) {

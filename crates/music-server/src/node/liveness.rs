@@ -64,13 +64,18 @@ impl Liveness {
         // Its waiters ask again with each slow poll, once a lease.
         let until = now.after(self.lease.get().saturating_mul(3));
         lock(&self.observer).observe(session, lease, now, until);
-        lock(&self.interest).entry(session).or_default().insert(request, until);
+        lock(&self.interest)
+            .entry(session)
+            .or_default()
+            .insert(request, until);
         self.wanted.notify_one();
     }
 
     fn interested(&self, session: SessionId, now: MonotonicTime) -> Vec<RequestId> {
         let mut interest = lock(&self.interest);
-        let Some(sections) = interest.get_mut(&session) else { return Vec::new() };
+        let Some(sections) = interest.get_mut(&session) else {
+            return Vec::new();
+        };
         sections.retain(|_, until| now < *until);
         let requests = sections.keys().copied().collect();
         if sections.is_empty() {
@@ -184,11 +189,15 @@ impl Inner {
     fn spawn_read(self: Arc<Self>, session: SessionId) {
         let node = self.clone();
         self.spawn(async move {
-            let Some(id) = counter_id(session) else { return };
+            let Some(id) = counter_id(session) else {
+                return;
+            };
             let began = node.clock.now();
             let read = node.state.read(&id, Level::Majority);
             let limit = node.config.call_timeout;
-            let Ok(Ok(record)) = tokio::time::timeout(limit, read).await else { return };
+            let Ok(Ok(record)) = tokio::time::timeout(limit, read).await else {
+                return;
+            };
             node.gate.pass().await;
             let counter = record.stamp_max().map_or(0, Stamp::get);
             let now = node.clock.now();
@@ -199,7 +208,10 @@ impl Inner {
 
 fn counter_id(session: SessionId) -> Option<RecordId> {
     let key = Key::new(session.0.to_be_bytes().to_vec()).ok()?;
-    Some(RecordId { table: SESSIONS, key })
+    Some(RecordId {
+        table: SESSIONS,
+        key,
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

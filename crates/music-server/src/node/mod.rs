@@ -75,7 +75,8 @@ impl Inner {
     /// Runs a task until it is done or the node stops.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled_owned(task).await });
+        self.tasks
+            .spawn(async move { stop.run_until_cancelled_owned(task).await });
     }
 }
 

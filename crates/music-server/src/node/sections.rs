@@ -44,8 +44,17 @@ pub(super) struct Machine {
 impl Slot {
     pub(super) fn new(section: CriticalSection) -> Arc<Self> {
         let request = section.terms().request;
-        let machine = Machine { section, replies: Vec::new(), next_op: 0, wake_at: None };
-        Arc::new(Self { request, machine: Mutex::new(machine), changed: Notify::new() })
+        let machine = Machine {
+            section,
+            replies: Vec::new(),
+            next_op: 0,
+            wake_at: None,
+        };
+        Arc::new(Self {
+            request,
+            machine: Mutex::new(machine),
+            changed: Notify::new(),
+        })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Machine> {
@@ -92,7 +101,11 @@ struct Ended {
 impl Sections {
     pub(super) fn new() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, open: AtomicUsize::new(0), ended: Mutex::default() }
+        Self {
+            shards,
+            open: AtomicUsize::new(0),
+            ended: Mutex::default(),
+        }
     }
 
     fn shard(&self, request: RequestId) -> Option<MutexGuard<'_, HashMap<RequestId, Arc<Slot>>>> {
@@ -108,7 +121,9 @@ impl Sections {
     /// Adds a section; the one that is there already if there is one.
     pub(super) fn insert(&self, slot: Arc<Slot>) -> Result<Arc<Slot>, Arc<Slot>> {
         let request = slot.request;
-        let Some(mut shard) = self.shard(request) else { return Ok(slot) };
+        let Some(mut shard) = self.shard(request) else {
+            return Ok(slot);
+        };
         if let Some(present) = shard.get(&request) {
             return Err(present.clone());
         }
@@ -119,8 +134,13 @@ impl Sections {
 
     /// Drops a section, unless another has taken its place.
     pub(super) fn remove(&self, slot: &Arc<Slot>) {
-        let Some(mut shard) = self.shard(slot.request) else { return };
-        if shard.get(&slot.request).is_some_and(|present| Arc::ptr_eq(present, slot)) {
+        let Some(mut shard) = self.shard(slot.request) else {
+            return;
+        };
+        if shard
+            .get(&slot.request)
+            .is_some_and(|present| Arc::ptr_eq(present, slot))
+        {
             shard.remove(&slot.request);
             self.open.fetch_sub(1, Ordering::Relaxed);
         }
@@ -131,7 +151,10 @@ impl Sections {
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Slot>> {
-        self.shards.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect()
+        self.shards
+            .iter()
+            .flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     /// Remembers how a section ended, for a client that asks again; what was

@@ -63,7 +63,9 @@ impl Inner {
     }
 
     fn wake(self: &Arc<Self>, request: RequestId) {
-        let Some(slot) = self.sections.get(request) else { return };
+        let Some(slot) = self.sections.get(request) else {
+            return;
+        };
         let mut machine = slot.lock();
         machine.wake_at = None;
         let effects = self.step_locked(&slot, &mut machine, Input::Wake);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use music_core::critical_section::Input;
 use music_core::id::{RecordId, RequestId};
-use music_store::{Hint, LockStore};
 use music_store::engine::LockEngine;
+use music_store::{Hint, LockStore};
 use tokio::sync::Notify;
 
 use super::Inner;
@@ -39,7 +39,9 @@ impl Watches {
     pub(super) fn remove(&self, locks: &LockEngine, id: &RecordId, request: RequestId) {
         locks.unwatch(id);
         let mut keys = self.keys();
-        let Some(watchers) = keys.get_mut(id) else { return };
+        let Some(watchers) = keys.get_mut(id) else {
+            return;
+        };
         if let Some(position) = watchers.sections.iter().position(|other| *other == request) {
             watchers.sections.swap_remove(position);
         }
@@ -59,7 +61,9 @@ impl Watches {
     fn look_away(&self, locks: &LockEngine, id: &RecordId) {
         locks.unwatch(id);
         let mut keys = self.keys();
-        let Some(watchers) = keys.get_mut(id) else { return };
+        let Some(watchers) = keys.get_mut(id) else {
+            return;
+        };
         watchers.looking_on = watchers.looking_on.saturating_sub(1);
         if watchers.sections.is_empty() && watchers.looking_on == 0 {
             keys.remove(id);
@@ -68,7 +72,9 @@ impl Watches {
 
     fn sections(&self, id: &RecordId) -> Vec<RequestId> {
         let keys = self.keys();
-        let Some(watchers) = keys.get(id) else { return Vec::new() };
+        let Some(watchers) = keys.get(id) else {
+            return Vec::new();
+        };
         watchers.onlookers.notify_waiters();
         watchers.sections.clone()
     }
@@ -93,7 +99,9 @@ impl Inner {
         while let Some(Hint { id, forced }) = hints.recv().await {
             self.gate.pass().await;
             for request in self.watches.sections(&id) {
-                let Some(slot) = self.sections.get(request) else { continue };
+                let Some(slot) = self.sections.get(request) else {
+                    continue;
+                };
                 let key = slot.lock().section.key_index(&id);
                 if let Some(key) = key {
                     self.step(&slot, Input::Hint { key, forced });

@@ -20,7 +20,10 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Self { start: Instant::now(), wall_last: AtomicU64::new(0) }
+        Self {
+            start: Instant::now(),
+            wall_last: AtomicU64::new(0),
+        }
     }
 
     /// The time since the node started; stands still for nobody.
@@ -31,14 +34,19 @@ impl Clock {
     /// The instant of a monotonic time, to sleep until.
     pub(super) fn instant(&self, time: MonotonicTime) -> tokio::time::Instant {
         let far = self.start + FAR;
-        self.start.checked_add(time.since_start()).unwrap_or(far).into()
+        self.start
+            .checked_add(time.since_start())
+            .unwrap_or(far)
+            .into()
     }
 
     /// A wall time above every one that this node has given out before, so
     /// that its own writes to a cell keep their order when the clock steps
     /// back.
     pub(super) fn wall_next(&self) -> WallTime {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let next = |last: u64| Some(now.max(last.saturating_add(1)));
         let last = self

@@ -66,11 +66,7 @@ async fn a_key_whose_changes_were_missed_is_read_again() {
     put(&source, "a", "now").await;
     outrun(&mut source, "b");
     let event = source.next().await.unwrap().unwrap();
-    assert!(
-        event.data().contains("bm93"),
-        "{}",
-        event.data()
-    );
+    assert!(event.data().contains("bm93"), "{}", event.data());
 }
 
 #[tokio::test]

@@ -1,0 +1,4 @@
+//! A node over the embedded engine, without HTTP.
+
+#[cfg(test)]
+mod sections;
