@@ -5,7 +5,11 @@
 
 #[cfg(test)]
 #[path = "../common/mod.rs"]
-#[allow(dead_code, reason = "what one test crate does not use, another does")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "what one test crate does not use, another does"
+)]
 mod common;
 #[cfg(test)]
 mod dice;

@@ -22,7 +22,11 @@ mod acquire;
 mod adoption;
 #[cfg(test)]
 #[path = "../common/mod.rs"]
-#[allow(dead_code, reason = "what one test crate does not use, another does")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "what one test crate does not use, another does"
+)]
 mod common;
 #[cfg(test)]
 mod get;
