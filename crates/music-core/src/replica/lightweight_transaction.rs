@@ -135,9 +135,16 @@ impl Transaction {
 
     /// Begins an attempt above every ballot seen, `known` included; the answer
     /// goes to every acceptor. Ends the attempt before it.
-    pub fn begin(&mut self, known: Ballot) -> Request {
-        self.ballot_max = self.ballot_max.max(known);
-        self.ballot = self.ballot_max.above(self.site);
+    ///
+    /// `lead` is how many rounds to skip: a site far from the others, whose
+    /// requests are old when they arrive, needs one to get its turn among
+    /// those that are near.
+    pub fn begin(&mut self, known: Ballot, lead: u64) -> Request {
+        let above = self.ballot_max.max(known).above(self.site);
+        self.ballot = Ballot {
+            round: above.round.saturating_add(lead),
+            site: self.site,
+        };
         self.ballot_max = self.ballot;
         let tally = Tally::new(self.replicas);
         self.phase = Phase::Preparing {

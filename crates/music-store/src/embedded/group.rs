@@ -224,3 +224,92 @@ pub(super) fn read_acceptor(disk: &Disk, disk_key: &[u8]) -> Result<Acceptor, Fa
         None => Ok(Acceptor::default()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use music_core::id::Key;
+
+    use super::super::catalogue::View;
+    use super::*;
+    use crate::conformance::put;
+    use crate::{TableMode, TableName};
+
+    const REPLICA: ReplicaId = ReplicaId(0);
+
+    fn group<'a>(disk: &'a Disk, observer: &'a Observer) -> Group<'a> {
+        Group::new(disk, observer)
+    }
+
+    /// A catalogue in which the second table was dropped.
+    fn observer() -> (Observer, [TableId; 3]) {
+        let view = View::default();
+        let name = |name| TableName::new(name).unwrap();
+        let (view, kept) = view.with(&name("kept"), TableMode::Critical).unwrap();
+        let (view, dropped) = view.with(&name("dropped"), TableMode::Critical).unwrap();
+        let view = view.without(&name("dropped")).unwrap();
+        let hubs = vec![Hub::default()].into();
+        let unknown = TableId(dropped.id.0 + 1);
+        let observer = Observer {
+            views: Arc::new(Views::new(1, view)),
+            hubs,
+        };
+        (observer, [kept.id, dropped.id, unknown])
+    }
+
+    fn merge(group: &mut Group<'_>, table: TableId, time: u64) -> Effect {
+        let id = RecordId {
+            table,
+            key: Key::new("k").unwrap(),
+        };
+        let work = Work::Merge(id, Arc::new(put(time, "x")));
+        group.perform(REPLICA, work).unwrap()
+    }
+
+    #[test]
+    fn writes_to_a_dropped_table_are_ignored_and_to_an_unknown_one_merged() {
+        let disk = Disk::memory();
+        let (observer, [kept, dropped, unknown]) = observer();
+        let mut group = group(&disk, &observer);
+        assert_eq!(merge(&mut group, kept, 1), Effect::Merged(true));
+        assert_eq!(merge(&mut group, dropped, 1), Effect::NoSuchTable);
+        assert_eq!(merge(&mut group, unknown, 1), Effect::Merged(true));
+        let (puts, changed) = group.finish();
+        assert_eq!((puts.len(), changed.records.len()), (2, 2));
+    }
+
+    #[test]
+    fn jobs_of_a_group_see_those_before_and_a_repeated_one_writes_nothing() {
+        let disk = Disk::memory();
+        let (observer, [kept, ..]) = observer();
+        let mut first = group(&disk, &observer);
+        assert_eq!(merge(&mut first, kept, 2), Effect::Merged(true));
+        assert_eq!(merge(&mut first, kept, 1), Effect::Merged(false));
+        let (puts, _) = first.finish();
+        assert_eq!(puts.len(), 1);
+        disk.commit(puts).unwrap();
+        let mut second = group(&disk, &observer);
+        assert_eq!(merge(&mut second, kept, 2), Effect::Merged(false));
+        assert!(second.finish().0.is_empty());
+    }
+
+    #[test]
+    fn a_purge_forgets_what_is_on_disk_and_in_the_group() {
+        let disk = Disk::memory();
+        let (observer, [kept, _, unknown]) = observer();
+        let mut first = group(&disk, &observer);
+        merge(&mut first, kept, 1);
+        merge(&mut first, unknown, 1);
+        disk.commit(first.finish().0).unwrap();
+        let mut second = group(&disk, &observer);
+        merge(&mut second, unknown, 2);
+        let purged = second.perform(REPLICA, Work::Purge(unknown)).unwrap();
+        assert_eq!(purged, Effect::Purged { more: false });
+        disk.commit(second.finish().0).unwrap();
+        let everything = Range {
+            prefix: Vec::new(),
+            after: None,
+            limit: 9,
+        };
+        assert_eq!(disk.scan(Space::Records, &everything).unwrap().len(), 1);
+    }
+}

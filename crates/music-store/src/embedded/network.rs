@@ -201,8 +201,12 @@ impl Network {
             .map_or(0, |link| link.messages.load(Relaxed))
     }
 
-    /// Sends a message; `network` is where its link will be looked up again
-    /// when it arrives.
+    /// Runs something at that time, on the thread of the links.
+    pub(super) fn at(&self, due: Instant, work: impl FnOnce() + Send + 'static) {
+        self.clockwork.wait_until(due, work);
+    }
+
+    /// Sends a message; it runs when it arrives, and is dropped if it is lost.
     pub(super) fn send(
         self: &Arc<Self>,
         from: ReplicaId,

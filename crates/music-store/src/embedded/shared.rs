@@ -1,12 +1,12 @@
 //! What all sites of a process share, and how one asks others.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use music_core::id::{RecordId, ReplicaId};
 use music_core::quorum::majority;
 use music_core::record::Record;
-use music_core::replica::acceptor::Acceptor;
+use music_core::replica::acceptor::{Acceptor, Ballot, Reply, Request};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::codec;
 use super::directory::Directory;
 use super::disk::{DiskHandle, Fault, Space};
+use super::gate::{Event, Gate, Prepare};
 use super::group::{Observer, read_acceptor};
 use super::healing::{Healing, Undelivered};
 use super::network::{Network, Slot};
@@ -49,6 +50,8 @@ pub(super) struct SiteState {
     /// Cancelled when the site is stopped; another one when it is started.
     pub(super) life: Mutex<CancellationToken>,
     pub(super) queues: Queues,
+    /// Of the site's replica.
+    pub(super) gate: Gate,
     pub(super) calls: tokio::sync::Semaphore,
 }
 
@@ -57,6 +60,7 @@ impl SiteState {
         Self {
             life: Mutex::default(),
             queues: Queues::default(),
+            gate: Gate::default(),
             calls: tokio::sync::Semaphore::new(CALLS_MAX),
         }
     }
@@ -156,6 +160,46 @@ impl Inquiry {
         }
     }
 
+    /// The jobs that this change makes possible: itself, unless it has to wait
+    /// for its turn, and one whose turn has come.
+    fn into_jobs(self, work: Work) -> Vec<Job> {
+        let (shared, to) = (Arc::clone(&self.shared), self.to);
+        match work {
+            Work::Transact(id, Request::Prepare(ballot)) => {
+                let network = &shared.network;
+                let round = network.delay(self.from, to) + network.delay(to, self.from);
+                let job = self.into_prepare(id.clone(), ballot);
+                let prepare = Prepare { ballot, round, job };
+                shared
+                    .take_turn(to, &id, Event::Prepare(prepare))
+                    .into_iter()
+                    .collect()
+            }
+            Work::Transact(id, Request::Accept(ballot, value)) => {
+                let request = Request::Accept(ballot, value);
+                let mut jobs = vec![self.into_job(Work::Transact(id.clone(), request))];
+                jobs.extend(shared.take_turn(to, &id, Event::Over(ballot)));
+                jobs
+            }
+            work => vec![self.into_job(work)],
+        }
+    }
+
+    /// A job whose refusal ends its turn at once.
+    fn into_prepare(self, id: RecordId, ballot: Ballot) -> Job {
+        let (shared, to) = (Arc::clone(&self.shared), self.to);
+        let job = self.into_job(Work::Transact(id.clone(), Request::Prepare(ballot)));
+        let answer = job.done;
+        let done = Box::new(move |result: Result<Effect, Arc<Fault>>| {
+            if !matches!(result, Ok(Effect::Replied(Reply::Promised { .. }))) {
+                let next = shared.take_turn(to, &id, Event::Over(ballot));
+                shared.writer.submit(next);
+            }
+            answer(result);
+        });
+        Job { done, ..job }
+    }
+
     /// Runs at the replica.
     fn serve(self, ask: Ask) {
         if !self.shared.is_running(self.to) {
@@ -164,7 +208,7 @@ impl Inquiry {
         let answer = match ask {
             Ask::Work(work) => {
                 let shared = Arc::clone(&self.shared);
-                return shared.writer.submit([self.into_job(work)]);
+                return shared.writer.submit(self.into_jobs(work));
             }
             Ask::Record(id) => self.shared.read_record(self.to, &id).map(Answer::Record),
             Ask::Queue(id) => self.shared.read_queue(self.to, &id).map(Answer::Queue),
@@ -264,7 +308,7 @@ impl Shared {
             };
             match ask {
                 Ask::Work(work) if self.is_running(to) && self.network.is_immediate(from, to) => {
-                    jobs.push(inquiry.into_job(work));
+                    jobs.extend(inquiry.into_jobs(work));
                 }
                 ask if from == to => inquiry.serve(ask),
                 ask => self.network.send(from, to, move |slot| {
@@ -276,6 +320,22 @@ impl Shared {
         if !jobs.is_empty() {
             self.writer.submit(jobs);
         }
+    }
+
+    /// Moves on the turns at a replica's key. Returns the job that goes on.
+    fn take_turn(self: &Arc<Self>, replica: ReplicaId, id: &RecordId, event: Event) -> Option<Job> {
+        let turn = self.site(replica)?.gate.step(id, event, Instant::now());
+        if let Some(over) = turn.over {
+            let (weak, id) = (Arc::downgrade(self), id.clone());
+            self.network.at(over, move || {
+                let Some(shared) = weak.upgrade() else {
+                    return;
+                };
+                let next = shared.take_turn(replica, &id, Event::Late);
+                shared.writer.submit(next);
+            });
+        }
+        turn.job
     }
 
     /// Runs in the background until it is done or the engine is dropped.

@@ -55,7 +55,7 @@ fn attempt(
     acceptors: &mut [Acceptor; 3],
     who: [ReplicaId; 2],
 ) -> Step {
-    let mut request = transaction.begin(Ballot::NONE);
+    let mut request = transaction.begin(Ballot::NONE, 0);
     loop {
         let first = at(acceptors, who[0], &request);
         let second = at(acceptors, who[1], &request);
@@ -149,11 +149,11 @@ fn a_peek_does_not_overtake_an_adopt_that_was_promised_before_the_release() {
         lease: Lease::MIN,
     };
     let mut adopting = Transaction::new(C, 3, vec![adopt]);
-    let prepare = adopting.begin(acceptors[0].promised());
+    let prepare = adopting.begin(acceptors[0].promised(), 0);
     let promises = [A, B].map(|who| (who, at(&mut acceptors, who, &prepare)));
-    for acceptor in &mut acceptors {
+    acceptors.iter_mut().for_each(|acceptor| {
         acceptor.release(holding(1, 0));
-    }
+    });
     let mut peek = Peek::new(3);
     peek.answered(A, acceptors[0].clone());
     let step = peek.answered(B, acceptors[1].clone());
@@ -187,7 +187,7 @@ fn an_interrupted_attempt_that_was_decided_is_not_repeated() {
     let mut acceptors = <[Acceptor; 3]>::default();
     decide(&mut acceptors, [A, B], enqueue(1));
     let mut confirming = Transaction::new(A, 3, vec![Command::Confirm(holding(1, 0))]);
-    let prepare = confirming.begin(acceptors[0].promised());
+    let prepare = confirming.begin(acceptors[0].promised(), 0);
     let first = at(&mut acceptors, A, &prepare);
     let second = at(&mut acceptors, B, &prepare);
     confirming.receive(A, &first);
@@ -198,8 +198,9 @@ fn an_interrupted_attempt_that_was_decided_is_not_repeated() {
     at(&mut acceptors, B, &accept);
     decide(&mut acceptors, [B, C], enqueue(2));
     let done = loop {
-        if let Step::Done(done) = attempt(&mut confirming, &mut acceptors, [A, C]) {
-            break done;
+        match attempt(&mut confirming, &mut acceptors, [A, C]) {
+            Step::Done(done) => break done,
+            _ => continue,
         }
     };
     assert_eq!(done.effects[0].0, Outcome::Done(holding(1, 0)));
@@ -226,7 +227,7 @@ fn commands_of_one_transaction_take_effect_in_order() {
 #[test]
 fn hope_ends_when_a_majority_refused_or_cannot_answer() {
     let mut transaction = Transaction::new(A, 3, vec![enqueue(1)]);
-    transaction.begin(Ballot::NONE);
+    transaction.begin(Ballot::NONE, 0);
     assert_eq!(transaction.lost(B), Step::Wait);
     assert_eq!(transaction.lost(C), Step::Preempted);
     assert!(!transaction.may_have_applied());

@@ -183,7 +183,7 @@ impl World {
     fn transact(&mut self, node: usize, call: usize, commands: Vec<Command>, known: Ballot) {
         let site = ReplicaId(u8::try_from(node).unwrap());
         let mut transaction = Transaction::new(site, self.acceptors.len(), commands);
-        let request = transaction.begin(known);
+        let request = transaction.begin(known, 0);
         self.nodes[node].work = Some((call, Work::Transaction(transaction)));
         self.broadcast(node, call, &Body::Request(request));
     }
@@ -212,13 +212,14 @@ impl World {
     /// What a driver does when it waited for too long.
     fn retry(&mut self, node: usize) {
         let known = self.known(node);
+        let lead = u64::try_from(self.dice.below(3)).unwrap();
         let Some((call, work)) = &mut self.nodes[node].work else {
             return;
         };
         let call = *call;
         match work {
             Work::Transaction(transaction) => {
-                let request = transaction.begin(known);
+                let request = transaction.begin(known, lead);
                 self.broadcast(node, call, &Body::Request(request));
             }
             Work::Peek(_) => self.transact(node, call, Vec::new(), known),

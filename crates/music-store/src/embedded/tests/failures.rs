@@ -268,3 +268,26 @@ async fn a_command_at_each_site_at_once_is_decided_under_delay() {
     let queue = engine.site("b").unwrap().peek(&key).await.unwrap();
     assert_eq!((queue.last().get(), queue.tickets().count()), (15, 0));
 }
+
+#[tokio::test]
+async fn a_far_site_gets_its_turn_among_near_ones() {
+    let profile = Profile::parse("sites far near1 near2\nrtt * * 2\nrtt far * 40").unwrap();
+    let engine = Engine::open(&Place::Memory, &profile, Options::default()).unwrap();
+    let key = id(SYSTEM_TABLE, "key");
+    let mut near = tokio::task::JoinSet::new();
+    for (number, name) in (1_u128..).zip(["near1", "near2"]) {
+        let (site, key) = (engine.site(name).unwrap(), key.clone());
+        near.spawn(async move {
+            for request in 0.. {
+                let holding = ticket(&site, &key, number << 64 | request).await;
+                let withdraw = Command::Withdraw(holding.lock_ref);
+                site.apply(&key, withdraw).await.unwrap();
+            }
+        });
+    }
+    let far = engine.site("far").unwrap();
+    for request in 0..5 {
+        ticket(&far, &key, request).await;
+    }
+    near.shutdown().await;
+}
