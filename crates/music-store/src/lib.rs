@@ -4,6 +4,15 @@
 //! A port is one site's view of an engine. [`StateStore`] keeps replicated
 //! last-writer-wins records; [`LockStore`] keeps one linearizable queue a key.
 //! What each promises is written at its methods.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`state_store`], [`lock_store`] | the ports |
+//! | [`embedded`] | every site in one process, on disk, with WAN delays and cuts |
+//! | [`memory`] | the reference engine: plain maps behind one lock |
+//! | [`fault`] | an engine that fails as told, around any other |
+//! | [`engine`] | the closed set of engines, as the server holds them |
+//! | `conformance` | what every engine must promise, as tests |
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -20,6 +20,8 @@ use crate::Error;
 
 /// How many keys are delivered, or compared, in one message.
 const ITEMS_MAX: usize = 256;
+/// How many bytes of values one message carries, but for its last record.
+const BYTES_MAX: usize = 4 << 20;
 /// How long a pair waits after a loss that no cut explains.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -112,10 +114,22 @@ impl Pair {
     async fn deliver(&self, items: Vec<Item>) -> Result<(), Failed> {
         // What is owed may be in the writer's queue still.
         self.shared.perform(self.from, Work::Nothing).await?;
-        let mut works = Vec::with_capacity(items.len());
+        let mut works = Vec::new();
+        let mut bytes = 0_usize;
         for item in items {
-            works.extend(self.work(item)?);
+            let work = self.work(item)?;
+            bytes = bytes.saturating_add(work.as_ref().map_or(0, Work::bytes));
+            works.extend(work);
+            if bytes >= BYTES_MAX {
+                self.send(std::mem::take(&mut works)).await?;
+                bytes = 0;
+            }
         }
+        self.send(works).await
+    }
+
+    /// Lets the other perform these, and waits until it has.
+    async fn send(&self, works: Vec<Work>) -> Result<(), Failed> {
         let there = Arc::clone(&self.shared);
         let to = self.to;
         self.ask(move |answer| {

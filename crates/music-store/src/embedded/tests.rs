@@ -5,3 +5,4 @@ mod failures;
 mod healing;
 mod opening;
 mod smoke;
+mod stress;

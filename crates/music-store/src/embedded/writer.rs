@@ -80,7 +80,8 @@ pub(super) struct Job {
 }
 
 impl Work {
-    fn bytes(&self) -> usize {
+    /// How many bytes of values it carries.
+    pub(super) fn bytes(&self) -> usize {
         let Self::Merge(_, change) = self else {
             return 0;
         };

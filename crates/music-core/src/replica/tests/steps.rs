@@ -151,9 +151,9 @@ fn a_peek_does_not_overtake_an_adopt_that_was_promised_before_the_release() {
     let mut adopting = Transaction::new(C, 3, vec![adopt]);
     let prepare = adopting.begin(acceptors[0].promised(), 0);
     let promises = [A, B].map(|who| (who, at(&mut acceptors, who, &prepare)));
-    acceptors.iter_mut().for_each(|acceptor| {
+    for acceptor in &mut acceptors {
         acceptor.release(holding(1, 0));
-    });
+    }
     let mut peek = Peek::new(3);
     peek.answered(A, acceptors[0].clone());
     let step = peek.answered(B, acceptors[1].clone());
@@ -198,9 +198,8 @@ fn an_interrupted_attempt_that_was_decided_is_not_repeated() {
     at(&mut acceptors, B, &accept);
     decide(&mut acceptors, [B, C], enqueue(2));
     let done = loop {
-        match attempt(&mut confirming, &mut acceptors, [A, C]) {
-            Step::Done(done) => break done,
-            _ => continue,
+        if let Step::Done(done) = attempt(&mut confirming, &mut acceptors, [A, C]) {
+            break done;
         }
     };
     assert_eq!(done.effects[0].0, Outcome::Done(holding(1, 0)));
