@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, value_parser};
 use music_client::api::status::DevNode;
 use music_server::config::{LogConfig, LogFormat};
 use music_server::dev::{Deployment, DevConfig};
@@ -19,6 +19,9 @@ use crate::signals::Signals;
 /// The port of the controls; the nodes have those after it, so that the first
 /// is where commands look for a node.
 const PORT: u16 = 7700;
+
+/// The highest port of the controls that leaves room for the nodes' above it.
+const PORT_MAX: i64 = 65_000;
 
 /// Run several sites in this process, with the delays between real ones; or control those that run
 ///
@@ -62,7 +65,7 @@ struct Start {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The port of the controls; the nodes have those after it. 0 for any free ones
-    #[arg(long, default_value_t = PORT)]
+    #[arg(long, default_value_t = PORT, value_parser = value_parser!(u16).range(..=PORT_MAX))]
     port: u16,
     /// What is logged to standard error: a level, or directives as `music_server=debug`
     #[arg(long, value_name = "LEVEL", default_value = "warn")]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use music_client::api::code::Code;
 use music_client::error::Invalid;
 use music_client::{Error, Outcome};
+use music_server::serve::{self, EngineError};
 use rustix::process::Signal;
 
 use crate::bench;
@@ -25,7 +26,7 @@ pub(crate) enum Failure {
     Configuration(#[from] music_server::config::Error),
     /// A node does not start.
     #[error(transparent)]
-    Serve(#[from] music_server::serve::Error),
+    Serve(#[from] serve::Error),
     /// A development deployment does not start.
     #[error(transparent)]
     Dev(#[from] music_server::dev::Error),
@@ -104,8 +105,10 @@ impl Failure {
             Self::Configuration(_)
             | Self::Logging(_)
             | Self::Dev(music_server::dev::Error::Config(_)) => Exit::Configuration,
-            Self::Serve(_)
-            | Self::Dev(_)
+            Self::Serve(error) | Self::Dev(music_server::dev::Error::Serve(error)) => {
+                exit_of_start(error)
+            }
+            Self::Dev(_)
             | Self::Temporary(_)
             | Self::File { .. }
             | Self::Input(_)
@@ -134,6 +137,10 @@ impl Failure {
         match self {
             Self::Client(error) => advice(error),
             Self::NoNode { .. } => Some(NO_NODE),
+            Self::Serve(serve::Error::Listen { .. })
+            | Self::Dev(music_server::dev::Error::Serve(serve::Error::Listen { .. })) => {
+                Some("choose another port, or end what listens there")
+            }
             Self::Command { .. } => Some("check the name of the command and its permissions"),
             _ => None,
         }
@@ -145,6 +152,14 @@ const WRONG_MODE: &str =
 
 const NO_NODE: &str =
     "check --endpoint (or MUSIC_ENDPOINTS) and that a node runs there: `music dev` starts some";
+
+/// A node that does not start: for what it was told, or for what it found.
+fn exit_of_start(error: &serve::Error) -> Exit {
+    match error {
+        serve::Error::Engine(EngineError::Open(_)) | serve::Error::Listen { .. } => Exit::Io,
+        _ => Exit::Configuration,
+    }
+}
 
 fn exit_of(error: &Error) -> Exit {
     if matches!(error, Error::Lost(_)) {

@@ -33,6 +33,8 @@ struct NodeJson<'a> {
 
 /// Shows what each node tells.
 pub(crate) async fn run(global: &Global, _: Status, output: &Output) -> Result<Exit, Failure> {
+    // What is no address is a fault of the command line, not of a node.
+    global.client()?;
     let nodes = global.endpoints.iter().map(|endpoint| async move {
         let status = ask(endpoint).await;
         (endpoint.as_str(), status)

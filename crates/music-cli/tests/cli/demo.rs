@@ -112,6 +112,7 @@ fn what_cannot_be_shown_is_refused_at_once() {
         (["--catalogue", "/no/such/file"], 74),
         (["--catalogue", catalogue], 78),
         (["--workers", "0"], 2),
+        (["--sites", "0"], 2),
         (["--deadline", "soon"], 2),
     ] {
         let output = demo(&arguments);

@@ -130,7 +130,7 @@ fn what_is_wrong_with_a_command_line_is_said() {
         .args(["--endpoint", "localhost:1", "status"])
         .output()
         .unwrap();
-    assert_ne!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

@@ -312,6 +312,79 @@ async fn a_node_that_forgot_the_section_is_asked_to_take_it_over() {
 }
 
 #[tokio::test]
+async fn a_node_that_started_again_does_not_know_which_puts_it_had() {
+    let (go, when) = watch::channel(false);
+    let node = FakeNode::start(
+        move |request, before| match (request.line.as_str(), before) {
+            (PUT, 0) => Reply::HangUp,
+            (PUT, 1) => Reply::Later(when.clone(), Box::new(problem(Code::NotHere))),
+            _ => fine(request),
+        },
+    )
+    .await;
+    let section = section(&client([&node.url])).await;
+    let second = async {
+        node.when_asked(PUT, 2).await;
+        section.put(("t", "k"), "second").await.unwrap();
+        go.send_replace(true);
+    };
+    let first = section.put(("t", "k"), "first");
+    let (first, ()) = soon(async { tokio::join!(first, second) }).await;
+    assert_eq!(first.unwrap_err().outcome(), Outcome::Unknown);
+    assert_eq!(
+        node.asked(PUT).len(),
+        3,
+        "the first must not come after the second"
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_is_left_after_one_attempt() {
+    let node = FakeNode::start(|request, _| match request.line.as_str() {
+        PUT => Reply::Silence,
+        _ => fine(request),
+    })
+    .await;
+    let other = fine_node().await;
+    let options = Options {
+        majority_timeout: Duration::from_millis(100),
+        ..quick()
+    };
+    let client = Client::new([&node.url, &other.url], options).unwrap();
+    let section = section(&client).await;
+    soon(section.put(("t", "k"), "v")).await.unwrap();
+    assert_eq!((node.asked(PUT).len(), other.asked(PUT).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_release_whose_answer_is_lost_has_released() {
+    let node = FakeNode::start(|request, before| match (request.is("/release"), before) {
+        (true, 0) => Reply::HangUp,
+        (true, _) => problem(Code::NoSuchSection),
+        _ => fine(request),
+    })
+    .await;
+    soon(section(&client([&node.url])).await.release())
+        .await
+        .unwrap();
+    assert_eq!(node.asked("/release").len(), 2);
+}
+
+#[tokio::test]
+async fn a_release_goes_to_another_node_where_its_own_is_gone() {
+    let node = dead_after_grant().await;
+    let other = fine_node().await;
+    soon(section(&client([&node.url, &other.url])).await.release())
+        .await
+        .unwrap();
+    assert_eq!(other.asked("/release").len(), 1);
+    assert!(
+        other.asked("/acquire").is_empty(),
+        "what ends need not be taken over"
+    );
+}
+
+#[tokio::test]
 async fn a_take_over_that_finds_no_ticket_is_a_lost_lock() {
     let node = dead_after_grant().await;
     let other = FakeNode::start(|_, _| problem(Code::NoSuchSection)).await;

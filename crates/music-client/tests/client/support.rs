@@ -23,6 +23,8 @@ pub(crate) fn quick() -> Options {
     };
     Options {
         retry,
+        // No test waits for it.
+        majority_timeout: DEADLINE * 2,
         lease: Duration::from_secs(2),
         ..Options::default()
     }
