@@ -30,6 +30,7 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
+        self.check_lease(context, effects);
         let terms = self.terms.clone();
         let wanted = !matches!(self.status, Status::Lost(_));
         let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Finding) else {

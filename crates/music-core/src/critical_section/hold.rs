@@ -91,6 +91,11 @@ impl Phase {
         )
     }
 
+    /// Whether a ticket of another node is being taken over.
+    pub(super) fn is_taking_over(&self) -> bool {
+        matches!(self, Self::Finding | Self::Adopting)
+    }
+
     /// Whether the ticket heads its queue, as far as this section knows.
     pub(super) fn is_at_head(&self) -> bool {
         matches!(
@@ -134,6 +139,8 @@ pub(super) struct Hold {
     /// The phase's call was made and is not answered yet.
     pub(super) under_way: bool,
     failures: u32,
+    /// When the phase's call failed last.
+    pub(super) failed_at: MonotonicTime,
     /// Some failed call of this phase may have taken effect.
     pub(super) uncertain: bool,
     /// The key must be settled before it is held.
@@ -160,6 +167,7 @@ impl Hold {
             retry_at: None,
             under_way: false,
             failures: 0,
+            failed_at: MonotonicTime::default(),
             uncertain: false,
             must_synchronize: false,
             unacknowledged: false,
@@ -204,7 +212,13 @@ impl Hold {
         let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         let delay = RETRY_DELAY_MIN.saturating_mul(doubled).min(RETRY_DELAY_MAX);
         self.failures = self.failures.saturating_add(1);
+        self.failed_at = now;
         self.retry_at = Some(now.after(delay));
+    }
+
+    /// The phase's call is not to be made again yet.
+    pub(super) fn postpone(&mut self, now: MonotonicTime) {
+        self.retry_at = Some(now.after(RETRY_DELAY_MAX));
     }
 
     /// Sees to it that the phase's call is made, now or at its next try.

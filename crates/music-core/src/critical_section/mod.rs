@@ -339,9 +339,21 @@ impl CriticalSection {
             Status::Lost(_) if silent => self.dismiss(effects),
             Status::Waiting | Status::Granted | Status::Lost(_) | Status::Released => {}
         }
+        self.make_due_calls(context, effects);
+    }
+
+    fn make_due_calls(&mut self, context: &Context, effects: &mut Vec<Effect>) {
         let poll = self.poll_interval();
+        let (open, heard_at) = (self.status == Status::Waiting, self.client_heard_at);
         for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
-            if hold.retry_at.is_some_and(|at| at <= context.now) {
+            if hold.retry_at.is_none_or(|at| at > context.now) {
+                continue;
+            }
+            if open && hold.phase.is_taking_over() && heard_at < hold.failed_at {
+                // The client may have gone on to yet another node, and must
+                // not be robbed of the section there.
+                hold.postpone(context.now);
+            } else {
                 // A lost answer of the poll is made up for by the next one.
                 hold.retry_at =
                     matches!(hold.phase, Phase::Waiting { .. }).then(|| context.now.after(poll));

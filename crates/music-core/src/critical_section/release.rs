@@ -154,12 +154,18 @@ impl CriticalSection {
         };
         match hold.phase {
             // Whether there is a ticket is known once this is answered.
-            Phase::Entering | Phase::Adopting if hold.under_way || hold.uncertain => {
+            Phase::Entering if hold.under_way || hold.uncertain => {
                 hold.pursue(key, &self.terms, effects);
             }
+            Phase::Adopting if hold.under_way => {}
             // What the client gives back must go, whoever keeps it now.
             Phase::Finding | Phase::Adopting if released => {
                 hold.pursue(key, &self.terms, effects);
+            }
+            // If the ticket came to be this node's, it goes; if not, it stays.
+            Phase::Adopting if hold.uncertain => {
+                hold.unwatch(effects);
+                hold.enter(Phase::Leaving(Exit::Force), key, &self.terms, effects);
             }
             Phase::Entering
             | Phase::Finding

@@ -27,3 +27,34 @@ impl Dice {
         self.below(100) < percent
     }
 }
+
+/// How often things happen under this seed, in percent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Temper {
+    /// Clients move to another node.
+    pub(crate) moves: usize,
+    /// Calls fail.
+    pub(crate) fails: usize,
+    /// Waiting clients give up.
+    pub(crate) gives_up: usize,
+    /// Clients want one key.
+    pub(crate) single: usize,
+    /// Clients want to share.
+    pub(crate) shares: usize,
+    /// Late messages arrive.
+    pub(crate) late: usize,
+}
+
+impl Temper {
+    pub(crate) fn new(dice: &mut Dice) -> Self {
+        let mut one_of = |percents: [usize; 3]| percents[dice.below(3)];
+        Self {
+            moves: one_of([1, 2, 6]),
+            fails: one_of([2, 6, 15]),
+            gives_up: one_of([2, 5, 20]),
+            single: one_of([30, 60, 100]),
+            shares: one_of([5, 30, 60]),
+            late: one_of([2, 4, 12]),
+        }
+    }
+}

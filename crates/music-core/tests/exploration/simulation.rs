@@ -3,18 +3,18 @@
 mod clients;
 mod judge;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use music_core::critical_section::{Effect, Input, OpId, Status};
-use music_core::id::{RecordId, SessionId};
+use music_core::id::{RecordId, RequestId, SessionId};
 use music_core::lock_queue::{Command, Mode};
 use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_core::time::MonotonicTime;
 
-use crate::common::{REPLICAS, World, lease};
-use crate::dice::Dice;
+use crate::common::{REPLICAS, World, is_adopt, lease};
+use crate::dice::{Dice, Temper};
 use crate::flight::{Flight, is_of_queue};
 use crate::oracle::Oracle;
 
@@ -44,37 +44,6 @@ enum Asked {
     Release,
 }
 
-/// How often things happen under this seed, in percent.
-#[derive(Clone, Copy, Debug)]
-struct Temper {
-    /// Clients move to another node.
-    moves: usize,
-    /// Calls fail.
-    fails: usize,
-    /// Waiting clients give up.
-    gives_up: usize,
-    /// Clients want one key.
-    single: usize,
-    /// Clients want to share.
-    shares: usize,
-    /// Late messages arrive.
-    late: usize,
-}
-
-impl Temper {
-    fn new(dice: &mut Dice) -> Self {
-        let mut one_of = |percents: [usize; 3]| percents[dice.below(3)];
-        Self {
-            moves: one_of([1, 2, 6]),
-            fails: one_of([2, 6, 15]),
-            gives_up: one_of([2, 5, 20]),
-            single: one_of([30, 60, 100]),
-            shares: one_of([5, 30, 60]),
-            late: one_of([2, 4, 12]),
-        }
-    }
-}
-
 /// Everything, under one seed.
 pub(crate) struct Simulation {
     pub(crate) world: World,
@@ -102,6 +71,8 @@ pub(crate) struct Simulation {
     statuses: BTreeMap<usize, Status>,
     adopted_at: BTreeMap<usize, bool>,
     temper: Temper,
+    /// Requests whose ticket was adopted by a node that the client had left.
+    pub(crate) robbed: BTreeSet<RequestId>,
     /// Whether suspicion waits for leases to run out.
     pub(crate) respects_leases: bool,
     pub(crate) calm: bool,
@@ -132,6 +103,7 @@ impl Simulation {
             statuses: BTreeMap::new(),
             adopted_at: BTreeMap::new(),
             temper: Temper::new(&mut dice),
+            robbed: BTreeSet::new(),
             respects_leases,
             calm: false,
             dice,
@@ -335,6 +307,7 @@ impl Simulation {
     fn progress(&mut self, at: usize) {
         if is_of_queue(&self.flights[at].call.effect) && !self.flights[at].has_begun() {
             self.settle_commands(at);
+            self.look_for_robbery(at);
         }
         self.flights[at].progress(&mut self.world, &mut self.dice);
         self.note(|simulation| format!("goes on: {:?}", simulation.flights[at].call.effect));
@@ -347,6 +320,18 @@ impl Simulation {
             if let Some(put) = self.oracle.put_at(id, stamp) {
                 put.settled |= present;
             }
+        }
+    }
+
+    fn look_for_robbery(&mut self, at: usize) {
+        let call = &self.flights[at].call;
+        let left = self
+            .clients
+            .iter()
+            .all(|client| client.section != call.section);
+        if left && is_adopt(&call.effect) {
+            let terms = self.world.sections[call.section].machine.terms();
+            self.robbed.insert(terms.request);
         }
     }
 
@@ -365,7 +350,12 @@ impl Simulation {
             let at = self.dice.below(self.late_commands.len());
             let (_, id, command) = self.late_commands.swap_remove(at);
             self.note(|_| format!("late: {command:?} at {id:?}"));
-            self.world.queues.entry(id).or_default().apply(command);
+            let queue = self.world.queues.entry(id).or_default();
+            if let Command::Adopt { lock_ref, .. } = command {
+                let ticket = queue.ticket(lock_ref);
+                self.robbed.extend(ticket.map(|ticket| ticket.request));
+            }
+            queue.apply(command);
         } else if !self.late.is_empty() {
             let at = self.dice.below(self.late.len());
             let replica = self.dice.below(REPLICAS);

@@ -236,3 +236,57 @@ fn a_shared_set_that_may_have_been_granted_is_not_torn_apart() {
     assert_eq!(world.status(adopter), Status::Lost(Lost::Preempted));
     assert_eq!(world.queue("b").forced(), lock_ref(1));
 }
+
+#[test]
+fn a_node_whose_client_has_gone_on_does_not_take_the_section_back() {
+    for lands in [false, true] {
+        let mut world = World::new(3);
+        let first = world.granted(0, 1, &["a"]);
+        let left = world.adopt(1, first);
+        let find = world.take(left, is_peek);
+        world.succeed(&find);
+        let adopt = world.take(left, is_adopt);
+        if lands {
+            world.perform(&adopt, ALL);
+        }
+        // It heard nothing from the lock store; its client goes to a third node.
+        world.pass(lease().get() / 8);
+        world.fail(&adopt, Failure::Unknown);
+        let there = world.adopt(2, first);
+        world.run_section(there);
+        assert_eq!(world.status(there), Status::Granted);
+        while world.sections[left].ended == 0 {
+            world.step(there, Input::Renew);
+            world.wake(left);
+            assert!(world.calls.iter().all(|call| !is_adopt(&call.effect)));
+            world.run_section(left);
+        }
+        assert_eq!(world.tickets("a"), [1]);
+        let put = world.put(there, "a", &[("x", "1")]);
+        world.run();
+        assert!(matches!(
+            world.reply(there, put),
+            Some(Ok(Reply::Written(_)))
+        ));
+    }
+}
+
+#[test]
+fn an_adoption_goes_on_when_the_client_asks_again() {
+    let mut world = World::new(2);
+    let first = world.granted(0, 1, &["a"]);
+    let second = world.adopt(1, first);
+    let find = world.take(second, is_peek);
+    world.pass(lease().get() / 8);
+    world.fail(&find, Failure::NotApplied);
+    world.wake(second);
+    assert_eq!(
+        world.calls_of(second),
+        0,
+        "the client has not been heard of since"
+    );
+    world.step(second, Input::Renew);
+    world.wake(second);
+    world.run();
+    assert_eq!(world.status(second), Status::Granted);
+}
