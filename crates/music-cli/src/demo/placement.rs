@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     catalogue: Option<PathBuf>,
     /// How many sites of the profile to use; all of them if left out
     #[arg(long, value_name = "N")]
-    sites: Option<usize>,
+    sites: Option<NonZeroUsize>,
     /// The sites and the delays between them: local3, metro3, lUs, lUsEu or
     /// global5
     #[arg(long, value_name = "PROFILE", default_value = "lUs")]
@@ -99,7 +99,7 @@ impl Script {
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
     let script = script(&arguments)?;
     let mut signals = Signals::new()?;
-    let stage = Stage::open(&arguments.profile, arguments.sites).await?;
+    let stage = Stage::open(&arguments.profile, arguments.sites.map(NonZeroUsize::get)).await?;
     let story = Box::pin(Story::new(&stage, &script, output).play());
     let played = tokio::select! {
         played = story => played,
