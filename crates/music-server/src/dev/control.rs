@@ -127,12 +127,12 @@ impl Control {
         }
     }
 
-    /// Some node that answers, to ask about queues.
-    pub(super) fn running(&self) -> Option<Arc<App>> {
+    /// The nodes that answer, to ask about queues.
+    pub(super) fn running(&self) -> Vec<Arc<App>> {
         let places = self.places();
-        let mut servers = places.iter().filter_map(|place| place.server.as_ref());
-        let server = servers.find(|server| !server.node().is_suspended())?;
-        Some(Arc::clone(server.app()))
+        let servers = places.iter().filter_map(|place| place.server.as_ref());
+        let running = servers.filter(|server| !server.node().is_suspended());
+        running.map(|server| Arc::clone(server.app())).collect()
     }
 
     pub(super) fn set_suspended(&self, node: &str, suspended: bool) -> Result<(), Error> {

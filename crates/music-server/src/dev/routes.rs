@@ -266,12 +266,19 @@ async fn control_site(
         Problems,
     )
 )]
-async fn dev_queue(State(control): State<Arc<Control>>, uri: Uri, query: Query) -> Answer {
-    let app = control
-        .running()
-        .ok_or_else(|| Failure::new(Code::WrongState, "No node runs: start or resume one."))?;
-    let at = RecordAt::read(uri.path(), &app)?;
-    respond::ok(&queues::read(&app, &at, query).await?)
+async fn dev_queue(State(control): State<Arc<Control>>, uri: Uri) -> Answer {
+    let mut failure = Failure::new(Code::WrongState, "No node runs: start or resume one.");
+    for app in control.running() {
+        let at = RecordAt::read(uri.path(), &app)?;
+        let query = Query::parse(uri.query().unwrap_or_default())?;
+        match queues::read(&app, &at, query).await {
+            Ok(queue) => return respond::ok(&queue),
+            // A node that is cut off: perhaps another is not.
+            Err(error) if error.code() == Code::Unavailable => failure = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(failure)
 }
 
 /// Tells that the process lives.

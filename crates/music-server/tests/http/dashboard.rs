@@ -128,7 +128,7 @@ async fn a_site_is_cut_off_and_a_node_suspended_with_a_click() {
     let node = fixture.deployment.nodes()[0].name.clone();
 
     browser.click("/v1/dev/sites/a/cut").await;
-    browser.shows("cut").await;
+    browser.shows("cut off").await;
     let status = fixture.deployment_status().await;
     let cut = status["links"]
         .as_array()
