@@ -54,7 +54,7 @@ pub trait Harness: Send + Sync {
 
 /// Runs the whole suite; `$open` is a future that makes a fresh [`Harness`].
 ///
-/// ```ignore
+/// ```text
 /// music_store::conformance_tests!(async { MyHarness::open() });
 /// ```
 #[macro_export]
