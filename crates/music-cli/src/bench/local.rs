@@ -46,10 +46,11 @@ pub(crate) struct Local {
     #[arg(long, default_value = "2s", value_parser = duration::parse)]
     warm_up: Duration,
     /// Requests a second, sent whether or not earlier ones are answered
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// How many keys there are
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     keys: u32,
     /// The size of a value
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=1 << 20))]

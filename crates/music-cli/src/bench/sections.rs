@@ -38,7 +38,8 @@ pub(crate) struct Sections {
     #[arg(long, default_value = "lUs")]
     profile: String,
     /// How many puts a section makes, one by one and all at once
-    #[arg(long, default_value = "1,10", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value = "1,10", value_delimiter = ',')]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     puts: Vec<u32>,
     /// How often each is measured
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]

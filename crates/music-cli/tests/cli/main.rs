@@ -1,6 +1,8 @@
 //! The binary `music`, as a user runs it, against its own `music dev`.
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod controls;
 #[cfg(test)]
 mod demo;

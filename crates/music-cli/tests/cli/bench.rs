@@ -1,0 +1,98 @@
+//! `music bench`, as to what it reports; how long things take is no test.
+
+use serde_json::Value;
+
+use crate::support::{music, succeeded};
+
+fn reports(arguments: &[&str]) -> Vec<Value> {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = music();
+    command.args(["bench", "--json"]).args(arguments);
+    command.arg("--data").arg(data.path().join("data"));
+    let output = succeeded(&command.output().unwrap());
+    serde_json::from_str(&output).unwrap()
+}
+
+#[test]
+fn sections_are_measured_at_each_site() {
+    let arguments = [
+        "sections",
+        "--profile",
+        "local3",
+        "--rounds",
+        "2",
+        "--puts",
+        "1,3",
+    ];
+    let reports = reports(&arguments);
+    for site in ["a", "b", "c"] {
+        for (what, rounds) in [
+            ("section, fresh key", 3),
+            ("section, same key", 3),
+            ("critical get, again", 0),
+            ("3 puts, one by one", 3),
+            ("3 puts, at once", 1),
+            ("eventual put", 0),
+        ] {
+            let line = reports
+                .iter()
+                .find(|line| line["site"] == site && line["what"] == what);
+            let line = line.unwrap_or_else(|| panic!("{what} at {site}: {reports:?}"));
+            assert_eq!(line["expected_rounds"], rounds, "{what}");
+            assert!(line["median_ms"].as_f64().unwrap() > 0.0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn gets_and_puts_are_counted() {
+    let arguments = [
+        "local",
+        "--connections",
+        "2",
+        "--keys",
+        "10",
+        "--seconds",
+        "1",
+    ];
+    let reports = reports(&[&arguments[..], &["--warm-up", "0s"]].concat());
+    let operations: Vec<_> = reports.iter().map(|report| &report["operation"]).collect();
+    assert_eq!(operations, ["get", "put"]);
+    for report in &reports {
+        assert!(report["requests"].as_u64().unwrap() > 0, "{report}");
+        assert_eq!(report["errors"], 0, "{report}");
+    }
+}
+
+#[test]
+fn an_open_loop_sends_at_its_rate() {
+    let arguments = [
+        "local",
+        "--connections",
+        "4",
+        "--keys",
+        "10",
+        "--seconds",
+        "1",
+    ];
+    let reports = reports(&[&arguments[..], &["--warm-up", "0s", "--rate", "50"]].concat());
+    for report in &reports {
+        assert!(report["requests"].as_u64().unwrap() <= 50, "{report}");
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    for arguments in [
+        &["local", "--running"][..],
+        &["local", "--connections", "0"],
+        &["local", "--rate", "0"],
+        &["sections", "--profile", "mars"],
+        &["sections", "--rounds", "0"],
+    ] {
+        let output = music().arg("bench").args(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!error.is_empty() && !error.contains("panicked"), "{error}");
+    }
+}
