@@ -71,9 +71,13 @@ pub enum Command {
         owner: Option<SessionId>,
     },
     /// Gives a ticket another owner and the next incarnation.
+    ///
+    /// Only while it has the incarnation that the adopter saw: an adoption
+    /// that lands late cannot take a section from whoever took it meanwhile.
+    /// Asked again after a lost answer, it finds its own work done.
     Adopt {
-        /// The ticket to take over.
-        lock_ref: LockRef,
+        /// The ticket to take over, in the incarnation that was seen.
+        holding: Holding,
         /// The new owner.
         owner: SessionId,
         /// The new owner's lease.
@@ -114,10 +118,10 @@ impl LockQueue {
             Command::Withdraw(lock_ref) => self.remove(lock_ref),
             Command::Force { lock_ref, owner } => self.force(lock_ref, owner),
             Command::Adopt {
-                lock_ref,
+                holding,
                 owner,
                 lease,
-            } => self.adopt(lock_ref, owner, lease),
+            } => self.adopt(holding, owner, lease),
             Command::Confirm(holding) if self.present(holding) => self.remove(holding.lock_ref),
             Command::Confirm(_) => Outcome::Gone,
             Command::Synced(holding) => self.mark_synced(holding),
@@ -125,11 +129,8 @@ impl LockQueue {
     }
 
     fn enqueue(&mut self, new: NewTicket) -> Outcome {
-        if let Some((lock_ref, ticket)) = self.ticket_of(new.request) {
-            return Outcome::Done(Holding {
-                lock_ref,
-                incarnation: ticket.incarnation,
-            });
+        if let Some(holding) = self.holding_of(new.request) {
+            return Outcome::Done(holding);
         }
         let Some(lock_ref) = self.last.next() else {
             return Outcome::Exhausted;
@@ -188,13 +189,18 @@ impl LockQueue {
         self.remove(lock_ref)
     }
 
-    fn adopt(&mut self, lock_ref: LockRef, owner: SessionId, lease: Lease) -> Outcome {
+    fn adopt(&mut self, seen: Holding, owner: SessionId, lease: Lease) -> Outcome {
+        let lock_ref = seen.lock_ref;
         let Some(ticket) = self.ticket(lock_ref).copied() else {
             return Outcome::Gone;
         };
-        let Some(incarnation) = ticket.incarnation.next() else {
+        let Some(incarnation) = seen.incarnation.next() else {
             return Outcome::Exhausted;
         };
+        let done = ticket.incarnation == incarnation && ticket.owner == owner;
+        if ticket.incarnation != seen.incarnation && !done {
+            return Outcome::Gone;
+        }
         self.tickets.insert(
             lock_ref,
             Ticket {
@@ -245,6 +251,15 @@ impl LockQueue {
     /// The ticket of a section, unless it is gone.
     pub fn ticket_of(&self, request: RequestId) -> Option<(LockRef, &Ticket)> {
         self.tickets().find(|(_, ticket)| ticket.request == request)
+    }
+
+    /// The ticket of a section and its incarnation, unless it is gone.
+    pub fn holding_of(&self, request: RequestId) -> Option<Holding> {
+        let (lock_ref, ticket) = self.ticket_of(request)?;
+        Some(Holding {
+            lock_ref,
+            incarnation: ticket.incarnation,
+        })
     }
 
     /// The tickets that are not gone, the head first.

@@ -14,7 +14,6 @@ use super::call::{Effect, Failure};
 use super::hold::Phase;
 use super::{Context, CriticalSection, KeyIndex, Lost, Status};
 use crate::lock_queue::{LockQueue, Outcome};
-use crate::lock_ref::Holding;
 
 impl CriticalSection {
     pub(super) fn find_tickets(&mut self, effects: &mut Vec<Effect>) {
@@ -36,12 +35,9 @@ impl CriticalSection {
         let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Finding) else {
             return;
         };
-        match result.map(|queue| queue.ticket_of(terms.request).map(|found| found.0)) {
-            Ok(Some(lock_ref)) if wanted => {
-                hold.holding = Holding {
-                    lock_ref,
-                    ..Holding::default()
-                };
+        match result.map(|queue| queue.holding_of(terms.request)) {
+            Ok(Some(holding)) if wanted => {
+                hold.holding = holding;
                 hold.enter(Phase::Adopting, key, &terms, effects);
             }
             Ok(_) => {
@@ -63,6 +59,8 @@ impl CriticalSection {
         context: &Context,
         effects: &mut Vec<Effect>,
     ) {
+        let terms = self.terms.clone();
+        let wanted = !matches!(self.status, Status::Lost(_));
         let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Adopting) else {
             return;
         };
@@ -73,6 +71,11 @@ impl CriticalSection {
                 self.observe_queue(key, &queue, context, effects);
                 self.resume_end(key, effects);
                 self.advance(context, effects);
+            }
+            // Another node was faster: its incarnation is the one to adopt.
+            Ok((Outcome::Gone, queue)) if wanted && queue.holding_of(terms.request).is_some() => {
+                hold.enter(Phase::Finding, key, &terms, effects);
+                self.resume_end(key, effects);
             }
             Ok((Outcome::Gone, _)) => {
                 hold.leave(effects);

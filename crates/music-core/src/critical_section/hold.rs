@@ -266,9 +266,8 @@ impl Hold {
             self.retry_at = None;
             self.under_way = true;
         }
-        let lock_ref = self.holding.lock_ref;
         let adopt = Command::Adopt {
-            lock_ref,
+            holding: self.holding,
             owner: terms.owner,
             lease: terms.node_lease,
         };

@@ -172,13 +172,15 @@ fn a_section_that_numbers_its_puts_anew_and_is_looked_at_is_not_taken_for_adopte
 fn when_both_are_used_up_the_section_answers_exhausted_and_must_be_released() {
     let mut world = World::granted();
     let lock_ref = world.section.tokens().next().unwrap().1;
-    let adopt = Command::Adopt {
-        lock_ref,
-        owner: OWNER,
-        lease: Lease::DEFAULT,
-    };
-    for _ in 0..255 {
-        world.queue.apply(adopt);
+    for incarnation in 0..255 {
+        world.queue.apply(Command::Adopt {
+            holding: Holding {
+                lock_ref,
+                incarnation: Incarnation(incarnation),
+            },
+            owner: OWNER,
+            lease: Lease::DEFAULT,
+        });
     }
     world.section.keys[0].holding.incarnation = Incarnation(255);
     world.section.next_tick = None;

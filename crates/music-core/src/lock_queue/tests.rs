@@ -43,8 +43,12 @@ fn force(lock_ref: u64) -> Command {
 }
 
 fn adopt(lock_ref: u64) -> Command {
+    adopt_seen(holding(lock_ref, 0))
+}
+
+fn adopt_seen(holding: Holding) -> Command {
     Command::Adopt {
-        lock_ref: number(lock_ref),
+        holding,
         owner: SessionId(7),
         lease: Lease::MAX,
     }
@@ -308,12 +312,28 @@ fn a_ticket_is_adopted_255_times_at_most() {
     let mut queue = of(&[exclusive(1)]);
     for incarnation in 1..=255 {
         assert_eq!(
-            queue.apply(adopt(1)),
+            queue.apply(adopt_seen(holding(1, incarnation - 1))),
             Outcome::Done(holding(1, incarnation))
         );
     }
-    assert_eq!(queue.apply(adopt(1)), Outcome::Exhausted);
+    let last = adopt_seen(holding(1, 255));
+    assert_eq!(queue.apply(last), Outcome::Exhausted);
     assert!(queue.present(holding(1, 255)));
+}
+
+#[test]
+fn an_adoption_that_lands_late_does_not_take_the_section_from_a_newer_node() {
+    let mut queue = of(&[exclusive(1)]);
+    let newer = Command::Adopt {
+        holding: holding(1, 0),
+        owner: SessionId(8),
+        lease: Lease::MAX,
+    };
+    assert_eq!(queue.apply(newer), Outcome::Done(holding(1, 1)));
+    assert_eq!(queue.apply(adopt(1)), Outcome::Gone);
+    assert_eq!(queue.ticket(number(1)).unwrap().owner, SessionId(8));
+    let again = queue.apply(newer);
+    assert_eq!(again, Outcome::Done(holding(1, 1)), "its own work is done");
 }
 
 #[test]

@@ -3,17 +3,17 @@
 mod clients;
 mod judge;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use music_core::critical_section::{Effect, Input, OpId, Status};
-use music_core::id::{RecordId, RequestId, SessionId};
+use music_core::id::{RecordId, SessionId};
 use music_core::lock_queue::{Command, Mode};
 use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_core::time::MonotonicTime;
 
-use crate::common::{REPLICAS, World, is_adopt, lease};
+use crate::common::{REPLICAS, World, lease};
 use crate::dice::{Dice, Temper};
 use crate::flight::{Flight, is_of_queue};
 use crate::oracle::Oracle;
@@ -71,8 +71,6 @@ pub(crate) struct Simulation {
     statuses: BTreeMap<usize, Status>,
     adopted_at: BTreeMap<usize, bool>,
     temper: Temper,
-    /// Requests whose ticket was adopted by a node that the client had left.
-    pub(crate) robbed: BTreeSet<RequestId>,
     /// Whether suspicion waits for leases to run out.
     pub(crate) respects_leases: bool,
     pub(crate) calm: bool,
@@ -103,7 +101,6 @@ impl Simulation {
             statuses: BTreeMap::new(),
             adopted_at: BTreeMap::new(),
             temper: Temper::new(&mut dice),
-            robbed: BTreeSet::new(),
             respects_leases,
             calm: false,
             dice,
@@ -307,7 +304,6 @@ impl Simulation {
     fn progress(&mut self, at: usize) {
         if is_of_queue(&self.flights[at].call.effect) && !self.flights[at].has_begun() {
             self.settle_commands(at);
-            self.look_for_robbery(at);
         }
         self.flights[at].progress(&mut self.world, &mut self.dice);
         self.note(|simulation| format!("goes on: {:?}", simulation.flights[at].call.effect));
@@ -320,18 +316,6 @@ impl Simulation {
             if let Some(put) = self.oracle.put_at(id, stamp) {
                 put.settled |= present;
             }
-        }
-    }
-
-    fn look_for_robbery(&mut self, at: usize) {
-        let call = &self.flights[at].call;
-        let left = self
-            .clients
-            .iter()
-            .all(|client| client.section != call.section);
-        if left && is_adopt(&call.effect) {
-            let terms = self.world.sections[call.section].machine.terms();
-            self.robbed.insert(terms.request);
         }
     }
 
@@ -351,10 +335,6 @@ impl Simulation {
             let (_, id, command) = self.late_commands.swap_remove(at);
             self.note(|_| format!("late: {command:?} at {id:?}"));
             let queue = self.world.queues.entry(id).or_default();
-            if let Command::Adopt { lock_ref, .. } = command {
-                let ticket = queue.ticket(lock_ref);
-                self.robbed.extend(ticket.map(|ticket| ticket.request));
-            }
             queue.apply(command);
         } else if !self.late.is_empty() {
             let at = self.dice.below(self.late.len());

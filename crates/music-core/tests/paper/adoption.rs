@@ -127,7 +127,7 @@ fn a_waiting_set_whose_later_keys_were_withdrawn_goes_on_waiting() {
 }
 
 #[test]
-fn an_adoption_that_timed_out_is_tried_again_and_takes_the_incarnation_it_then_finds() {
+fn an_adoption_that_timed_out_is_tried_again_and_finds_its_own_work_done() {
     let mut world = World::new(2);
     let first = world.granted(0, 1, &["a"]);
     let second = world.adopt(1, first);
@@ -139,13 +139,13 @@ fn an_adoption_that_timed_out_is_tried_again_and_takes_the_incarnation_it_then_f
     world.wake(second);
     world.run();
     assert_eq!(world.status(second), Status::Granted);
-    assert!(world.queue("a").present(holding(1, 2)));
+    assert!(world.queue("a").present(holding(1, 1)));
     let put = world.put(second, "a", &[("x", "1")]);
     world.run();
     let Some(Ok(Reply::Written(stamp))) = world.reply(second, put) else {
         panic!()
     };
-    assert_eq!(stamp.holding(), Some(holding(1, 2)));
+    assert_eq!(stamp.holding(), Some(holding(1, 1)));
 }
 
 #[test]
@@ -289,4 +289,26 @@ fn an_adoption_goes_on_when_the_client_asks_again() {
     world.wake(second);
     world.run();
     assert_eq!(world.status(second), Status::Granted);
+}
+
+#[test]
+fn an_adoption_that_another_node_was_faster_with_looks_again() {
+    let mut world = World::new(3);
+    let first = world.granted(0, 1, &["a"]);
+    let slow = world.adopt(1, first);
+    let find = world.take(slow, is_peek);
+    world.succeed(&find);
+    let late = world.take(slow, is_adopt);
+    let newer = world.adopt(2, first);
+    world.run();
+    assert_eq!(world.status(newer), Status::Granted);
+    world.perform(&late, ALL);
+    assert!(
+        world.queue("a").present(holding(1, 1)),
+        "what lands late takes nothing"
+    );
+    world.succeed(&late);
+    world.run();
+    assert_eq!(world.status(slow), Status::Granted);
+    assert!(world.queue("a").present(holding(1, 2)));
 }

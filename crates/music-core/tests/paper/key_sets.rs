@@ -167,7 +167,10 @@ fn a_withdrawal_that_finds_the_ticket_adopted_is_a_loss() {
     }
     let withdraw = world.take(section, is_confirm);
     let adopt = Command::Adopt {
-        lock_ref: lock_ref(1),
+        holding: music_core::lock_ref::Holding {
+            lock_ref: lock_ref(1),
+            ..Default::default()
+        },
         owner: world.nodes[2].session,
         lease: lease(),
     };

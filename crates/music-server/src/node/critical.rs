@@ -56,10 +56,12 @@ impl Inner {
         wait: Duration,
     ) -> Result<SectionView, Error> {
         if let Some(slot) = self.sections.get(section.request) {
-            // After its own lease ran out the node is to the section as
-            // another node: it may take the tickets over if they are there.
-            let lapsed = Status::Lost(Lost::NodeLeaseExpired);
-            if slot.lock().section.status() != lapsed {
+            // After its own lease ran out, or another node took the section
+            // over, this one is to it as any other node: it may take the
+            // tickets over if they are there.
+            let status = slot.lock().section.status();
+            let lapsed = Lost::NodeLeaseExpired;
+            if !matches!(status, Status::Lost(lost) if lost == lapsed || lost == Lost::Adopted) {
                 return self.wait_for_grant(&slot, wait).await;
             }
             self.retire(&slot);

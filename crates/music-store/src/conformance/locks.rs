@@ -17,9 +17,8 @@ fn key(name: &'static str) -> RecordId {
 }
 
 fn adopt(holding: Holding) -> Command {
-    let lock_ref = holding.lock_ref;
     Command::Adopt {
-        lock_ref,
+        holding,
         owner: SessionId(77),
         lease: Lease::MIN,
     }

@@ -37,7 +37,7 @@ fn operation(dice: &mut Dice, unique: usize) -> Operation {
     Operation::Apply(match dice.below(12) {
         0..=2 => enqueue(unique),
         3 => Command::Adopt {
-            lock_ref,
+            holding,
             owner: SessionId(9),
             lease: Lease::MIN,
         },

@@ -131,7 +131,7 @@ fn a_plain_release_seen_by_one_peek_is_seen_by_every_later_adopt() {
     assert_eq!(seen.queue.tickets().count(), 0);
     // The adopt never asks A, which alone was told of the release.
     let adopt = Command::Adopt {
-        lock_ref: holding(1, 0).lock_ref,
+        holding: holding(1, 0),
         owner: SessionId(2),
         lease: Lease::MIN,
     };
@@ -144,7 +144,7 @@ fn a_peek_does_not_overtake_an_adopt_that_was_promised_before_the_release() {
     let mut acceptors = <[Acceptor; 3]>::default();
     decide(&mut acceptors, [A, B], enqueue(1));
     let adopt = Command::Adopt {
-        lock_ref: holding(1, 0).lock_ref,
+        holding: holding(1, 0),
         owner: SessionId(2),
         lease: Lease::MIN,
     };

@@ -64,7 +64,7 @@ impl Simulation {
                     .is_none_or(|ticket| {
                         Some(ticket.incarnation) == fact.stamp.holding().map(|h| h.incarnation)
                     });
-                let elsewhere = self.was_adopted(section) || self.is_robbed(section);
+                let elsewhere = self.was_adopted(section);
                 assert!(
                     !self.respects_leases || !moved || elsewhere,
                     "acknowledged after its ticket was gone: {fact:?}"
@@ -77,13 +77,6 @@ impl Simulation {
                 }
             }
         }
-    }
-
-    /// Whether an adoption took effect that was on its way when the client
-    /// had gone on: nobody but the client knows which node is the latest.
-    fn is_robbed(&self, section: usize) -> bool {
-        let request = self.world.sections[section].machine.terms().request;
-        self.robbed.contains(&request)
     }
 
     /// Whether a later section of another node has the same request.
