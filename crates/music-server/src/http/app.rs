@@ -1,6 +1,6 @@
 //! What handlers share.
 
-use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,24 +103,38 @@ impl App {
     }
 
     /// Waits for `work`, and tells the node meanwhile that the client lives:
-    /// its connection is open. Ends early where the node stops.
+    /// its connection is open.
     pub(crate) async fn hear<T>(
         &self,
         request: RequestId,
         lease: Lease,
-        work: impl Future<Output = Result<T, node::Error>>,
-    ) -> Result<T, Failure> {
-        tokio::pin!(work);
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = pin!(work);
         let mut beat = tokio::time::interval(lease.renewal_interval());
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return done.map_err(Failure::from),
-                () = self.stopping.cancelled() => return Err(problem::shutting_down()),
+                done = &mut work => return done,
                 // Before the section exists there is nothing to renew, and a
                 // lost one is told by `work` itself.
                 _ = beat.tick() => drop(self.node.renew(request)),
             }
+        }
+    }
+
+    /// The same for a wait for the grant, which ends early where the node
+    /// stops: nothing was written, and what is queued is released.
+    pub(crate) async fn hear_wait<T>(
+        &self,
+        request: RequestId,
+        lease: Lease,
+        wait: impl Future<Output = Result<T, node::Error>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            done = self.hear(request, lease, wait) => done.map_err(Failure::from),
+            () = self.stopping.cancelled() => Err(problem::shutting_down()),
         }
     }
 }

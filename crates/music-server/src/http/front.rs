@@ -13,7 +13,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method};
 use music_api::code::Code;
 use music_api::header::{REQUEST_ID, SITE};
-use music_api::problem::{CONTENT_TYPE as PROBLEM_TYPE, Outcome};
+use music_api::problem::CONTENT_TYPE as PROBLEM_TYPE;
 use tower::Service as _;
 
 use crate::http::linger::Lingering;
@@ -155,9 +155,7 @@ impl Front {
     fn write_problem(&self, about: &About, failure: &Failure, response: &mut Response) {
         let id = about.id.to_str().unwrap_or_default();
         log(about, failure, id);
-        if failure.outcome() == Outcome::Unknown {
-            self.metrics.put_unknown();
-        }
+        self.metrics.failed(failure);
         let headers = response.headers_mut();
         // The router has measured the empty body that stood for the problem.
         headers.remove(CONTENT_LENGTH);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
+use music_api::problem::Outcome;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -14,6 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::http::problem::Failure;
 use crate::http::route::{Route, TEMPLATES};
 
 const METHODS: [&str; 7] = ["GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "other"];
@@ -110,9 +112,11 @@ impl Metrics {
         cell.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// Counts a write of unknown outcome.
-    pub(crate) fn put_unknown(&self) {
-        self.puts_unknown.inc();
+    /// Counts a failure, where it is a write of unknown outcome.
+    pub(crate) fn failed(&self, failure: &Failure) {
+        if failure.outcome() == Outcome::Unknown {
+            self.puts_unknown.inc();
+        }
     }
 
     /// Counts a request that was refused for too much work.

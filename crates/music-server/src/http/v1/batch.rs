@@ -90,7 +90,11 @@ pub(crate) async fn perform(
             }
         }
     });
-    join_all(steps).await
+    let results = join_all(steps).await;
+    for failure in results.iter().filter_map(|result| result.as_ref().err()) {
+        app.metrics.failed(failure);
+    }
+    results
 }
 
 /// A failed step among the results.

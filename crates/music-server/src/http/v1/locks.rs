@@ -59,7 +59,9 @@ pub(crate) async fn create_lock_ref(
         lease: app.lease(body.lease_ms)?,
     };
     let creation = app.node.create_lock_ref(section.clone(), wait);
-    let view = app.hear(section.request, section.lease, creation).await?;
+    let view = app
+        .hear_wait(section.request, section.lease, creation)
+        .await?;
     if view.state == Section::Lost(Lost::NodeLeaseExpired) {
         // The client never had it: this is no lock that it lost.
         return Err(node::Error::NodeLeaseExpired.into());

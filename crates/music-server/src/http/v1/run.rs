@@ -12,6 +12,7 @@ use axum::extract::State;
 use futures_util::future::try_join_all;
 use music_api::code::Code;
 use music_api::lock::StepResult;
+use music_api::problem::Outcome;
 use music_api::problem::Problem;
 use music_api::run::{Compare, Run, RunResult};
 use music_core::id::{Field, IdempotencyKey, RecordId};
@@ -148,7 +149,7 @@ pub(crate) async fn run(
         .spawn(killed.run_until_cancelled_owned(async move {
             let result = plan.execute(&own).await;
             if let (Err(failure), Some(key)) = (&result, idempotency.0)
-                && failure.outcome() == music_api::problem::Outcome::NotApplied
+                && failure.outcome() == Outcome::NotApplied
             {
                 own.runs.forget(key);
             }
@@ -165,7 +166,10 @@ async fn answer(mut ended: watch::Receiver<Option<Ended>>) -> Answer {
     match ended {
         Some(Ok(result)) => respond::ok(&*result),
         Some(Err(failure)) => Err(failure),
-        None => Err(problem::shutting_down()),
+        None => Err(Failure::new(
+            Code::OutcomeUnknown,
+            "The node ended in the middle of the run: read what there is.",
+        )),
     }
 }
 
@@ -234,8 +238,7 @@ impl Plan {
     async fn execute(self, app: &App) -> Result<RunResult, Failure> {
         let (request, lease) = (self.section.request, self.section.lease);
         let creation = app.node.create_lock_ref(self.section.clone(), self.wait);
-        let view = app.hear(request, lease, creation).await;
-        let view = match view {
+        let view = match app.hear_wait(request, lease, creation).await {
             Ok(view) if view.state == Section::Granted => view,
             Ok(view) => {
                 self.give_up(app).await;
@@ -243,21 +246,20 @@ impl Plan {
             }
             Err(failure) => {
                 self.give_up(app).await;
-                return Err(failure);
+                return Err(not_begun(failure));
             }
         };
         let section = self.section.clone();
         let tokens = convert::tokens(app, &view);
-        let steps = async { Ok::<_, node::Error>(self.perform(app).await) };
-        let performed = app.hear(request, lease, steps).await;
-        // The answer does not wait for more than the node does: a put whose
-        // outcome is unknown makes the node force the section.
-        let released = app.node.release(&section, false).await;
-        let (compared, results) = performed??;
-        if let Err(error) = released {
+        // Goes on where the node stops: what was sent out must be answered
+        // for, and takes no longer than the engine's own limit.
+        let performed = app.hear(request, lease, self.perform(app)).await;
+        // A put whose outcome is unknown makes the node force the section.
+        if let Err(error) = app.node.release(&section, false).await {
             // What was written stands; the section ends by its lease.
             tracing::debug!(%error, "a run's release failed");
         }
+        let (compared, results) = performed?;
         Ok(RunResult {
             compared,
             results,
@@ -332,6 +334,19 @@ fn groups(steps: Vec<Planned>) -> Vec<Vec<Planned>> {
         }
     }
     groups
+}
+
+/// Why a run ended before its first step, and so without effect: a ticket of
+/// unknown outcome is taken back, and is no effect that its client asked for.
+fn not_begun(failure: Failure) -> Failure {
+    match failure.outcome() {
+        Outcome::NotApplied => failure,
+        Outcome::Unknown => Failure::new(
+            Code::Unavailable,
+            "The lock store did not answer in time: nothing was done. Try again later, or at \
+             another site.",
+        ),
+    }
 }
 
 fn not_granted(view: &SectionView) -> Failure {

@@ -10,6 +10,7 @@ use axum::response::Response;
 use futures_util::poll;
 use music_api::code::Code;
 use music_api::watch::{Change, LOCK, QUEUE, RECORD, RESET};
+use music_core::critical_section::Error;
 use music_core::id::{Key, RecordId};
 use music_core::lock_queue::LockQueue;
 use music_core::lock_ref::LockRef;
@@ -26,7 +27,7 @@ use crate::http::request::{LockAt, Query, RecordAt};
 use crate::http::respond::Answer;
 use crate::http::sse::{self, Event, Source};
 use crate::http::v1::queues;
-use crate::node::{self, SectionRef, State as Section};
+use crate::node::{self, SectionRef, SectionView, State as Section};
 
 /// How long a watch of a queue waits for a hint before it looks anyway.
 const QUEUE_POLL: Duration = Duration::from_secs(5);
@@ -373,15 +374,23 @@ impl Source for Lock {
     async fn next(&mut self) -> Result<Option<Event>, Failure> {
         let request = self.section.request;
         let view = match self.seen {
-            None => self.app.node.section(request)?,
+            None => self.app.node.section(request),
             Some(Section::Lost(_) | Section::Released) => return Ok(None),
-            Some(seen) => match self.app.node.section_changed(request, seen).await {
-                Ok(view) => view,
-                // Forgotten after its end, which was between two looks.
-                Err(node::Error::NotHere | node::Error::NoSuchSection) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            },
+            Some(seen) => self.app.node.section_changed(request, seen).await,
         };
+        let over = |state| {
+            Ok(SectionView {
+                state,
+                tokens: Vec::new(),
+            })
+        };
+        let view = match view {
+            // The section ended between two looks; the node remembers how.
+            Err(node::Error::Section(Error::Released)) => over(Section::Released),
+            Err(node::Error::Section(Error::Lost(lost))) => over(Section::Lost(lost)),
+            Err(node::Error::NotHere) if self.seen.is_some() => return Ok(None),
+            view => view,
+        }?;
         self.seen = Some(view.state);
         let lock = convert::lock(&self.app, self.text.clone(), &self.section, &view);
         Ok(Some(Event::new(LOCK, &lock)))
