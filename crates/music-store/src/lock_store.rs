@@ -33,7 +33,7 @@ pub struct Hint {
 ///
 /// All but [`LockStore::release`] are linearizable for each key. A call that
 /// ended in an error of unknown outcome may have taken effect, or may do so
-/// until the same node's next call for the same key is answered, not later.
+/// until the same node's next call for the same key takes effect, not later.
 pub trait LockStore: Clone + Send + Sync + 'static {
     /// Performs a command and returns the queue as it left it.
     ///
