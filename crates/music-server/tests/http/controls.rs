@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use music_api::problem::Outcome;
 use music_core::time::Lease;
 use music_server::dev::DevConfig;
 use reqwest::Method;
@@ -116,6 +117,10 @@ async fn controls_of_what_is_not_there_are_refused() {
             "MUSIC-1002",
         ),
         ("/v1/dev/links/a/b/delay".to_owned(), "MUSIC-1001"),
+        (
+            "/v1/dev/links/a/b/delay?oneway=true".to_owned(),
+            "MUSIC-1002",
+        ),
         ("/v1/dev/sites/z/stop".to_owned(), "MUSIC-5001"),
         ("/v1/dev/sites/%FF/stop".to_owned(), "MUSIC-5001"),
     ] {
@@ -192,6 +197,39 @@ async fn a_site_that_is_cut_off_goes_on_locally_and_agrees_when_healed() {
     };
     tokio::time::timeout(DEADLINE, arrived).await.unwrap();
     assert_eq!(fixture.get(path).send().await.body, b"from c");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_never_began_had_no_effect_and_may_be_repeated() {
+    let fixture = Fixture::start().await;
+    fixture.control_ok("/v1/dev/sites/c/cut").await;
+    let body = json!({
+        "keys": [{ "table": "locks", "key": "a" }],
+        "then": [{ "op": "put", "table": "locks", "key": "a", "fields": { "": { "text": "x" } } }],
+    });
+    let run = || {
+        let request = fixture.at(2, Method::POST, "/v1/run");
+        request.header("idempotency-key", "r1").json(&body).send()
+    };
+    let alone = run().await.problem();
+    assert_eq!(
+        (alone.status, alone.outcome),
+        (503, Outcome::NotApplied),
+        "{alone:?}"
+    );
+    fixture.control_ok("/v1/dev/sites/c/heal").await;
+    let again = async {
+        loop {
+            // The node's lease comes back some time after its links.
+            let answer = run().await;
+            if answer.status.is_success() {
+                return answer.ok();
+            }
+            assert!(answer.problem().retryable);
+        }
+    };
+    let done = tokio::time::timeout(DEADLINE, again).await.unwrap();
+    assert!(done["results"][0]["written"]["stamp"].is_u64(), "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
