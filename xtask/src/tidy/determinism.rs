@@ -27,6 +27,8 @@ const CHANCES: &[Chance] = &[
             "crates/music-placement/src/service/clock.rs",
             "crates/music-server/src/http/stopwatch.rs",
             "crates/music-server/src/node/world.rs",
+            "crates/music-store/src/embedded/network.rs",
+            "crates/music-store/src/embedded/shared.rs",
             "xtask/src/clock.rs",
         ],
     },
@@ -36,6 +38,7 @@ const CHANCES: &[Chance] = &[
         owners: &[
             "crates/music-client/src/dice.rs",
             "crates/music-server/src/node/world.rs",
+            "crates/music-store/src/embedded/queues.rs",
         ],
     },
     Chance {

@@ -148,7 +148,8 @@ proptest! {
     fn what_is_gone_stays_gone(steps in steps(), later in steps()) {
         let mut queue = after(&steps);
         let last = queue.last();
-        let gone: Vec<_> = (1..=last.get()).filter(|n| queue.ticket(number(*n)).is_none()).collect();
+        let is_gone = |n: &u64| queue.ticket(number(*n)).is_none();
+        let gone: Vec<_> = (1..=last.get()).filter(is_gone).collect();
         for step in later {
             // A release of a number that was never issued reaches nobody.
             perform(&mut queue, step);

@@ -6,8 +6,7 @@ use music_core::lock_queue::Command;
 use crate::common::*;
 
 #[test]
-fn it_adopts_the_ticket_synchronises_its_keys_and_ends_that_with_synced_whether_or_not_the_flag_was_set()
- {
+fn it_adopts_synchronises_and_ends_that_with_synced_whether_or_not_the_flag_was_set() {
     let mut world = World::new(2);
     let first = world.granted(0, 1, &["a", "b"]);
     world.put(first, "a", &[("x", "1")]);

@@ -1,6 +1,6 @@
 //! A node's settings: one TOML file, the environment and flags, checked whole.
 //!
-//! A setting is declared once, in [`setting`]: its path, default, bounds and
+//! A setting is declared once, in `setting.rs`: its path, default, bounds and
 //! meaning. The file is read against that table, so that every fault in it is
 //! found and reported at once; `docs/config.md` is written from it too.
 

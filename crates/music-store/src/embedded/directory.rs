@@ -77,7 +77,10 @@ pub enum OpenError {
         wanted: Vec<String>,
     },
     /// The operating system refused something.
-    #[error("cannot use {}: {source}; see that it can be written and has room", directory.display())]
+    #[error(
+        "cannot use {}: {source}; see that it can be written and has room",
+        directory.display()
+    )]
     Io {
         /// The directory.
         directory: PathBuf,

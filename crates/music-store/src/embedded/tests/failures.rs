@@ -159,7 +159,10 @@ async fn a_one_way_cut_is_known_at_the_send() {
     let write = site.write(&key, put(2, "y"), Level::Majority).await;
     let (needed, outcome) = (Needed::Majority, Outcome::NotApplied);
     assert!(
-        matches!(write, Err(Error::Unavailable { needed: n, outcome: o }) if (n, o) == (needed, outcome)),
+        matches!(
+            write,
+            Err(Error::Unavailable { needed: n, outcome: o }) if (n, o) == (needed, outcome)
+        ),
         "{write:?}"
     );
     assert_eq!(text(&site.read(&key, Level::Local).await.unwrap()), "x");

