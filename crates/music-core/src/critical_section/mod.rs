@@ -25,8 +25,8 @@
 //! survived: the node is paused between the grant and the put for as long as
 //! you like, and goes on as if nothing had happened.
 //!
-//! One operation a file: [`acquire`], [`synchronize`], [`put`], [`get`],
-//! [`release`], [`adopt`]; the calls they make are in [`call`].
+//! One operation a file: `acquire`, `synchronize`, `put`, `get`,
+//! `release`, `adopt`; the calls they make are in `call`.
 
 mod acquire;
 mod adopt;
