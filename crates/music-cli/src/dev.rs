@@ -1,5 +1,6 @@
 //! `music dev`.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, value_parser};
@@ -60,7 +61,7 @@ struct Start {
     profile: String,
     /// How many of the profile's sites; all if left out
     #[arg(long, value_name = "N")]
-    sites: Option<usize>,
+    sites: Option<NonZeroUsize>,
     /// Where the data is kept; a temporary directory, removed at the end, if left out
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -103,7 +104,7 @@ async fn start(start: Start, output: &Output) -> Result<Exit, Failure> {
         .clone()
         .unwrap_or_else(|| temporary.path().to_owned());
     let mut config = DevConfig::new(start.profile.clone());
-    config.sites = start.sites;
+    config.sites = start.sites.map(NonZeroUsize::get);
     config.dir = Some(data.clone());
     config.base_port = start.port;
     let deployment = Box::pin(Deployment::start(config)).await?;

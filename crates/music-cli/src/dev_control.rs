@@ -67,9 +67,9 @@ pub(crate) enum Control {
         #[arg(value_parser = duration::parse)]
         round_trip: Duration,
     },
-    /// Stop a site: its replica and its nodes
+    /// Stop the replica of a site; its node goes on without it
     StopSite(Site),
-    /// Start a site that was stopped
+    /// Start the replica of a site again
     StartSite(Site),
 }
 
