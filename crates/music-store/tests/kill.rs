@@ -36,7 +36,7 @@ const LIFE: &str = "MUSIC_KILL_LIFE";
 const SEED: &str = "MUSIC_KILL_SEED";
 
 const KILLS_MAX: u64 = 400;
-const TIME_MAX: Duration = Duration::from_secs(35);
+const TIME_MAX: Duration = Duration::from_secs(100);
 /// A victim is killed after so many acknowledgements at most.
 const ACKNOWLEDGEMENTS_MAX: u64 = 60;
 
