@@ -209,7 +209,7 @@ pub async fn a_release_that_one_peek_saw_is_seen_without_its_witness<H: Harness>
         if !seen.present(holding) {
             assert_eq!(confirmed.outcome, Outcome::Gone);
         }
-        releaser.abort();
+        give_up(releaser).await;
         harness.set_isolated(0, false);
         harness.settled().await;
     }
@@ -232,7 +232,7 @@ pub async fn no_ticket_is_an_orphan_after_a_lost_answer<H: Harness>(harness: &H)
             return;
         }
         // The client leaves in the middle; the cut is healed.
-        call.abort();
+        give_up(call).await;
         harness.set_isolated(2, false);
         let queue = sites[2].peek(&key).await.unwrap();
         if let Some((lock_ref, _)) = queue.ticket_of(new_ticket(round).request) {
@@ -245,5 +245,14 @@ pub async fn no_ticket_is_an_orphan_after_a_lost_answer<H: Harness>(harness: &H)
         for site in &sites {
             assert_eq!(site.peek(&key).await.unwrap().tickets().count(), 0);
         }
+    }
+}
+
+/// Ends a call where it stands. One that another thread is in the middle of
+/// runs on to its next wait: only then is it given up.
+async fn give_up<T>(call: tokio::task::JoinHandle<T>) {
+    call.abort();
+    if let Err(error) = call.await {
+        assert!(error.is_cancelled(), "{error}");
     }
 }
