@@ -1,0 +1,8 @@
+//! Evidence that the guarantees of PROTOCOL.md hold, on the code that runs in
+//! production.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`history`] | what clients did and saw, and the judges of it: one a guarantee |
+
+pub mod history;
