@@ -27,6 +27,9 @@ pub enum StateEngine {
     Memory(MemorySite),
     /// The same, with faults.
     FaultyMemory(Faulty<MemorySite>),
+    /// Over a network that fails, under one seed.
+    #[cfg(feature = "simulation")]
+    Simulated(crate::simulated::Site),
 }
 
 /// One site's view of the configured lock store.
@@ -41,6 +44,9 @@ pub enum LockEngine {
     Memory(MemorySite),
     /// The same, with faults.
     FaultyMemory(Faulty<MemorySite>),
+    /// Over a network that fails, under one seed.
+    #[cfg(feature = "simulation")]
+    Simulated(crate::simulated::Site),
 }
 
 /// Does the same with whichever engine it is.
@@ -51,6 +57,8 @@ macro_rules! with {
             Self::FaultyEmbedded($engine) => $call,
             Self::Memory($engine) => $call,
             Self::FaultyMemory($engine) => $call,
+            #[cfg(feature = "simulation")]
+            Self::Simulated($engine) => $call,
         }
     };
 }
@@ -75,6 +83,8 @@ from!(embedded::Site, Embedded);
 from!(Faulty<embedded::Site>, FaultyEmbedded);
 from!(MemorySite, Memory);
 from!(Faulty<MemorySite>, FaultyMemory);
+#[cfg(feature = "simulation")]
+from!(crate::simulated::Site, Simulated);
 
 impl StateStore for StateEngine {
     async fn write(&self, id: &RecordId, change: Record, level: Level) -> Result<(), Error> {

@@ -11,9 +11,11 @@
 //! | [`embedded`] | every site in one process, on disk, with WAN delays and cuts |
 //! | [`memory`] | the reference engine: plain maps behind one lock |
 //! | [`fault`] | an engine that fails as told, around any other |
+//! | `simulated` | replicas over a network that fails, under one seed |
 //! | [`engine`] | the closed set of engines, as the server holds them |
 //! | `conformance` | what every engine must promise, as tests |
 
+mod catalogue;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod embedded;
@@ -22,6 +24,8 @@ pub mod error;
 pub mod fault;
 pub mod lock_store;
 pub mod memory;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulated;
 pub mod state_store;
 pub mod table;
 

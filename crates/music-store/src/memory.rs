@@ -15,8 +15,8 @@ use music_core::quorum::majority;
 use music_core::record::Record;
 use tokio::sync::{broadcast, mpsc};
 
+use crate::catalogue::Catalogue;
 use crate::error::{Needed, Outcome};
-use crate::table::SYSTEM_TABLE;
 use crate::{
     Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
 };
@@ -53,8 +53,7 @@ struct State {
     propagation: Propagation,
     sites: Vec<SiteState>,
     queues: BTreeMap<RecordId, Arc<LockQueue>>,
-    tables: BTreeMap<TableName, Table>,
-    next_table: u64,
+    catalogue: Catalogue,
     /// What a site has not heard of yet.
     owed: Vec<(usize, RecordId, Arc<Record>)>,
 }
@@ -84,8 +83,7 @@ impl Memory {
             propagation,
             sites: (0..sites).map(site).collect(),
             queues: BTreeMap::new(),
-            tables: BTreeMap::new(),
-            next_table: SYSTEM_TABLE.0.saturating_add(1),
+            catalogue: Catalogue::default(),
             owed: Vec::new(),
         };
         Self {
@@ -141,14 +139,8 @@ impl State {
         }
     }
 
-    fn is_dropped(&self, table: TableId) -> bool {
-        table != SYSTEM_TABLE
-            && table.0 < self.next_table
-            && !self.tables.values().any(|known| known.id == table)
-    }
-
     fn merge(&mut self, index: usize, id: &RecordId, change: &Record) {
-        if self.is_dropped(id.table) {
+        if self.catalogue.is_dropped(id.table) {
             return;
         }
         let Some(site) = self.sites.get_mut(index) else {
@@ -219,7 +211,7 @@ impl State {
     }
 
     fn known(&self, table: TableId) -> Result<(), Error> {
-        if self.is_dropped(table) {
+        if self.catalogue.is_dropped(table) {
             Err(Error::NoSuchTable)
         } else {
             Ok(())
@@ -296,23 +288,13 @@ impl StateStore for MemorySite {
     async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
         let mut state = self.locked();
         state.reach_majority(self.index)?;
-        if let Some(table) = state.tables.get(name) {
-            return Ok(table.clone());
-        }
-        let table = Table {
-            id: TableId(state.next_table),
-            name: name.clone(),
-            mode,
-        };
-        state.next_table = state.next_table.saturating_add(1);
-        state.tables.insert(name.clone(), table.clone());
-        Ok(table)
+        Ok(state.catalogue.create(name, mode))
     }
 
     async fn drop_table(&self, name: &TableName) -> Result<bool, Error> {
         let mut state = self.locked();
         state.reach_majority(self.index)?;
-        let Some(table) = state.tables.remove(name) else {
+        let Some(table) = state.catalogue.remove(name) else {
             return Ok(false);
         };
         for site in &mut state.sites {
@@ -322,19 +304,15 @@ impl StateStore for MemorySite {
     }
 
     fn table(&self, name: &TableName) -> Option<Table> {
-        self.locked().tables.get(name).cloned()
+        self.locked().catalogue.table(name).cloned()
     }
 
     fn table_by_id(&self, id: TableId) -> Option<Table> {
-        self.locked()
-            .tables
-            .values()
-            .find(|table| table.id == id)
-            .cloned()
+        self.locked().catalogue.table_by_id(id).cloned()
     }
 
     fn tables(&self) -> Vec<Table> {
-        self.locked().tables.values().cloned().collect()
+        self.locked().catalogue.tables().cloned().collect()
     }
 
     fn changes(&self) -> broadcast::Receiver<RecordId> {

@@ -1,0 +1,510 @@
+//! Replicas over a network that fails, all under one seed.
+//!
+//! The replicas and those who coordinate them are the values of
+//! [`music_core::replica`], as in the embedded engine; what lies between them
+//! is simulated: messages are late, lost, repeated and overtaken, links cut in
+//! one direction, replicas crash and start again, disks are slow. On a runtime
+//! of one thread whose time is paused, the same seed gives the same history.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`network`] | what becomes of a message |
+//! | `replica` | what a replica has on disk |
+//! | `records`, `queues` | a site's side of the two ports |
+//! | `healing` | how replicas come to agree |
+
+mod healing;
+pub mod network;
+mod queues;
+mod records;
+mod replica;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use music_core::id::{Key, RecordId, ReplicaId, TableId};
+use music_core::lock_queue::{Command, LockQueue};
+use music_core::lock_ref::{Holding, LockRef};
+use music_core::quorum::majority;
+use music_core::record::Record;
+use music_core::replica::acceptor::{Acceptor, Request, Value};
+use tokio::sync::{broadcast, mpsc};
+
+use self::network::Network;
+use self::replica::{Answer, Ask, Changed, Replica};
+use crate::catalogue::Catalogue;
+use crate::error::{Needed, Outcome};
+use crate::{
+    Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
+};
+
+/// How long a call may take.
+const CALL_MAX: Duration = Duration::from_secs(2);
+/// How many hints, or changed records, wait for a listener; it loses more.
+const HINTS_MAX: usize = 1_024;
+
+/// What the transactions of one key at one site take turns by.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+type Answers = mpsc::UnboundedSender<(ReplicaId, Answer)>;
+
+/// A deployment: a replica a site, and the network between them.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    shared: Arc<Shared>,
+}
+
+/// One node's view of its site.
+#[derive(Clone, Debug)]
+pub struct Site {
+    shared: Arc<Shared>,
+    index: usize,
+    view: Arc<View>,
+}
+
+/// What a view listens to.
+#[derive(Debug)]
+struct View {
+    site: usize,
+    watched: Mutex<BTreeMap<RecordId, usize>>,
+    hints: Mutex<Option<mpsc::Sender<Hint>>>,
+    changes: broadcast::Sender<RecordId>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    network: Network,
+    replicas: Mutex<Vec<Replica>>,
+    /// How long a disk may take for a change, by site.
+    disks: Mutex<Vec<Duration>>,
+    /// At one site, the transactions of one key take turns.
+    turns: Mutex<BTreeMap<(usize, RecordId), Turn>>,
+    catalogue: Mutex<Catalogue>,
+    views: Mutex<Vec<Weak<View>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next answer; never, where none comes any more.
+async fn answered(inbox: &mut mpsc::UnboundedReceiver<(ReplicaId, Answer)>) -> (ReplicaId, Answer) {
+    match inbox.recv().await {
+        Some(answer) => answer,
+        None => std::future::pending().await,
+    }
+}
+
+impl Deployment {
+    /// A replica at each of so many sites. Must be called within a runtime.
+    pub fn start(sites: usize, network: Network) -> Self {
+        let shared = Arc::new(Shared {
+            network,
+            replicas: Mutex::new(vec![Replica::default(); sites]),
+            disks: Mutex::new(vec![Duration::from_micros(200); sites]),
+            turns: Mutex::default(),
+            catalogue: Mutex::default(),
+            views: Mutex::default(),
+        });
+        tokio::spawn(healing::run(Arc::downgrade(&shared)));
+        Self { shared }
+    }
+
+    /// A new view of a site, for one node.
+    pub fn site(&self, index: usize) -> Site {
+        let view = Arc::new(View {
+            site: index,
+            watched: Mutex::default(),
+            hints: Mutex::default(),
+            changes: broadcast::channel(HINTS_MAX).0,
+        });
+        lock(&self.shared.views).push(Arc::downgrade(&view));
+        Site {
+            shared: Arc::clone(&self.shared),
+            index,
+            view,
+        }
+    }
+
+    /// The network, to make it fail.
+    pub fn network(&self) -> &Network {
+        &self.shared.network
+    }
+
+    /// How long the disk of a site's replica may take for a change.
+    pub fn set_disk(&self, site: usize, time_max: Duration) {
+        if let Some(disk) = lock(&self.shared.disks).get_mut(site) {
+            *disk = time_max;
+        }
+    }
+
+    /// Ends a replica at once: it keeps what it had answered for.
+    pub fn crash(&self, site: usize) {
+        if let Some(replica) = self.shared.replicas().get_mut(site) {
+            replica.down = true;
+            replica.life += 1;
+        }
+    }
+
+    /// Starts a replica again.
+    pub fn restart(&self, site: usize) {
+        if let Some(replica) = self.shared.replicas().get_mut(site) {
+            replica.down = false;
+        }
+    }
+
+    /// Whether a replica runs.
+    pub fn is_running(&self, site: usize) -> bool {
+        self.shared.is_running(site)
+    }
+
+    /// The record of a key at each replica.
+    pub fn copies(&self, id: &RecordId) -> Vec<Record> {
+        let replicas = self.shared.replicas();
+        replicas.iter().map(|replica| replica.record(id)).collect()
+    }
+
+    /// Whether all replicas have the same records and queues.
+    pub fn agrees(&self) -> bool {
+        let replicas = self.shared.replicas();
+        let known = |replica: &Replica| {
+            let queues = replica.queues.iter();
+            let queues = queues.map(|(id, acceptor)| (id.clone(), acceptor.queue()));
+            (replica.records.clone(), queues.collect::<Vec<_>>())
+        };
+        let mut known = replicas.iter().map(known);
+        let first = known.next();
+        known.all(|other| Some(other) == first)
+    }
+
+    /// Waits until all replicas agree, as they do once nothing fails.
+    pub async fn settled(&self) {
+        while !self.agrees() {
+            let pairs = (0..self.shared.sites())
+                .flat_map(|from| (0..self.shared.sites()).map(move |to| (from, to)));
+            pairs.for_each(|(from, to)| healing::pass(&self.shared, from, to));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Skips all lockRefs of a key up to this one, as after a restore from a
+    /// backup.
+    pub fn advance(&self, id: &RecordId, lock_ref: LockRef) {
+        let mut replicas = self.shared.replicas();
+        let ballot = replicas.iter().map(|replica| replica.queue(id).promised());
+        let ballot = ballot.max().unwrap_or_default().above(ReplicaId(0));
+        let latest = replicas.iter().map(|replica| replica.queue(id));
+        let latest = latest.max_by_key(Acceptor::accepted).unwrap_or_default();
+        let mut queue = LockQueue::clone(&latest.queue());
+        queue.advance(lock_ref);
+        let value = Arc::new(Value {
+            queue: Arc::new(queue),
+            applied: latest.value().applied.clone(),
+        });
+        for replica in replicas.iter_mut() {
+            let accept = Request::Accept(ballot, Arc::clone(&value));
+            replica.answer(&Ask::Transact(id.clone(), accept));
+        }
+    }
+}
+
+impl Shared {
+    fn replicas(&self) -> MutexGuard<'_, Vec<Replica>> {
+        lock(&self.replicas)
+    }
+
+    fn sites(&self) -> usize {
+        self.replicas().len()
+    }
+
+    fn is_running(&self, site: usize) -> bool {
+        self.replicas()
+            .get(site)
+            .is_some_and(|replica| !replica.down)
+    }
+
+    fn queue_at(&self, site: usize, id: &RecordId) -> Acceptor {
+        let replicas = self.replicas();
+        replicas
+            .get(site)
+            .map(|replica| replica.queue(id))
+            .unwrap_or_default()
+    }
+
+    fn turn(&self, site: usize, id: &RecordId) -> Turn {
+        let mut turns = lock(&self.turns);
+        Arc::clone(turns.entry((site, id.clone())).or_default())
+    }
+
+    fn reach_majority(&self, site: usize) -> Result<(), Error> {
+        let reaches = |other: &usize| {
+            self.is_running(*other) && (*other == site || self.network.connected(site, *other))
+        };
+        if (0..self.sites()).filter(reaches).count() >= majority(self.sites()) {
+            return Ok(());
+        }
+        let (needed, outcome) = (Needed::Majority, Outcome::NotApplied);
+        Err(Error::Unavailable { needed, outcome })
+    }
+
+    /// Now and then a site knows that it does not reach a majority, and says
+    /// so at once; at other times it finds out by waiting.
+    fn check_majority(&self, site: usize) -> Result<(), Error> {
+        match self.reach_majority(site) {
+            Err(error) if self.network.chance(0.5) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn ask_all(self: &Arc<Self>, from: usize, ask: &Ask, answers: &Answers) {
+        for to in 0..self.sites() {
+            self.ask(from, to, ask.clone(), Some(answers.clone()));
+        }
+    }
+
+    /// Sends a question to a replica; its answer may come, late, twice, or
+    /// never.
+    fn ask(self: &Arc<Self>, from: usize, to: usize, ask: Ask, answers: Option<Answers>) {
+        let shared = Arc::clone(self);
+        self.network.send(from, to, move || {
+            let (ask, answers) = (ask.clone(), answers.clone());
+            tokio::spawn(Arc::clone(&shared).serve((from, to), ask, answers));
+        });
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        (from, to): (usize, usize),
+        ask: Ask,
+        answers: Option<Answers>,
+    ) {
+        let life = |shared: &Self| {
+            let replicas = shared.replicas();
+            let replica = replicas.get(to).filter(|replica| !replica.down);
+            replica.map(|replica| replica.life)
+        };
+        let arrived_in = life(&self);
+        if ask.changes() {
+            let disk = lock(&self.disks).get(to).copied().unwrap_or_default();
+            tokio::time::sleep(self.network.some_time(disk)).await;
+        }
+        if arrived_in.is_none() || life(&self) != arrived_in {
+            return;
+        }
+        let Some((answer, changed)) = self.answer(to, &ask) else {
+            return;
+        };
+        self.tell(to, &changed);
+        let Some(answers) = answers else { return };
+        let replica = ReplicaId(u8::try_from(to).unwrap_or(u8::MAX));
+        self.network.send(to, from, move || {
+            // The call may have been answered already, or given up.
+            let _heard = answers.send((replica, answer.clone()));
+        });
+    }
+
+    fn answer(&self, site: usize, ask: &Ask) -> Option<(Answer, Changed)> {
+        if let Ask::Merge(id, _) = ask
+            && lock(&self.catalogue).is_dropped(id.table)
+        {
+            return Some((Answer::Merged, Changed::Nothing));
+        }
+        self.replicas()
+            .get_mut(site)
+            .map(|replica| replica.answer(ask))
+    }
+
+    /// Tells the views of a site what changed at its replica. Some hints are
+    /// lost.
+    fn tell(&self, site: usize, changed: &Changed) {
+        let views: Vec<_> = lock(&self.views).iter().filter_map(Weak::upgrade).collect();
+        for view in views.iter().filter(|view| view.site == site) {
+            match changed {
+                Changed::Nothing => {}
+                Changed::Record(id) => {
+                    // Nobody may listen.
+                    let _heard = view.changes.send(id.clone());
+                }
+                Changed::Queue(id) => {
+                    let forced = Some(self.queue_at(site, id).queue().forced());
+                    let hint = Hint {
+                        id: id.clone(),
+                        forced,
+                    };
+                    view.hint(hint);
+                }
+            }
+        }
+    }
+
+    fn known(&self, table: TableId) -> Result<(), Error> {
+        if lock(&self.catalogue).is_dropped(table) {
+            Err(Error::NoSuchTable)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl View {
+    fn hint(&self, hint: Hint) {
+        let watched = lock(&self.watched).contains_key(&hint.id);
+        if let (true, Some(hints)) = (watched, &*lock(&self.hints)) {
+            // A listener that lags behind loses hints.
+            let _heard = hints.try_send(hint);
+        }
+    }
+}
+
+/// Waits for a call, but no longer than it may take.
+async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(CALL_MAX, call)
+        .await
+        .unwrap_or(Err(Error::TimedOut))
+}
+
+impl Site {
+    fn local(&self) -> Result<(), Error> {
+        let (needed, outcome) = (Needed::Local, Outcome::NotApplied);
+        if self.shared.is_running(self.index) {
+            Ok(())
+        } else {
+            Err(Error::Unavailable { needed, outcome })
+        }
+    }
+
+    /// A change at the local replica alone; healing tells the others.
+    async fn write_local(&self, id: &RecordId, change: Record) -> Result<(), Error> {
+        self.local()?;
+        let (answers, mut inbox) = mpsc::unbounded_channel();
+        let ask = Ask::Merge(id.clone(), change);
+        let own = self.index;
+        self.shared.ask(own, own, ask, Some(answers));
+        answered(&mut inbox).await;
+        Ok(())
+    }
+
+    fn copy(&self, id: &RecordId) -> Result<Record, Error> {
+        self.local()?;
+        let replicas = self.shared.replicas();
+        Ok(replicas
+            .get(self.index)
+            .map(|replica| replica.record(id))
+            .unwrap_or_default())
+    }
+}
+
+impl StateStore for Site {
+    async fn write(&self, id: &RecordId, change: Record, level: Level) -> Result<(), Error> {
+        self.shared.known(id.table)?;
+        match level {
+            Level::Local => in_time(self.write_local(id, change)).await,
+            Level::Majority => in_time(records::write(&self.shared, self.index, id, change)).await,
+        }
+    }
+
+    async fn read(&self, id: &RecordId, level: Level) -> Result<Record, Error> {
+        self.shared.known(id.table)?;
+        match level {
+            Level::Local => self.copy(id),
+            Level::Majority => in_time(records::read(&self.shared, self.index, id)).await,
+        }
+    }
+
+    async fn scan(&self, range: ScanRange) -> Result<Vec<(Key, Record)>, Error> {
+        self.shared.known(range.table)?;
+        self.local()?;
+        let replicas = self.shared.replicas();
+        let Some(replica) = replicas.get(self.index) else {
+            return Ok(Vec::new());
+        };
+        let after = range.after.map(|key| RecordId {
+            table: range.table,
+            key,
+        });
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = replica
+            .records
+            .range((from, Bound::Unbounded))
+            .filter(|(id, record)| {
+                id.table == range.table
+                    && id.key.as_bytes().starts_with(&range.prefix)
+                    && record.exists()
+            });
+        Ok(found
+            .take(range.limit)
+            .map(|(id, record)| (id.key.clone(), record.clone()))
+            .collect())
+    }
+
+    async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
+        self.shared.reach_majority(self.index)?;
+        Ok(lock(&self.shared.catalogue).create(name, mode))
+    }
+
+    async fn drop_table(&self, name: &TableName) -> Result<bool, Error> {
+        self.shared.reach_majority(self.index)?;
+        let Some(table) = lock(&self.shared.catalogue).remove(name) else {
+            return Ok(false);
+        };
+        for replica in self.shared.replicas().iter_mut() {
+            replica.records.retain(|id, _| id.table != table.id);
+        }
+        Ok(true)
+    }
+
+    fn table(&self, name: &TableName) -> Option<Table> {
+        lock(&self.shared.catalogue).table(name).cloned()
+    }
+
+    fn table_by_id(&self, id: TableId) -> Option<Table> {
+        lock(&self.shared.catalogue).table_by_id(id).cloned()
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        lock(&self.shared.catalogue).tables().cloned().collect()
+    }
+
+    fn changes(&self) -> broadcast::Receiver<RecordId> {
+        self.view.changes.subscribe()
+    }
+}
+
+impl LockStore for Site {
+    async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
+        in_time(queues::apply(&self.shared, self.index, id, command)).await
+    }
+
+    async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
+        in_time(queues::peek(&self.shared, self.index, id)).await
+    }
+
+    async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
+        in_time(queues::release(&self.shared, self.index, id, holding)).await
+    }
+
+    fn watch(&self, id: &RecordId) {
+        *lock(&self.view.watched).entry(id.clone()).or_default() += 1;
+    }
+
+    fn unwatch(&self, id: &RecordId) {
+        let mut watched = lock(&self.view.watched);
+        if let Some(count) = watched.get_mut(id) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                watched.remove(id);
+            }
+        }
+    }
+
+    fn hints(&self) -> mpsc::Receiver<Hint> {
+        let (sender, receiver) = mpsc::channel(HINTS_MAX);
+        *lock(&self.view.hints) = Some(sender);
+        receiver
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! The lock store's side of a site: commands, peeks and releases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use music_core::id::{RecordId, ReplicaId};
+use music_core::lock_queue::{Command, LockQueue};
+use music_core::lock_ref::Holding;
+use music_core::quorum::Tally;
+use music_core::replica::acceptor::Request;
+use music_core::replica::lightweight_transaction::{Decided, Step, Transaction};
+use music_core::replica::peek::{Peek, PeekStep};
+use tokio::sync::mpsc;
+
+use super::replica::{Answer, Ask};
+use super::{Shared, answered};
+use crate::{Applied, Error};
+
+/// How often a transaction begins again before it says that it cannot.
+const ATTEMPTS_MAX: u32 = 16;
+/// How long one attempt waits for a majority.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// The longest pause before a second attempt; it doubles a few times.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Performs a command.
+pub(super) async fn apply(
+    shared: &Arc<Shared>,
+    site: usize,
+    id: &RecordId,
+    command: Command,
+) -> Result<Applied, Error> {
+    let decided = transact(shared, site, id, vec![command]).await?;
+    let effect = decided.effects.into_iter().next();
+    let (outcome, queue) = effect.ok_or(Error::TimedOut)?;
+    Ok(Applied { outcome, queue })
+}
+
+/// Reads the queue: in one round, or by a transaction that changes nothing.
+pub(super) async fn peek(
+    shared: &Arc<Shared>,
+    site: usize,
+    id: &RecordId,
+) -> Result<Arc<LockQueue>, Error> {
+    shared.check_majority(site)?;
+    let (answers, mut inbox) = mpsc::unbounded_channel();
+    shared.ask_all(site, &Ask::Queue(id.clone()), &answers);
+    let mut peek = Peek::new(shared.sites());
+    let agree = async {
+        loop {
+            let (from, answer) = answered(&mut inbox).await;
+            let Answer::Queue(copy) = answer else {
+                continue;
+            };
+            match peek.answered(from, copy) {
+                PeekStep::Wait => {}
+                PeekStep::Agreed(queue) => return Some(queue),
+                PeekStep::Differ { .. } => return None,
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, agree).await {
+        Ok(Some(queue)) => Ok(queue),
+        Ok(None) | Err(_) => Ok(transact(shared, site, id, Vec::new()).await?.queue),
+    }
+}
+
+/// Tells a majority that every ticket up to `holding` is gone.
+pub(super) async fn release(
+    shared: &Arc<Shared>,
+    site: usize,
+    id: &RecordId,
+    holding: Holding,
+) -> Result<(), Error> {
+    shared.check_majority(site)?;
+    let (answers, mut inbox) = mpsc::unbounded_channel();
+    shared.ask_all(site, &Ask::Release(id.clone(), holding), &answers);
+    let mut tally = Tally::new(shared.sites());
+    while !tally.is_majority() {
+        let (from, _) = answered(&mut inbox).await;
+        tally.answer(from);
+    }
+    Ok(())
+}
+
+/// Runs one transaction; those of one site at one key take turns.
+async fn transact(
+    shared: &Arc<Shared>,
+    site: usize,
+    id: &RecordId,
+    commands: Vec<Command>,
+) -> Result<Decided, Error> {
+    shared.check_majority(site)?;
+    let turn = shared.turn(site, id);
+    let _turn = turn.lock().await;
+    let replica = ReplicaId(u8::try_from(site).unwrap_or(u8::MAX));
+    let mut transaction = Transaction::new(replica, shared.sites(), commands);
+    for attempt in 0..ATTEMPTS_MAX {
+        let known = shared.queue_at(site, id).promised();
+        let lead = if attempt == 0 { 0 } else { 1 << attempt.min(6) };
+        let prepare = transaction.begin(known, lead);
+        let attempted = run(shared, site, id, (&mut transaction, prepare));
+        if let Ok(Some(decided)) = tokio::time::timeout(PATIENCE, attempted).await {
+            return Ok(decided);
+        }
+        let pause = shared.network.some_time(BACKOFF * (1 << attempt.min(3)));
+        tokio::time::sleep(pause).await;
+    }
+    if transaction.may_have_applied() {
+        Err(Error::TimedOut)
+    } else {
+        Err(Error::Contended)
+    }
+}
+
+/// One attempt; `None` where another was faster.
+async fn run(
+    shared: &Arc<Shared>,
+    site: usize,
+    id: &RecordId,
+    (transaction, prepare): (&mut Transaction, Request),
+) -> Option<Decided> {
+    let (answers, mut inbox) = mpsc::unbounded_channel();
+    shared.ask_all(site, &Ask::Transact(id.clone(), prepare), &answers);
+    loop {
+        let (from, answer) = answered(&mut inbox).await;
+        let Answer::Reply(reply) = answer else {
+            continue;
+        };
+        match transaction.receive(from, &reply) {
+            Step::Wait => {}
+            Step::Send(request) => {
+                shared.ask_all(site, &Ask::Transact(id.clone(), request), &answers);
+            }
+            Step::Done(decided) => return Some(decided),
+            Step::Preempted => return None,
+        }
+    }
+}
