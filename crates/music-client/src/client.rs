@@ -79,6 +79,26 @@ impl Client {
         })
     }
 
+    /// A client of nodes that are simulated.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    #[cfg(feature = "simulation")]
+    pub fn simulated<E>(
+        endpoints: E,
+        options: Options,
+        nodes: Arc<dyn crate::simulation::Nodes>,
+    ) -> Result<Self, Error>
+    where
+        E: IntoIterator<Item: Into<String>>,
+    {
+        let mut client = Self::new(endpoints, options)?;
+        if let Some(inner) = Arc::get_mut(&mut client.inner) {
+            inner.transport.simulate(nodes);
+        }
+        Ok(client)
+    }
+
     /// The addresses of the nodes, in the order of preference.
     pub fn endpoints(&self) -> &[String] {
         self.inner.endpoints.urls()

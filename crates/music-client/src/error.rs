@@ -5,6 +5,8 @@ use std::time::Duration;
 pub use music_api::code::Code;
 pub use music_api::problem::Outcome;
 
+pub use crate::fault::{FaultKind, TransportFault};
+
 /// A failed call.
 ///
 /// Two questions have an answer for each: may the effect have happened
@@ -25,7 +27,7 @@ pub enum Error {
         outcome: Outcome,
         /// What went wrong.
         #[source]
-        source: reqwest::Error,
+        source: TransportFault,
     },
     /// An answer that no node gives, as from another program at the address.
     #[error("the answer of {endpoint} is not one of a MUSIC node: {reason}")]

@@ -31,10 +31,13 @@ mod dev;
 mod dice;
 mod endpoints;
 pub mod error;
+mod fault;
 mod key;
 mod options;
 mod records;
 mod section;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod sse;
 mod status;
 mod tables;

@@ -1,18 +1,23 @@
 //! One attempt of a request at one node: sent, answered, and understood.
 
+#[cfg(feature = "simulation")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use music_api::header;
 use music_api::problem::{self, Outcome};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::call::{Call, Reach};
 use crate::content::BYTES;
 use crate::error::{AnswerFault, Error, Invalid, Problem};
+use crate::fault::{FaultKind, TransportFault};
 use crate::options::Options;
+#[cfg(feature = "simulation")]
+use crate::simulation;
 
 /// The largest answer that is read, in bytes: a page of the largest values.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -55,6 +60,9 @@ impl Answer {
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     http: reqwest::Client,
+    /// What answers in the place of sockets.
+    #[cfg(feature = "simulation")]
+    nodes: Option<Arc<dyn simulation::Nodes>>,
     options: Options,
 }
 
@@ -77,8 +85,16 @@ impl Transport {
         let http = builder.build().map_err(Invalid::Options)?;
         Ok(Self {
             http,
+            #[cfg(feature = "simulation")]
+            nodes: None,
             options: options.clone(),
         })
+    }
+
+    /// Asks these nodes from now on.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn simulate(&mut self, nodes: Arc<dyn simulation::Nodes>) {
+        self.nodes = Some(nodes);
     }
 
     /// Sends a request once and reads the answer to its end.
@@ -88,7 +104,8 @@ impl Transport {
             Reach::Majority => self.options.majority_timeout,
         };
         let limit = limit.saturating_add(call.wait).min(call.limit);
-        let response = self.request(endpoint, call).timeout(limit).send().await;
+        let request = self.request(endpoint, call).timeout(limit);
+        let response = self.carry(request).await;
         let response = response.map_err(|fault| transport(endpoint, call, fault))?;
         let response = refuse(endpoint, call, response).await?;
         let headers = response.headers().clone();
@@ -104,7 +121,7 @@ impl Transport {
 
     /// Sends a request once; the answer is a stream without an end.
     pub(crate) async fn open(&self, endpoint: &str, call: &Call) -> Result<Response, Error> {
-        let sent = self.request(endpoint, call).send();
+        let sent = self.carry(self.request(endpoint, call));
         let response = tokio::time::timeout(self.options.local_timeout, sent).await;
         let Ok(response) = response else {
             return Err(Error::Unavailable {
@@ -119,7 +136,15 @@ impl Transport {
         refuse(endpoint, call, response).await
     }
 
-    fn request(&self, endpoint: &str, call: &Call) -> reqwest::RequestBuilder {
+    async fn carry(&self, request: RequestBuilder) -> Result<Response, TransportFault> {
+        #[cfg(feature = "simulation")]
+        if let Some(nodes) = &self.nodes {
+            return simulation::carry(nodes, request.build()?).await;
+        }
+        Ok(request.send().await?)
+    }
+
+    fn request(&self, endpoint: &str, call: &Call) -> RequestBuilder {
         let url = format!("{endpoint}{}", call.path);
         let mut request = self.http.request(call.method.clone(), url);
         if let Some(key) = call.idempotency_key {
@@ -146,14 +171,13 @@ fn outcome_after_sending(changes: bool) -> Outcome {
     }
 }
 
-fn transport(endpoint: &str, call: &Call, source: reqwest::Error) -> Error {
-    // Nothing was sent on a connection that was never opened.
-    let sent = !source.is_connect() && !source.is_builder();
-    let outcome = outcome_after_sending(call.changes() && sent);
+fn transport(endpoint: &str, call: &Call, fault: impl Into<TransportFault>) -> Error {
+    let source = fault.into();
+    let sent = source.kind != FaultKind::NotConnected;
     Error::Transport {
         endpoint: endpoint.to_owned(),
-        outcome,
-        source: source.without_url(),
+        outcome: outcome_after_sending(call.changes() && sent),
+        source,
     }
 }
 

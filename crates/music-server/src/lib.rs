@@ -6,6 +6,7 @@
 //! | [`config`] | settings: file, environment, flags, checked whole |
 //! | [`serve`] | one node with its HTTP side: start, shut down, kill |
 //! | [`dev`] | a whole deployment in one process, with controls |
+//! | `simulated` | a node without sockets, whose time and chance are simulated |
 //! | [`logging`] | structured logs |
 
 pub mod config;
@@ -15,4 +16,6 @@ mod listen;
 pub mod logging;
 pub mod node;
 pub mod serve;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod topology;

@@ -13,7 +13,7 @@ use crate::http::app::App;
 use crate::http::front::{Front, Setup};
 use crate::http::router;
 use crate::listen::{Bounds, Server};
-use crate::node::{self, Node, NodeConfig};
+use crate::node::{self, Node, NodeConfig, World};
 pub use crate::topology::EngineError;
 use crate::topology::Topology;
 
@@ -90,19 +90,10 @@ impl NodeServer {
             source,
         };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let (state, locks) = topology.site(&config.site).map_err(EngineError::from)?;
-        let app = App::new(
-            start_node(&config, state, locks),
-            Arc::clone(&config),
-            topology,
-        );
-        let front = Front::new(Setup {
-            router: router::router(Arc::clone(&app)),
-            node: Some(app.node.clone()),
-            metrics: app.metrics.clone(),
-            site: config.site.clone(),
-            in_flight_max: config.limits.in_flight_max,
-        });
+        let ports = topology.site(&config.site).map_err(EngineError::from)?;
+        let node = start_node(&config, World::of_the_machine(), ports);
+        let app = App::new(node, Arc::clone(&config), Some(topology));
+        let front = front(&app);
         create_tables(&app).await?;
         let bounds = Bounds {
             connections_max: config.limits.connections_max,
@@ -169,18 +160,29 @@ impl NodeServer {
     }
 }
 
-fn start_node(config: &Config, state: StateEngine, locks: LockEngine) -> Node {
+pub(crate) fn start_node(config: &Config, world: World, ports: (StateEngine, LockEngine)) -> Node {
     let node = NodeConfig {
         lease: config.cluster.node_lease,
         sections_max: config.limits.sections_max,
         ..NodeConfig::default()
     };
-    Node::start(node, state, locks)
+    Node::start(node, world, ports)
+}
+
+/// What answers the requests of a node.
+pub(crate) fn front(app: &Arc<App>) -> Arc<Front> {
+    Front::new(Setup {
+        router: router::router(Arc::clone(app)),
+        node: Some(app.node.clone()),
+        metrics: app.metrics.clone(),
+        site: app.config.site.clone(),
+        in_flight_max: app.config.limits.in_flight_max,
+    })
 }
 
 /// Creates the tables of the configuration; those that a majority is missing
 /// for are created later.
-async fn create_tables(app: &Arc<App>) -> Result<(), Error> {
+pub(crate) async fn create_tables(app: &Arc<App>) -> Result<(), Error> {
     let mut later = Vec::new();
     for table in &app.config.tables {
         match app.node.create_table(&table.name, table.mode).await {
@@ -281,7 +283,7 @@ mod tests {
         let [first, _] = two_nodes().await;
         let mut other = config("c");
         other.tables[0].mode = music_store::TableMode::Eventual;
-        let topology = first.app().topology.clone();
+        let topology = first.app().topology.clone().unwrap();
         let error = NodeServer::start(Arc::new(other), topology)
             .await
             .err()
@@ -296,7 +298,7 @@ mod tests {
             listen: first.address(),
             ..config("c")
         };
-        let topology = first.app().topology.clone();
+        let topology = first.app().topology.clone().unwrap();
         let error = NodeServer::start(Arc::new(busy), topology)
             .await
             .err()

@@ -2,7 +2,7 @@
 
 use music_api::code::Code;
 
-use crate::error::{AnswerFault, Error};
+use crate::error::{AnswerFault, Error, FaultKind};
 
 /// What to do after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) fn judge(error: &Error) -> Verdict {
             None => Verdict::Stop,
         },
         // After a time-out there is no time to ask the same node again.
-        Error::Transport { source, .. } if source.is_timeout() => Verdict::Turn,
+        Error::Transport { source, .. } if source.kind == FaultKind::TimedOut => Verdict::Turn,
         Error::Transport { .. } => Verdict::Retry,
         Error::Answer {
             reason: AnswerFault::Status(status),

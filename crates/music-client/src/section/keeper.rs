@@ -30,6 +30,7 @@ pub(crate) fn start(seat: &Arc<Seat>) -> DropGuard {
 
 async fn keep(seat: Arc<Seat>) {
     tokio::select! {
+        biased;
         () = renew(&seat) => {}
         () = follow(&seat) => {}
         _ = seat.lost() => {}
@@ -85,6 +86,7 @@ async fn follow(seat: &Seat) {
     loop {
         let spot = seat.spot();
         let heard = tokio::select! {
+            biased;
             heard = listen(seat, spot) => heard.unwrap_or(false),
             () = seat.moved(spot) => true,
         };

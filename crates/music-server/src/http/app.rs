@@ -24,8 +24,8 @@ pub(crate) struct App {
     pub(crate) node: Node,
     /// Its settings.
     pub(crate) config: Arc<Config>,
-    /// The engine's sites and links.
-    pub(crate) topology: Topology,
+    /// The engine's sites and links, where the engine is one of this process.
+    pub(crate) topology: Option<Topology>,
     /// Counts and times of requests.
     pub(crate) metrics: Metrics,
     /// The runs whose clients may ask again.
@@ -41,7 +41,7 @@ pub(crate) struct App {
 
 impl App {
     /// Puts the parts together.
-    pub(crate) fn new(node: Node, config: Arc<Config>, topology: Topology) -> Arc<Self> {
+    pub(crate) fn new(node: Node, config: Arc<Config>, topology: Option<Topology>) -> Arc<Self> {
         let watchers = Arc::new(Semaphore::new(config.limits.watchers_max));
         Arc::new(Self {
             node,

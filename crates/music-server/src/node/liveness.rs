@@ -1,7 +1,7 @@
 //! Leases: the node's own proof of life, and its eye on the owners ahead of
 //! its waiters.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use music_core::time::{Lease, MonotonicTime};
 use music_store::{Level, StateStore};
 use tokio::sync::Notify;
 
-use super::{Inner, world};
+use super::Inner;
 
 /// The table of node sessions' counters; every engine has it.
 const SESSIONS: TableId = TableId(0);
@@ -28,15 +28,15 @@ pub(super) struct Liveness {
     own: Mutex<NodeSession>,
     observer: Mutex<Observer>,
     /// Which sections want to hear when a session is suspect, and how long.
-    interest: Mutex<HashMap<SessionId, HashMap<RequestId, MonotonicTime>>>,
+    interest: Mutex<BTreeMap<SessionId, BTreeMap<RequestId, MonotonicTime>>>,
     wanted: Notify,
     lease: Lease,
     raised: Notify,
 }
 
 impl Liveness {
-    pub(super) fn new(lease: Lease) -> Self {
-        let own = NodeSession::new(world::session_id(), lease);
+    pub(super) fn new(session: SessionId, lease: Lease) -> Self {
+        let own = NodeSession::new(session, lease);
         Self {
             valid: RwLock::new((own.id(), own.valid_until())),
             own: Mutex::new(own),
@@ -118,7 +118,7 @@ impl Inner {
             self.gate.pass().await;
             let began = self.clock.now();
             if own.is_over(began) {
-                own = NodeSession::new(world::session_id(), self.config.lease);
+                own = NodeSession::new(self.clock.session_id(), self.config.lease);
                 self.liveness.publish(&own);
                 self.tell_all_lost();
             }

@@ -45,7 +45,7 @@ pub use config::NodeConfig;
 pub use error::Error;
 pub use music_core::critical_section::{Change, Status as State};
 pub use view::{NodeStatus, Released, SectionRef, SectionView};
-pub use world::request_id;
+pub use world::{World, request_id};
 
 /// A node; clones are the same node.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ struct Inner {
     config: NodeConfig,
     state: StateEngine,
     locks: LockEngine,
-    clock: world::Clock,
+    clock: World,
     gate: gate::Gate,
     sections: sections::Sections,
     timers: timers::Timers,
@@ -83,13 +83,17 @@ impl Inner {
 impl Node {
     /// Starts a node on an engine's view of its site. Must be called within
     /// a tokio runtime.
-    pub fn start(config: NodeConfig, state: StateEngine, locks: LockEngine) -> Self {
+    pub fn start(
+        config: NodeConfig,
+        world: World,
+        (state, locks): (StateEngine, LockEngine),
+    ) -> Self {
         let inner = Arc::new(Inner {
-            liveness: liveness::Liveness::new(config.lease),
+            liveness: liveness::Liveness::new(world.session_id(), config.lease),
             config,
             state,
             locks,
-            clock: world::Clock::start(),
+            clock: world,
             gate: gate::Gate::open(),
             sections: sections::Sections::new(),
             timers: timers::Timers::default(),

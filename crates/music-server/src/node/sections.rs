@@ -150,11 +150,15 @@ impl Sections {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// All sections, in an order that depends on their ids alone.
     pub(super) fn all(&self) -> Vec<Arc<Slot>> {
-        self.shards
+        let mut all: Vec<Arc<Slot>> = self
+            .shards
             .iter()
             .flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>())
-            .collect()
+            .collect();
+        all.sort_unstable_by_key(|slot| slot.request);
+        all
     }
 
     /// Remembers how a section ended, for a client that asks again; what was

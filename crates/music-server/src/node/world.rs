@@ -5,48 +5,92 @@
 )]
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use music_core::id::{RequestId, SessionId};
 use music_core::time::{MonotonicTime, WallTime};
+use tokio::time::Instant;
 
-/// The clocks of one node.
+/// The clocks and the dice of one node.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub struct World {
     start: Instant,
     /// The last wall time given out, in microseconds since 1970.
     wall_last: AtomicU64,
+    source: Source,
 }
 
-impl Clock {
-    pub(super) fn start() -> Self {
+/// Where readings and numbers come from.
+#[derive(Debug)]
+enum Source {
+    Machine,
+    /// All that happens depends on the seed and on the runtime's own time.
+    #[cfg(feature = "simulation")]
+    Seed {
+        seed: u64,
+        drawn: AtomicU64,
+        rate: f64,
+    },
+}
+
+impl World {
+    /// The machine's clocks, and numbers that nobody has seen before.
+    pub fn of_the_machine() -> Self {
+        Self::new(Source::Machine)
+    }
+
+    /// A clock that runs at `rate` times the runtime's, and numbers that
+    /// depend on `seed` alone.
+    #[cfg(feature = "simulation")]
+    pub fn simulated(seed: u64, rate: f64) -> Self {
+        Self::new(Source::Seed {
+            seed,
+            drawn: AtomicU64::new(0),
+            rate,
+        })
+    }
+
+    fn new(source: Source) -> Self {
         Self {
             start: Instant::now(),
             wall_last: AtomicU64::new(0),
+            source,
         }
     }
 
     /// The time since the node started; stands still for nobody.
     pub(super) fn now(&self) -> MonotonicTime {
-        MonotonicTime::from_start(self.start.elapsed())
+        let elapsed = self.start.elapsed();
+        MonotonicTime::from_start(match &self.source {
+            Source::Machine => elapsed,
+            #[cfg(feature = "simulation")]
+            Source::Seed { rate, .. } => elapsed.mul_f64(*rate),
+        })
     }
 
     /// The instant of a monotonic time, to sleep until.
-    pub(super) fn instant(&self, time: MonotonicTime) -> tokio::time::Instant {
-        let far = self.start + FAR;
+    pub(super) fn instant(&self, time: MonotonicTime) -> Instant {
+        let after = match &self.source {
+            Source::Machine => time.since_start(),
+            #[cfg(feature = "simulation")]
+            Source::Seed { rate, .. } => time.since_start().min(FAR).div_f64(*rate),
+        };
         self.start
-            .checked_add(time.since_start())
-            .unwrap_or(far)
-            .into()
+            .checked_add(after)
+            .unwrap_or_else(|| self.start + FAR)
     }
 
     /// A wall time above every one that this node has given out before, so
     /// that its own writes to a cell keep their order when the clock steps
     /// back.
     pub(super) fn wall_next(&self) -> WallTime {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = match &self.source {
+            Source::Machine => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+            #[cfg(feature = "simulation")]
+            Source::Seed { .. } => self.now().since_start(),
+        };
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let next = |last: u64| Some(now.max(last.saturating_add(1)));
         let last = self
@@ -55,17 +99,23 @@ impl Clock {
             .unwrap_or_else(|last| last);
         WallTime(now.max(last.saturating_add(1)))
     }
-}
 
-/// Farther away than any lease or wait.
-const FAR: std::time::Duration = std::time::Duration::from_hours(100 * 365 * 24);
-
-/// An id for a new node session.
-pub(super) fn session_id() -> SessionId {
-    SessionId(uuid::Uuid::new_v4().as_u128())
+    /// An id for a new node session.
+    pub(super) fn session_id(&self) -> SessionId {
+        SessionId(match &self.source {
+            Source::Machine => uuid::Uuid::new_v4().as_u128(),
+            #[cfg(feature = "simulation")]
+            Source::Seed { seed, drawn, .. } => {
+                u128::from(*seed) << 64 | u128::from(drawn.fetch_add(1, Ordering::Relaxed))
+            }
+        })
+    }
 }
 
 /// An id for a request whose client gave none.
 pub fn request_id() -> RequestId {
     RequestId(uuid::Uuid::new_v4().as_u128())
 }
+
+/// Farther away than any lease or wait.
+const FAR: std::time::Duration = std::time::Duration::from_hours(100 * 365 * 24);

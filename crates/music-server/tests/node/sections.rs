@@ -8,7 +8,7 @@ use music_core::id::{Field, IdempotencyKey, Key, RecordId};
 use music_core::lock_queue::Mode;
 use music_core::time::Lease;
 use music_server::node::{
-    Change, Error, Node, NodeConfig, Released, SectionRef, State, request_id,
+    Change, Error, Node, NodeConfig, Released, SectionRef, State, World, request_id,
 };
 use music_store::embedded::{Direction, Engine, Options, Place, Profile};
 use music_store::engine::{LockEngine, StateEngine};
@@ -53,8 +53,11 @@ impl Deployment {
         };
         let node = Node::start(
             config,
-            StateEngine::Embedded(site.clone()),
-            LockEngine::Embedded(site),
+            World::of_the_machine(),
+            (
+                StateEngine::Embedded(site.clone()),
+                LockEngine::Embedded(site),
+            ),
         );
         assert!(node.ready(LONG).await);
         node

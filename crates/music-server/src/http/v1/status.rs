@@ -15,6 +15,7 @@ use crate::http::describe::Problems;
 use crate::http::problem::Failure;
 use crate::http::request::Query;
 use crate::http::respond::{self, Answer};
+use crate::topology::Topology;
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -38,10 +39,22 @@ pub(crate) async fn status(State(app): State<Arc<App>>, query: Query) -> Answer 
         session: format!("{:032x}", node.session.0),
         lease_valid: node.lease_valid,
         sections: u64::try_from(node.sections).unwrap_or(u64::MAX),
-        engine: app.topology.engine().to_owned(),
+        engine: app
+            .topology
+            .as_ref()
+            .map_or("elsewhere", Topology::engine)
+            .to_owned(),
         cluster_checksum: format!("{:016x}", app.config.cluster.checksum()),
-        sites: app.topology.sites(),
-        links: app.topology.links(),
+        sites: app
+            .topology
+            .as_ref()
+            .map(Topology::sites)
+            .unwrap_or_default(),
+        links: app
+            .topology
+            .as_ref()
+            .map(Topology::links)
+            .unwrap_or_default(),
     })
 }
 
@@ -79,7 +92,8 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Answer {
     if app.stopping.is_cancelled() {
         return not_ready("This node is shutting down. Use another.");
     }
-    if !app.topology.is_running(&app.config.site) {
+    let runs = |topology: &Topology| topology.is_running(&app.config.site);
+    if !app.topology.as_ref().is_none_or(runs) {
         return not_ready("The replica of this site does not run.");
     }
     if !app.node.status().lease_valid {
