@@ -3,6 +3,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`deployment`] | whole deployments under one seed, with faults |
 //! | [`history`] | what clients did and saw, and the judges of it: one a guarantee |
 
+pub mod deployment;
 pub mod history;

@@ -1,0 +1,231 @@
+//! What clients do: critical sections of all kinds, and plain reads and writes.
+
+mod section;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use music_client::error::Code;
+use music_client::{Client, Error, Options};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Scene;
+use super::cluster::{CRITICAL, EVENTUAL};
+use super::wire::{Process, Wire};
+use crate::history::{ClientId, PlainKind, PlainOutcome, What};
+
+/// How long clients may take to finish once faults have stopped, in the
+/// deployment's own time.
+const REST_MAX: Duration = Duration::from_secs(180);
+
+/// All clients; clones are the same crew.
+#[derive(Clone, Debug)]
+pub(super) struct Crew {
+    scene: Scene,
+    members: Arc<Mutex<Vec<Member>>>,
+}
+
+#[derive(Debug)]
+struct Member {
+    id: ClientId,
+    site: usize,
+    process: watch::Sender<Process>,
+    work: JoinHandle<()>,
+}
+
+impl Crew {
+    /// All clients begin their work.
+    pub(super) fn gather(scene: &Scene) -> Self {
+        let crew = Self {
+            scene: scene.clone(),
+            members: Arc::default(),
+        };
+        for number in 0..scene.settings.clients {
+            crew.join(number % scene.settings.sites);
+        }
+        crew
+    }
+
+    fn members(&self) -> MutexGuard<'_, Vec<Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new client begins its work at a site.
+    fn join(&self, site: usize) {
+        let id = self
+            .scene
+            .recorder
+            .client(u32::try_from(site).unwrap_or(u32::MAX));
+        let (process, runs) = watch::channel(Process::Runs);
+        let wire = Wire {
+            cluster: Arc::clone(&self.scene.cluster),
+            site,
+            process: runs,
+        };
+        let addresses = self.scene.cluster.addresses(site);
+        let options = Options {
+            local_timeout: Duration::from_secs(1),
+            majority_timeout: Duration::from_secs(6),
+            ..Options::default()
+        };
+        let Ok(client) = Client::simulated(addresses, options, Arc::new(wire)) else {
+            return;
+        };
+        let worker = Worker {
+            id,
+            client,
+            scene: self.scene.clone(),
+            dice: StdRng::seed_from_u64(self.scene.settings.seed ^ (u64::from(id.0) << 40)),
+        };
+        let work = tokio::spawn(worker.run());
+        self.members().push(Member {
+            id,
+            site,
+            process,
+            work,
+        });
+    }
+
+    /// How many clients there are.
+    pub(super) fn len(&self) -> usize {
+        self.members().len()
+    }
+
+    /// A client dies; another one comes in its place.
+    pub(super) fn crash(&self, member: usize) {
+        let site = {
+            let mut members = self.members();
+            if member >= members.len() {
+                return;
+            }
+            let gone = members.swap_remove(member);
+            gone.process.send_replace(Process::Dead);
+            gone.work.abort();
+            self.scene.recorder.note(What::Crashed { client: gone.id });
+            gone.site
+        };
+        self.join(site);
+    }
+
+    /// A client stands still, or goes on.
+    pub(super) fn set_stopped(&self, member: usize, stopped: bool) {
+        if let Some(member) = self.members().get(member) {
+            let process = if stopped {
+                Process::Stopped
+            } else {
+                Process::Runs
+            };
+            member.process.send_replace(process);
+        }
+    }
+
+    /// All clients go on.
+    pub(super) fn go_on(&self) {
+        for member in self.members().iter() {
+            member.process.send_replace(Process::Runs);
+        }
+    }
+
+    /// Waits until all clients have finished. What did not go as it must.
+    pub(super) async fn rest(&self) -> Vec<String> {
+        let members = std::mem::take(&mut *self.members());
+        let deadline = tokio::time::Instant::now() + REST_MAX;
+        let mut failures = Vec::new();
+        for member in members {
+            match tokio::time::timeout_at(deadline, member.work).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => failures.push(format!("{:?} failed: {error}", member.id)),
+                Err(_) => failures.push(format!(
+                    "guarantee 6: {:?} has not finished {REST_MAX:?} after the last fault",
+                    member.id
+                )),
+            }
+        }
+        failures
+    }
+}
+
+/// One client.
+struct Worker {
+    id: ClientId,
+    client: Client,
+    scene: Scene,
+    dice: StdRng,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        while !self.scene.calm.is_cancelled() {
+            match self.dice.random_range(0..100) {
+                0..70 => self.section().await,
+                70..80 => self.plain().await,
+                _ => self.idle().await,
+            }
+        }
+        // Everything must be had once more.
+        let keys = (0..self.scene.settings.keys).collect();
+        self.last_section(keys).await;
+        self.client.close().await;
+    }
+
+    fn percent(&mut self, percent: u32) -> bool {
+        self.dice.random_range(0..100) < percent
+    }
+
+    async fn idle(&mut self) {
+        let length = Duration::from_millis(self.dice.random_range(1..400));
+        tokio::time::sleep(length).await;
+    }
+
+    /// Something that needs no lock.
+    async fn plain(&mut self) {
+        let kinds = [
+            PlainKind::EventualPut,
+            PlainKind::EventualGet,
+            PlainKind::CriticalTableGet,
+            PlainKind::PutOnCritical,
+            PlainKind::LockOnEventual,
+        ];
+        let at = self.dice.random_range(0..kinds.len());
+        let Some(kind) = kinds.get(at).copied() else {
+            return;
+        };
+        let op = self.scene.recorder.op();
+        let client = self.id;
+        self.scene.recorder.note(What::Plain { client, op, kind });
+        let result = match kind {
+            PlainKind::EventualPut => self
+                .client
+                .put((EVENTUAL, "note", ""), op.0.to_string())
+                .await
+                .map(drop),
+            PlainKind::EventualGet => self.client.get((EVENTUAL, "note", "")).await.map(drop),
+            PlainKind::CriticalTableGet => self.client.get((CRITICAL, "k0", "x")).await.map(drop),
+            PlainKind::PutOnCritical => self
+                .client
+                .put((CRITICAL, "k0", "x"), "forbidden")
+                .await
+                .map(drop),
+            PlainKind::LockOnEventual => self
+                .client
+                .lock([(EVENTUAL, "note")])
+                .acquire()
+                .await
+                .map(drop),
+        };
+        let outcome = match &result {
+            Ok(()) => PlainOutcome::Done,
+            Err(error) if error.code() == Some(Code::WrongMode) => PlainOutcome::WrongMode,
+            Err(_) => PlainOutcome::Failed,
+        };
+        self.scene.recorder.note(What::PlainEnded { op, outcome });
+    }
+}
+
+/// Whether the failed call may have had its effect.
+fn is_unknown(error: &Error) -> bool {
+    error.outcome() == music_client::Outcome::Unknown
+}

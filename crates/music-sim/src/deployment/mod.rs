@@ -1,0 +1,168 @@
+//! Whole deployments under one seed: the real client, the real node with its
+//! HTTP side, the real core, on virtual time and one thread.
+//!
+//! ```text
+//!  clients ── wire ──▶ nodes ──▶ engine: replicas, network      all on one thread,
+//!     │                  ▲          ▲                           whose time is paused
+//!     ▼                  └── nemesis ┘
+//!  recorder ──▶ history ──▶ judges
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `cluster` | the nodes, which start, stand still and die |
+//! | `wire` | the way between a client and a node |
+//! | `client` | what a client does |
+//! | `nemesis` | the faults |
+//! | `recorder` | the history |
+//! | [`sightings`] | which rare things happened |
+//! | [`settings`] | what a seed decides, and what narrows it down |
+//! | `rest` | what must be true once faults have stopped |
+//! | [`batch`] | many seeds |
+//! | `shrink` | the shortest history that still fails |
+
+pub mod batch;
+mod client;
+mod cluster;
+mod nemesis;
+mod recorder;
+mod rest;
+pub mod settings;
+mod shrink;
+pub mod sightings;
+mod wire;
+
+use std::hash::{DefaultHasher, Hasher as _};
+use std::sync::{Arc, Mutex};
+
+use music_store::simulated::Deployment;
+use music_store::simulated::network::Network;
+use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
+
+use self::client::Crew;
+use self::cluster::Cluster;
+pub use self::cluster::StartError;
+use self::nemesis::Nemesis;
+use self::recorder::Recorder;
+use self::settings::Settings;
+use self::sightings::Sightings;
+use crate::history::{Event, What};
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Run {
+    /// What clients did and saw, and the faults.
+    pub history: Vec<Event>,
+    /// What was not true after faults had stopped, or must never happen.
+    pub failures: Vec<String>,
+    /// Which rare things happened, and how often.
+    pub sightings: Sightings,
+    /// The same for two runs of the same settings.
+    pub trace: u64,
+}
+
+/// Why there is no run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The runtime does not start.
+    #[error("the simulation's runtime does not start: {0}")]
+    Runtime(#[source] std::io::Error),
+    /// A node does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Runs a deployment from its start until everything has come to rest.
+///
+/// # Errors
+/// Where the simulation itself cannot run.
+pub fn run(settings: &Settings) -> Result<Run, Error> {
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .map_err(Error::Runtime)?;
+    music_client::simulation::seed(settings.seed);
+    runtime.block_on(play(settings))
+}
+
+async fn play(settings: &Settings) -> Result<Run, Error> {
+    let scene = Scene::set(settings).await?;
+    let crew = Crew::gather(&scene);
+    let nemesis = Nemesis::new(&scene, crew.clone());
+    nemesis.rage().await?;
+    scene.recorder.note(What::Calm);
+    scene.calm.cancel();
+    nemesis.relent().await?;
+    let mut failures = crew.rest().await;
+    failures.extend(rest::failures(&scene).await);
+    scene.recorder.note(What::End);
+    let history = scene.recorder.history();
+    let mut hasher = DefaultHasher::new();
+    for event in &history {
+        hasher.write(format!("{event:?}").as_bytes());
+    }
+    let mut sightings = scene
+        .sightings
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .clone();
+    sightings.read(&history);
+    Ok(Run {
+        history,
+        failures,
+        sightings,
+        trace: hasher.finish(),
+    })
+}
+
+/// What is wrong with a run; nothing where all guarantees were kept.
+pub fn verdict(run: &Run, _settings: &Settings) -> Vec<String> {
+    run.failures.clone()
+}
+
+/// What all parts of a run share.
+#[derive(Clone, Debug)]
+struct Scene {
+    settings: Settings,
+    cluster: Arc<Cluster>,
+    recorder: Recorder,
+    sightings: Arc<Mutex<Sightings>>,
+    /// Cancelled when faults stop: from then on clients finish.
+    calm: CancellationToken,
+}
+
+impl Scene {
+    async fn set(settings: &Settings) -> Result<Self, Error> {
+        let delays = settings.delays();
+        let network = Network::new(settings.sites, settings.seed, |from, to| {
+            settings::between(&delays, from, to)
+        });
+        let deployment = Deployment::start(settings.sites, network);
+        let cluster = Cluster::new(
+            deployment,
+            settings.sites,
+            settings.nodes_per_site,
+            (settings.seed, settings.node_lease_ms),
+        );
+        for node in 0..cluster.len() {
+            cluster.start(node).await?;
+        }
+        Ok(Self {
+            settings: settings.clone(),
+            cluster: Arc::new(cluster),
+            recorder: Recorder::start(),
+            sightings: Arc::default(),
+            calm: CancellationToken::new(),
+        })
+    }
+
+    fn saw(&self, what: &'static str) {
+        let mut sightings = self
+            .sightings
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        sightings.add(what);
+    }
+}

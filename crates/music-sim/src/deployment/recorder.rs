@@ -1,0 +1,94 @@
+//! Writes the history of a run.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::history::{ClientId, Event, OpId, SectionId, What};
+
+/// The history so far; clones write the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Recorder(Arc<Mutex<Log>>);
+
+#[derive(Debug)]
+struct Log {
+    start: Instant,
+    events: Vec<Event>,
+    clients: u32,
+    sections: u32,
+    ops: u64,
+    /// The lockRefs of sections that are granted and not over.
+    held: BTreeMap<SectionId, String>,
+}
+
+impl Recorder {
+    /// An empty history, from now on.
+    pub(super) fn start() -> Self {
+        Self(Arc::new(Mutex::new(Log {
+            start: Instant::now(),
+            events: Vec::new(),
+            clients: 0,
+            sections: 0,
+            ops: 0,
+            held: BTreeMap::new(),
+        })))
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an event that happens now.
+    pub(super) fn note(&self, what: What) {
+        let mut log = self.log();
+        let at_us = u64::try_from(log.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        log.events.push(Event { at_us, what });
+    }
+
+    /// A new client, at a site.
+    pub(super) fn client(&self, site: u32) -> ClientId {
+        let client = {
+            let mut log = self.log();
+            log.clients += 1;
+            ClientId(log.clients)
+        };
+        self.note(What::Client { client, site });
+        client
+    }
+
+    /// A name for a new section.
+    pub(super) fn section(&self) -> SectionId {
+        let mut log = self.log();
+        log.sections += 1;
+        SectionId(log.sections)
+    }
+
+    /// A name for a new operation.
+    pub(super) fn op(&self) -> OpId {
+        let mut log = self.log();
+        log.ops += 1;
+        OpId(log.ops)
+    }
+
+    /// A section is held under this lockRef.
+    pub(super) fn hold(&self, section: SectionId, lock_ref: &str) {
+        self.log().held.insert(section, lock_ref.to_owned());
+    }
+
+    /// A section is not held any more.
+    pub(super) fn let_go(&self, section: SectionId) {
+        self.log().held.remove(&section);
+    }
+
+    /// The sections that are held.
+    pub(super) fn held(&self) -> Vec<(SectionId, String)> {
+        let held = self.log().held.clone();
+        held.into_iter().collect()
+    }
+
+    /// The history.
+    pub(super) fn history(&self) -> Vec<Event> {
+        self.log().events.clone()
+    }
+}

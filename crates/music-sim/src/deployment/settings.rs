@@ -1,0 +1,201 @@
+//! What a seed decides, and what narrows a run down.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use music_store::simulated::network::Weather;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A site is cut off from all others.
+    CutSite,
+    /// One direction of a link is cut.
+    CutOneWay,
+    /// A node dies, and starts again later.
+    KillNode,
+    /// A node stands still, often for longer than its lease.
+    SuspendNode,
+    /// A replica dies, and starts again later.
+    CrashReplica,
+    /// A replica's disk is slow.
+    SlowDisk,
+    /// More messages are lost, late and repeated.
+    Storm,
+    /// Somebody forces a section out by hand.
+    Force,
+    /// A client dies.
+    CrashClient,
+    /// A client stands still, often for longer than its lease.
+    StopClient,
+}
+
+impl Fault {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::CutSite,
+        Self::CutOneWay,
+        Self::KillNode,
+        Self::SuspendNode,
+        Self::CrashReplica,
+        Self::SlowDisk,
+        Self::Storm,
+        Self::Force,
+        Self::CrashClient,
+        Self::StopClient,
+    ];
+
+    /// The name, as the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CutSite => "cut-site",
+            Self::CutOneWay => "cut-one-way",
+            Self::KillNode => "kill-node",
+            Self::SuspendNode => "suspend-node",
+            Self::CrashReplica => "crash-replica",
+            Self::SlowDisk => "slow-disk",
+            Self::Storm => "storm",
+            Self::Force => "force",
+            Self::CrashClient => "crash-client",
+            Self::StopClient => "stop-client",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// There is no such fault.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("there is no fault {0}")]
+pub struct NoSuchFault(String);
+
+impl FromStr for Fault {
+    type Err = NoSuchFault;
+
+    fn from_str(name: &str) -> Result<Self, NoSuchFault> {
+        let found = Self::ALL.into_iter().find(|fault| fault.name() == name);
+        found.ok_or_else(|| NoSuchFault(name.to_owned()))
+    }
+}
+
+/// All that a run depends on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where every chance comes from.
+    pub seed: u64,
+    /// How many sites there are, a replica at each.
+    pub sites: usize,
+    /// How many nodes a site has.
+    pub nodes_per_site: usize,
+    /// How many clients there are at a time.
+    pub clients: usize,
+    /// How many critical records they work on.
+    pub keys: usize,
+    /// A node's lease.
+    pub node_lease_ms: u64,
+    /// For how long there are faults.
+    pub length: Duration,
+    /// Which faults there are.
+    pub faults: BTreeSet<Fault>,
+    /// The longest time between two faults.
+    pub pause_max: Duration,
+    /// How messages fare, beside storms.
+    pub weather: Weather,
+    /// What clients like to do, each in percent.
+    pub habits: Habits,
+}
+
+/// What clients like to do, each in percent.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// Sections of several keys.
+    pub several_keys: u32,
+    /// Shared sections.
+    pub shared: u32,
+    /// Sections that are held for long.
+    pub linger: u32,
+    /// Ends that ask for confirmation.
+    pub confirm: u32,
+    /// Waits that end before the grant.
+    pub impatient: u32,
+}
+
+impl Settings {
+    /// What this seed decides.
+    pub fn of_seed(seed: u64) -> Self {
+        let mut dice = StdRng::seed_from_u64(seed ^ 0x005e_7719);
+        let mut one_of = |choices: [u32; 3]| {
+            let at = dice.random_range(0..choices.len());
+            choices.get(at).copied().unwrap_or_default()
+        };
+        let part = |percent: u32| f64::from(percent) / 100.0;
+        Self {
+            seed,
+            sites: one_of([3, 3, 5]) as usize,
+            nodes_per_site: one_of([1, 1, 2]) as usize,
+            clients: one_of([4, 5, 7]) as usize,
+            keys: one_of([1, 2, 3]) as usize,
+            node_lease_ms: one_of([600, 1000, 2000]).into(),
+            length: Duration::from_secs(one_of([12, 20, 30]).into()),
+            faults: Fault::ALL.into(),
+            pause_max: Duration::from_millis(one_of([400, 1200, 3000]).into()),
+            weather: Weather {
+                lost: part(one_of([0, 1, 4])),
+                twice: part(one_of([0, 2, 8])),
+                late: part(one_of([0, 2, 8])),
+                late_max: Duration::from_millis(one_of([200, 800, 4000]).into()),
+                jitter: part(one_of([5, 40, 150])),
+            },
+            habits: Habits {
+                several_keys: one_of([5, 30, 60]),
+                shared: one_of([5, 20, 50]),
+                linger: one_of([2, 10, 30]),
+                confirm: one_of([20, 40, 70]),
+                impatient: one_of([0, 10, 30]),
+            },
+        }
+    }
+
+    /// How far each site is from a point in the middle.
+    pub(super) fn delays(&self) -> Vec<Duration> {
+        let mut dice = StdRng::seed_from_u64(self.seed ^ 0xde1a);
+        (0..self.sites)
+            .map(|_| Duration::from_millis(dice.random_range(1..30)))
+            .collect()
+    }
+
+    /// The words of the command line that narrow the seed's own settings down
+    /// to these.
+    pub fn narrowing(&self) -> String {
+        let own = Self::of_seed(self.seed);
+        let mut words = String::new();
+        if self.length != own.length {
+            words += &format!(" --length-ms {}", self.length.as_millis());
+        }
+        if self.clients != own.clients {
+            words += &format!(" --clients {}", self.clients);
+        }
+        for fault in own.faults.difference(&self.faults) {
+            words += &format!(" --without {fault}");
+        }
+        words
+    }
+}
+
+/// How long a message takes from one site to another.
+pub(super) fn between(delays: &[Duration], from: usize, to: usize) -> Duration {
+    let of = |site: usize| delays.get(site).copied().unwrap_or_default();
+    if from == to {
+        Duration::from_micros(200)
+    } else {
+        of(from) + of(to)
+    }
+}
