@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use music_sim::deployment;
 use music_sim::deployment::batch::{self, Batch, Narrowing, Report};
 use music_sim::deployment::settings::Fault;
 
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
     /// A kind of fault to leave out
     #[arg(long)]
     without: Vec<Fault>,
-    /// Print the history of the last seed
+    /// Print the history of the first seed, one JSON object a line, and end
     #[arg(long)]
     history: bool,
 }
@@ -54,6 +55,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         narrowing,
         twice_every: 20,
     };
+    if arguments.history {
+        return print_history(&batch);
+    }
     let start = Instant::now();
     println!("seeds {} to {}", batch.from, batch.from + batch.seeds);
     match batch::run(&batch) {
@@ -63,6 +67,21 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print_history(batch: &Batch) -> ExitCode {
+    let settings = batch.narrowing.settings(batch.from);
+    let run = match deployment::run(&settings) {
+        Ok(run) => run,
+        Err(error) => {
+            println!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for event in &run.history {
+        println!("{}", serde_json::to_string(event).unwrap_or_default());
+    }
+    ExitCode::SUCCESS
 }
 
 fn judge(report: &Report, took: Duration) -> ExitCode {

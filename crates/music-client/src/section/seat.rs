@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use music_api::lock::{Acquire, Lock, LockState};
 use reqwest::Method;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::call::{Call, Repeat};
 use crate::client::Inner;
@@ -32,13 +32,13 @@ pub(crate) struct Seat {
     /// The lease in force.
     pub(crate) lease: Duration,
     place: Mutex<Place>,
-    /// The place's epoch, for those who wait for an answer of a node that was
-    /// left meanwhile.
-    epoch: watch::Sender<u64>,
     /// Held while the section is moved.
     turn: tokio::sync::Mutex<()>,
     /// Set once, when the lock is lost.
-    lost: watch::Sender<Option<LostReason>>,
+    lost: Mutex<Option<LostReason>>,
+    /// Told when the lock is lost, and when the section moves: whoever waits
+    /// for an answer of a node that was left meanwhile need not wait.
+    changed: Notify,
     /// When the last request began that a node took as a proof of life.
     proved: Mutex<Instant>,
 }
@@ -67,10 +67,10 @@ impl Seat {
             client,
             lock_ref: lock.lock_ref.clone(),
             lease: Duration::from_millis(lock.lease_ms).min(LEASE_MAX),
-            epoch: watch::Sender::new(place.spot().epoch),
             place: Mutex::new(place),
             turn: tokio::sync::Mutex::new(()),
-            lost: watch::Sender::new(None),
+            lost: Mutex::default(),
+            changed: Notify::new(),
             proved: Mutex::new(proved),
         }
     }
@@ -103,40 +103,43 @@ impl Seat {
 
     /// Why the lock is lost, if it is.
     pub(crate) fn is_lost(&self) -> Option<LostReason> {
-        *self.lost.borrow()
+        *self.first_reason()
     }
 
     /// Notes that the lock is lost; the first reason stays.
     pub(crate) fn lose(&self, reason: LostReason) -> Lost {
-        let mut first = reason;
-        self.lost.send_if_modified(|lost| {
-            let is_first = lost.is_none();
-            first = *lost.get_or_insert(reason);
-            is_first
-        });
+        let reason = *self.first_reason().get_or_insert(reason);
+        self.changed.notify_waiters();
         Lost {
-            reason: first,
+            reason,
             outcome: Outcome::NotApplied,
         }
     }
 
     /// Waits until the lock is lost.
     pub(crate) async fn lost(&self) -> LostReason {
-        let mut changes = self.lost.subscribe();
-        // The sender is in `self`, so the wait cannot fail.
-        let reason = changes
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|reason| *reason);
-        reason.unwrap_or(LostReason::Preempted)
+        loop {
+            let changed = self.changed.notified();
+            if let Some(reason) = self.is_lost() {
+                return reason;
+            }
+            changed.await;
+        }
+    }
+
+    fn first_reason(&self) -> MutexGuard<'_, Option<LostReason>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the section has moved on from that spot.
     pub(crate) async fn moved(&self, spot: Spot) {
-        let mut changes = self.epoch.subscribe();
-        // The sender is in `self`, so the wait cannot fail.
-        drop(changes.wait_for(|epoch| *epoch != spot.epoch).await);
+        loop {
+            let changed = self.changed.notified();
+            if self.spot().epoch != spot.epoch {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Makes a request of the section until it succeeds, fails for good, or
@@ -267,7 +270,7 @@ impl Seat {
             return Ok(());
         }
         self.place().unsettle();
-        self.publish_epoch();
+        self.changed.notify_waiters();
         self.hold_again().await
     }
 
@@ -333,7 +336,7 @@ impl Seat {
         call.wait = wait;
         let began = clock::now();
         let before = self.place().ask();
-        self.publish_epoch();
+        self.changed.notify_waiters();
         let spot = self.spot();
         let answer = self.client.transport.send(self.url(spot), &call).await;
         match answer.and_then(|answer| answer.json::<Lock>()) {
@@ -379,12 +382,6 @@ impl Seat {
         if self.place().turn() {
             failures.here = 0;
         }
-    }
-
-    fn publish_epoch(&self) {
-        let epoch = self.spot().epoch;
-        self.epoch
-            .send_if_modified(|seen| std::mem::replace(seen, epoch) != epoch);
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {

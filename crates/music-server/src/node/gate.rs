@@ -4,39 +4,46 @@
 //! answer of an engine, each request and each response. What it had sent
 //! before is on its way and arrives.
 
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
 
 /// The gate of one node; open at first.
 #[derive(Debug)]
 pub(super) struct Gate {
-    closed: watch::Sender<bool>,
+    closed: AtomicBool,
+    opened: Notify,
 }
 
 impl Gate {
     pub(super) fn open() -> Self {
         Self {
-            closed: watch::Sender::new(false),
+            closed: AtomicBool::new(false),
+            opened: Notify::new(),
         }
     }
 
     pub(super) fn close(&self) {
-        self.closed.send_replace(true);
+        self.closed.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn reopen(&self) {
-        self.closed.send_replace(false);
+        self.closed.store(false, Ordering::SeqCst);
+        self.opened.notify_waiters();
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        *self.closed.borrow()
+        self.closed.load(Ordering::SeqCst)
     }
 
-    /// Waits until the gate is open.
+    /// Waits until the gate is open. Those who wait go on in the order in
+    /// which they came.
     pub(super) async fn pass(&self) {
-        if self.is_closed() {
-            let mut closed = self.closed.subscribe();
-            // The sender is in `self`: it cannot be gone.
-            let _opened = closed.wait_for(|closed| !closed).await;
+        while self.is_closed() {
+            let opened = self.opened.notified();
+            if self.is_closed() {
+                opened.await;
+            }
         }
     }
 }

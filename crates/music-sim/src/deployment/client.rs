@@ -9,12 +9,11 @@ use music_client::error::Code;
 use music_client::{Client, Error, Options};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Scene;
 use super::cluster::{CRITICAL, EVENTUAL};
-use super::wire::{Process, Wire};
+use super::wire::{Host, Process, Wire};
 use crate::history::{ClientId, PlainKind, PlainOutcome, What};
 
 /// How long clients may take to finish once faults have stopped, in the
@@ -32,7 +31,7 @@ pub(super) struct Crew {
 struct Member {
     id: ClientId,
     site: usize,
-    process: watch::Sender<Process>,
+    host: Arc<Host>,
     work: JoinHandle<()>,
 }
 
@@ -59,11 +58,11 @@ impl Crew {
             .scene
             .recorder
             .client(u32::try_from(site).unwrap_or(u32::MAX));
-        let (process, runs) = watch::channel(Process::Runs);
+        let host = Host::new();
         let wire = Wire {
             cluster: Arc::clone(&self.scene.cluster),
             site,
-            process: runs,
+            host: Arc::clone(&host),
         };
         let addresses = self.scene.cluster.addresses(site);
         let options = Options {
@@ -84,7 +83,7 @@ impl Crew {
         self.members().push(Member {
             id,
             site,
-            process,
+            host,
             work,
         });
     }
@@ -102,7 +101,7 @@ impl Crew {
                 return;
             }
             let gone = members.swap_remove(member);
-            gone.process.send_replace(Process::Dead);
+            gone.host.set(Process::Dead);
             gone.work.abort();
             self.scene.recorder.note(What::Crashed { client: gone.id });
             gone.site
@@ -118,14 +117,14 @@ impl Crew {
             } else {
                 Process::Runs
             };
-            member.process.send_replace(process);
+            member.host.set(process);
         }
     }
 
     /// All clients go on.
     pub(super) fn go_on(&self) {
         for member in self.members().iter() {
-            member.process.send_replace(Process::Runs);
+            member.host.set(Process::Runs);
         }
     }
 

@@ -8,12 +8,11 @@ use music_client::{Client, Options};
 use music_store::simulated::network::Weather;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::client::Crew;
 use super::settings::Fault;
-use super::wire::{Process, Wire};
+use super::wire::{Host, Wire};
 use super::{Scene, StartError};
 use crate::history::What;
 
@@ -265,11 +264,10 @@ impl Nemesis {
         let Some((section, lock_ref)) = held.get(self.below(held.len())).cloned() else {
             return;
         };
-        let (process, runs) = watch::channel(Process::Runs);
         let wire = Wire {
             cluster: Arc::clone(&self.scene.cluster),
             site,
-            process: runs,
+            host: Host::new(),
         };
         let addresses = self.scene.cluster.addresses(site);
         let Ok(client) = Client::simulated(addresses, Options::default(), Arc::new(wire)) else {
@@ -279,7 +277,6 @@ impl Nemesis {
         tokio::spawn(async move {
             // Whether it worked does not matter.
             let _removed = client.force(&lock_ref).await;
-            drop(process);
         });
     }
 }

@@ -1,6 +1,6 @@
 //! The way between a client and the nodes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,7 +9,7 @@ use axum::http::{self, Response};
 use futures_util::StreamExt as _;
 use music_client::error::FaultKind;
 use music_client::simulation::{Answer, Nodes};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cluster::{Cluster, Running};
@@ -29,12 +29,53 @@ pub(super) enum Process {
     Dead,
 }
 
+/// What runs a client, and may be stopped or killed.
+#[derive(Debug)]
+pub(super) struct Host {
+    process: Mutex<Process>,
+    changed: Notify,
+}
+
+impl Host {
+    /// One that runs.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            process: Mutex::new(Process::Runs),
+            changed: Notify::new(),
+        })
+    }
+
+    fn process(&self) -> MutexGuard<'_, Process> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops the process, kills it, or lets it go on, unless it is dead.
+    pub(super) fn set(&self, process: Process) {
+        let mut present = self.process();
+        if *present != Process::Dead {
+            *present = process;
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Waits while the process does not run.
+    async fn runs(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if *self.process() == Process::Runs {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
 /// The connections of one client.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
     pub(super) cluster: Arc<Cluster>,
     pub(super) site: usize,
-    pub(super) process: watch::Receiver<Process>,
+    pub(super) host: Arc<Host>,
 }
 
 impl Nodes for Wire {
@@ -52,18 +93,6 @@ impl Nodes for Wire {
 }
 
 impl Wire {
-    /// Waits while the client's process does not run.
-    async fn runs(&self) {
-        let mut process = self.process.clone();
-        if process
-            .wait_for(|process| *process == Process::Runs)
-            .await
-            .is_err()
-        {
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// A message passes, or never arrives.
     async fn pass(&self, from: usize, to: usize) {
         match self.cluster.network().fates(from, to).first() {
@@ -79,7 +108,7 @@ impl Wire {
     ) -> Result<reqwest::Response, FaultKind> {
         let network = self.cluster.network();
         let site = self.cluster.site_of(node).ok_or(FaultKind::NotConnected)?;
-        self.runs().await;
+        self.host.runs().await;
         if !self.reaches(site) && network.chance(0.5) {
             tokio::time::sleep(CONNECT_MAX).await;
             return Err(FaultKind::NotConnected);
@@ -91,7 +120,7 @@ impl Wire {
         };
         let answer = self.serve(&running, request).await;
         self.pass(site, self.site).await;
-        self.runs().await;
+        self.host.runs().await;
         self.receive(site, &running, answer?).await
     }
 
@@ -135,7 +164,7 @@ impl Wire {
             let heard = body.into_data_stream().then(move |chunk| {
                 let wire = wire.clone();
                 async move {
-                    wire.runs().await;
+                    wire.host.runs().await;
                     chunk
                         .ok()
                         .filter(|_| wire.reaches(site))
