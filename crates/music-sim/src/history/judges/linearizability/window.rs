@@ -1,0 +1,89 @@
+//! Cuts the operations on a register where its value is known.
+
+use crate::history::OpId;
+use crate::history::index::Moment;
+
+/// An operation on a register.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) op: OpId,
+    pub(super) begun: Moment,
+    /// `None` for a write that may take effect at any time, or never.
+    pub(super) ended: Option<Moment>,
+    pub(super) action: Action,
+}
+
+/// What an operation does: the value is that of a put, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Write(Option<OpId>),
+    Read(Option<OpId>),
+}
+
+impl Action {
+    fn value(self) -> Option<OpId> {
+        match self {
+            Self::Write(value) | Self::Read(value) => value,
+        }
+    }
+}
+
+/// Operations that all end before those of the next window begin.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    pub(super) steps: Vec<Step>,
+    /// When the last of them ends.
+    end: Option<Moment>,
+}
+
+impl Window {
+    /// Whether a write that may take effect at any time is needed to explain
+    /// what was read here.
+    pub(super) fn shows(&self, write: &Step) -> bool {
+        let value = write.action.value();
+        let mut reads = self.steps.iter();
+        self.end.is_some_and(|end| write.begun < end)
+            && reads.any(|step| step.action == Action::Read(value))
+    }
+
+    /// The value that the register has afterwards, where it is known: of the
+    /// one operation that no other overlaps.
+    ///
+    /// A write that may take effect at any time may do so just then. It is
+    /// counted again in the window that shows it.
+    pub(super) fn leaves(&self) -> Option<Option<OpId>> {
+        match self.steps.as_slice() {
+            [.., last] if self.is_alone(last) => Some(last.action.value()),
+            _ => None,
+        }
+    }
+
+    fn is_alone(&self, last: &Step) -> bool {
+        let others = self.steps.iter().filter(|other| other.op != last.op);
+        others
+            .map(|other| other.ended)
+            .all(|ended| ended < Some(last.begun))
+    }
+}
+
+/// Cuts complete operations, in the order in which they began, after each one
+/// that no other overlaps.
+pub(super) fn windows(steps: Vec<Step>) -> Vec<Window> {
+    let mut windows = Vec::new();
+    let mut window = Window::default();
+    let mut steps = steps.into_iter().peekable();
+    while let Some(step) = steps.next() {
+        window.end = window.end.max(step.ended);
+        window.steps.push(step);
+        let is_past = steps
+            .peek()
+            .is_none_or(|next| window.end < Some(next.begun));
+        if is_past && window.is_alone(&step) {
+            windows.push(std::mem::take(&mut window));
+        }
+    }
+    if !window.steps.is_empty() {
+        windows.push(window);
+    }
+    windows
+}
