@@ -2,8 +2,10 @@
 //!
 //! A judge never demands an order that it cannot know. Between puts of two
 //! sections the tokens decide; between two of one section the stamps do, and
-//! only acknowledged puts have one: a put whose outcome is unknown may reach
-//! its node, and take its tick there, long after its client gave it up.
+//! only acknowledged puts have one. A put that began when another had been
+//! acknowledged is younger all the same. One that began when its client had
+//! given another up is not: that other may reach the node, and take its tick
+//! there, much later.
 
 use super::index::{Get, History, Key, Moment, Put, Section};
 
@@ -31,8 +33,13 @@ pub fn is_older(one: &Put, other: &Put) -> bool {
     if one.token != other.token {
         return one.token < other.token;
     }
-    let stamps = one.acknowledged().zip(other.acknowledged());
-    stamps.is_some_and(|((_, one), (_, other))| one < other)
+    let Some((at, stamp)) = one.acknowledged() else {
+        return false;
+    };
+    match other.acknowledged() {
+        Some((_, other)) => stamp < other,
+        None => at < other.begun,
+    }
 }
 
 /// What a get's observation of a field can come from. Absence can come from

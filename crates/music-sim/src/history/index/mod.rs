@@ -30,7 +30,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(30),
-            settling: Duration::from_secs(60),
+            settling: Duration::from_mins(1),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reads events into the index, and refuses what cannot have happened.
 
-use std::collections::btree_map::Entry;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::{
     Client, Fault, Get, Grant, History, Limits, Moment, Outage, Plain, Put, Section, Span,

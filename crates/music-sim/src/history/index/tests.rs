@@ -7,10 +7,10 @@ fn read(story: Story) -> Result<History, Malformed> {
 }
 
 #[track_caller]
-fn refuses(story: Story, defect: Defect) {
+fn refuses(story: Story, defect: &Defect) {
     let events = story.events();
     let error = History::read(&events, Limits::default()).unwrap_err();
-    assert_eq!(error.defect, defect);
+    assert_eq!(&error.defect, defect);
     assert_eq!(error.at.index, events.len() - 1, "of the last event");
 }
 
@@ -56,23 +56,23 @@ fn time_that_goes_back_is_refused() {
 #[test]
 fn answers_without_a_question_are_refused() {
     let holder = || Story::default().section(1, 5);
-    refuses(holder().unknown(10), Defect::UnknownOp(OpId(10)));
+    refuses(holder().unknown(10), &Defect::UnknownOp(OpId(10)));
     refuses(
         Story::default().lost(1),
-        Defect::UnknownSection(SectionId(1)),
+        &Defect::UnknownSection(SectionId(1)),
     );
     refuses(
         Story::default().forced(1),
-        Defect::UnknownSection(SectionId(1)),
+        &Defect::UnknownSection(SectionId(1)),
     );
     refuses(
         holder().ended(1, EndOutcome::Released),
-        Defect::NotEnding(SectionId(1)),
+        &Defect::NotEnding(SectionId(1)),
     );
-    refuses(Story::default().healed(1), Defect::NoOutage(1));
+    refuses(Story::default().healed(1), &Defect::NoOutage(1));
     refuses(
         Story::default().crashes(1),
-        Defect::UnknownClient(ClientId(1)),
+        &Defect::UnknownClient(ClientId(1)),
     );
 }
 
@@ -96,23 +96,23 @@ fn an_answer_of_another_kind_is_refused() {
 #[test]
 fn what_happens_once_is_refused_again() {
     let holder = || Story::default().section(1, 5).put(1, 10, &["x"]);
-    refuses(holder().unknown(10), Defect::Repeated);
-    refuses(holder().begins_put(1, 10, &["x"]), Defect::Repeated);
-    refuses(holder().asks(1), Defect::Repeated);
-    refuses(holder().granted(1, 6), Defect::Repeated);
-    refuses(holder().refused(1), Defect::Repeated);
-    refuses(Story::default().cut_off(1).cut_off(1), Defect::Repeated);
-    refuses(Story::default().end().calm(), Defect::AfterEnd);
+    refuses(holder().unknown(10), &Defect::Repeated);
+    refuses(holder().begins_put(1, 10, &["x"]), &Defect::Repeated);
+    refuses(holder().asks(1), &Defect::Repeated);
+    refuses(holder().granted(1, 6), &Defect::Repeated);
+    refuses(holder().refused(1), &Defect::Repeated);
+    refuses(Story::default().cut_off(1).cut_off(1), &Defect::Repeated);
+    refuses(Story::default().end().calm(), &Defect::AfterEnd);
 }
 
 #[test]
 fn a_section_is_used_between_its_grant_and_its_end() {
     let early = Story::default().asks(1).begins_put(1, 10, &["x"]);
-    refuses(early, Defect::NotHeld(SectionId(1)));
+    refuses(early, &Defect::NotHeld(SectionId(1)));
     let late = Story::default().section(1, 5).releases(1);
     refuses(
         late.begins_put(1, 10, &["x"]),
-        Defect::NotHeld(SectionId(1)),
+        &Defect::NotHeld(SectionId(1)),
     );
 }
 
@@ -130,17 +130,20 @@ fn a_client_that_crashed_does_and_learns_nothing() {
             .begins_put(1, 10, &["x"])
             .crashes(1)
     };
-    refuses(story().unknown(10), Defect::Dead(ClientId(1)));
-    refuses(story().lost(1), Defect::Dead(ClientId(1)));
+    refuses(story().unknown(10), &Defect::Dead(ClientId(1)));
+    refuses(story().lost(1), &Defect::Dead(ClientId(1)));
     assert!(read(story().forced(1)).is_ok(), "others force it");
 }
 
 #[test]
 fn keys_are_those_of_the_section() {
     let story = Story::default().asks_for(1, &["k", "l"]);
-    refuses(story.granted(1, 5), Defect::TokensOfOtherKeys(SectionId(1)));
+    refuses(
+        story.granted(1, 5),
+        &Defect::TokensOfOtherKeys(SectionId(1)),
+    );
     let story = Story::default().asks_for(1, &[]);
-    refuses(story, Defect::NoKeys(SectionId(1)));
+    refuses(story, &Defect::NoKeys(SectionId(1)));
     let story = Story::default()
         .asks_for(1, &["l"])
         .granted_on(1, &[("l", 5)]);
@@ -148,5 +151,5 @@ fn keys_are_those_of_the_section() {
         section: SectionId(1),
         key: "k".to_owned(),
     };
-    refuses(story.begins_put(1, 10, &["x"]), other);
+    refuses(story.begins_put(1, 10, &["x"]), &other);
 }

@@ -21,7 +21,7 @@ mod window;
 
 use stateright::semantics::register::{Register, RegisterOp, RegisterRet};
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester};
-use window::{Action, Step, windows};
+use window::{Action, State, Step, windows};
 
 use super::{Judge, Place, Verdict};
 use crate::history::OpId;
@@ -70,20 +70,21 @@ pub fn judge(history: &History) -> Verdict {
 
 fn judge_field(history: &History, key: &Key, place: &Place, verdict: &mut Verdict) {
     let steps = steps(history, key, place);
-    let (pending, completed): (Vec<Step>, Vec<Step>) =
+    let (mut pending, completed): (Vec<Step>, Vec<Step>) =
         steps.into_iter().partition(|step| step.ended.is_none());
-    let mut before = Some(None);
+    let mut before = State::Known(None);
     for window in windows(completed) {
-        let observed = |step: &&Step| window.shows(step);
-        let pending: Vec<&Step> = pending.iter().filter(observed).collect();
+        let shown = pending.iter().filter(|write| window.shows(write));
+        let shown: Vec<Step> = shown.copied().collect();
+        pending.retain(|write| !window.settles(write));
         let from = std::mem::replace(&mut before, window.leaves());
-        let known = from.filter(|_| window.steps.len() + pending.len() <= WINDOW_MAX);
-        let Some(from) = known else {
+        let is_short = window.steps.len() + shown.len() <= WINDOW_MAX;
+        let (State::Known(from), true) = (from, is_short) else {
             verdict.skipped += 1;
             continue;
         };
         verdict.checked += 1;
-        if !is_linearizable(from, &window.steps, &pending) {
+        if !is_linearizable(from, &window.steps, &shown) {
             let breach = Breach::NotLinearizable {
                 place: place.clone(),
                 ops: window.steps.iter().map(|step| step.op).collect(),
@@ -142,13 +143,13 @@ fn is_lasting(history: &History, key: &Key, (get, place): (&Get, &Place)) -> boo
     sources.is_some_and(|sources| sources.into_iter().all(is_lasting))
 }
 
-fn is_linearizable(from: Option<OpId>, steps: &[Step], pending: &[&Step]) -> bool {
+fn is_linearizable(from: Option<OpId>, steps: &[Step], pending: &[Step]) -> bool {
     let mut tester = LinearizabilityTester::new(Register(from));
     // Each operation is a thread of its own. The checker tries threads in
     // order: first what is complete, in the order in which it began, which is
     // nearly always the line.
     let completed = steps.iter().enumerate();
-    let pending = (steps.len()..).zip(pending.iter().copied());
+    let pending = (steps.len()..).zip(pending);
     let mut marks = Vec::new();
     for (thread, step) in completed.chain(pending) {
         marks.push((step.begun, thread, step, true));

@@ -28,6 +28,15 @@ impl Action {
     }
 }
 
+/// What a register holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum State {
+    /// The value of that put, or none.
+    Known(Option<OpId>),
+    /// One of several.
+    Unknown,
+}
+
 /// Operations that all end before those of the next window begin.
 #[derive(Debug, Default)]
 pub(super) struct Window {
@@ -46,15 +55,21 @@ impl Window {
             && reads.any(|step| step.action == Action::Read(value))
     }
 
-    /// The value that the register has afterwards, where it is known: of the
-    /// one operation that no other overlaps.
+    /// Whether that write must have taken effect by the end of the window. Of
+    /// a deletion this is never certain: there may be others.
+    pub(super) fn settles(&self, write: &Step) -> bool {
+        write.action.value().is_some() && self.shows(write)
+    }
+
+    /// What the register holds afterwards, which is known of an operation that
+    /// no other overlaps.
     ///
     /// A write that may take effect at any time may do so just then. It is
-    /// counted again in the window that shows it.
-    pub(super) fn leaves(&self) -> Option<Option<OpId>> {
+    /// counted to the window that shows it.
+    pub(super) fn leaves(&self) -> State {
         match self.steps.as_slice() {
-            [.., last] if self.is_alone(last) => Some(last.action.value()),
-            _ => None,
+            [.., last] if self.is_alone(last) => State::Known(last.action.value()),
+            _ => State::Unknown,
         }
     }
 
