@@ -42,6 +42,18 @@ struct Section {
     crashed: bool,
 }
 
+/// How far a write has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    OnItsWay,
+    /// A replica has it.
+    Landed,
+    /// It stays, whoever synchronises.
+    Lasting,
+    /// A majority had it before its section left the queue.
+    InTime,
+}
+
 #[derive(Clone, Debug)]
 struct Write {
     op: u64,
@@ -49,12 +61,7 @@ struct Write {
     stamp: u64,
     /// The fields that it sets or deletes; the whole record where it is empty.
     fields: Vec<(&'static str, bool)>,
-    /// Whether a replica has it.
-    landed: bool,
-    /// Whether it stays, whoever synchronises.
-    sure: bool,
-    /// Whether a majority had it before its section left the queue.
-    in_time: bool,
+    reach: Reach,
     /// Whether its client waits for it.
     awaited: bool,
 }
@@ -88,8 +95,8 @@ impl Model {
             0 => self.ask(),
             1 | 2 => self.grant(which),
             3..=5 => self.put(which),
-            6 => self.land(which, false),
-            7 => self.land(which, true),
+            6 => self.land(which, Reach::Landed),
+            7 => self.land(which, Reach::InTime),
             8..=10 => self.answer(which),
             11..=13 => self.get(which),
             14 if which < 128 => self.preempt(which),
@@ -142,13 +149,10 @@ impl Model {
         let mut dice = which;
         self.writes.retain_mut(|write| {
             dice = dice.rotate_left(1);
-            if write.sure {
-                return true;
+            if write.reach < Reach::Lasting && dice & 1 == 1 {
+                write.reach = Reach::Lasting;
             }
-            let included = dice & 1 == 1;
-            write.landed |= included;
-            write.sure |= included;
-            included
+            write.reach >= Reach::Lasting
         });
         if !crashed {
             self.tell(|story| story.granted(id, token));
@@ -177,9 +181,7 @@ impl Model {
                 section,
                 stamp: stamp(token, self.ticks),
                 fields,
-                landed: false,
-                sure: false,
-                in_time: false,
+                reach: Reach::OnItsWay,
                 awaited: true,
             });
         } else {
@@ -189,16 +191,14 @@ impl Model {
     }
 
     /// A write of the holder reaches a replica, or a majority.
-    fn land(&mut self, which: u8, sure: bool) {
+    fn land(&mut self, which: u8, reach: Reach) {
         let sections = &self.sections;
         let mut flying = self
             .writes
             .iter_mut()
-            .filter(|write| sections[&write.section].queued && !write.sure);
+            .filter(|write| sections[&write.section].queued && write.reach != Reach::InTime);
         if let Some(write) = flying.nth(usize::from(which % 3)) {
-            write.landed = true;
-            write.sure |= sure;
-            write.in_time |= sure;
+            write.reach = write.reach.max(reach);
         }
     }
 
@@ -214,13 +214,11 @@ impl Model {
         };
         write.awaited = false;
         if sections[&write.section].queued && which & 64 == 0 {
-            write.landed = true;
-            write.sure = true;
-            write.in_time = true;
+            write.reach = Reach::InTime;
         }
         let (op, stamp) = (write.op, write.stamp);
         // The answer may take its time: the section may be over by now.
-        if write.in_time {
+        if write.reach == Reach::InTime {
             self.tell(|story| story.acknowledged_as(op, stamp));
         } else {
             self.tell(|story| story.unknown(op));
@@ -233,8 +231,10 @@ impl Model {
         };
         if self.sections[&section].queued {
             // What a holder sees is at a majority before it is answered.
-            for write in self.writes.iter_mut().filter(|write| write.landed) {
-                write.sure = true;
+            for write in &mut self.writes {
+                if write.reach == Reach::Landed {
+                    write.reach = Reach::Lasting;
+                }
             }
         }
         let seen: Vec<(&str, u64)> = FIELDS
@@ -245,7 +245,10 @@ impl Model {
     }
 
     fn value(&self, field: &str) -> Option<u64> {
-        let writes = self.writes.iter().filter(|write| write.landed);
+        let writes = self
+            .writes
+            .iter()
+            .filter(|write| write.reach >= Reach::Landed);
         let last = writes
             .filter(|write| write.touch(field).is_some())
             .max_by_key(|write| write.stamp)?;

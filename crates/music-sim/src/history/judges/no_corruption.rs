@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 
 use super::{Judge, Place, Seen, Verdict};
-use crate::history::index::{Get, History, Key, Moment};
+use crate::history::index::{Get, History, Key, Moment, Put};
 use crate::history::sight::deletions;
 use crate::history::{OpId, SectionId};
 
@@ -82,10 +82,11 @@ pub fn judge(history: &History) -> Verdict {
         // each is reported once.
         grants.sort_by_key(|grant| grant.token);
         for field in &key.fields {
+            let place = Place::new(name, field);
+            let sights: Vec<Sight<'_>> = sights(key, field).collect();
             let mut reported = BTreeSet::new();
             for grant in &grants {
-                let place = Place::new(name, field);
-                judge_grant(grant, (key, &place), &mut reported, &mut verdict);
+                judge_grant(grant, (&place, &sights), &mut reported, &mut verdict);
             }
         }
     }
@@ -100,54 +101,74 @@ struct Grant {
 
 fn judge_grant(
     grant: &Grant,
-    (key, place): (&Key, &Place),
+    (place, sights): (&Place, &[Sight<'_>]),
     reported: &mut BTreeSet<OpId>,
     verdict: &mut Verdict,
 ) {
-    let after = key.gets.partition_point(|get| get.begun < grant.at);
-    let mut settled: Option<(&Get, Seen)> = None;
-    let gets = key.gets.iter().skip(after);
-    for get in gets.filter(|get| get.token >= grant.token) {
-        let Some(older) = older(key, get, &place.field, grant.token) else {
-            continue;
-        };
+    let after = sights.partition_point(|sight| sight.get.begun < grant.at);
+    let sights = sights.iter().skip(after);
+    let is_settled = |sight: &&Sight<'_>| {
+        sight.get.token >= grant.token && sight.token.is_none_or(|token| token < grant.token)
+    };
+    let mut settled: Option<&Sight<'_>> = None;
+    for sight in sights.filter(is_settled) {
         verdict.checked += 1;
-        let late = older.0.and_then(|op| key.puts.get(&op));
-        let late = late.filter(|put| put.begun > grant.at);
-        let (first, one) = *settled.get_or_insert((get, older));
+        let late = sight.put.filter(|put| put.begun > grant.at);
+        let first = *settled.get_or_insert(sight);
+        let (one, other) = (first.seen(), sight.seen());
         let breach = if let Some(late) = late {
             Breach::LatePutSeen {
                 granted: grant.section,
                 place: place.clone(),
                 seen: late.op,
             }
-        } else if one != older {
+        } else if one != other {
             Breach::OlderValueChanged {
                 granted: grant.section,
                 place: place.clone(),
                 one,
-                other: older,
+                other,
             }
         } else {
             continue;
         };
+        let get = sight.get;
         if reported.insert(get.op) {
             let late = late.map(|put| put.begun);
-            let moments = [grant.at, first.ended, get.begun, get.ended];
+            let moments = [grant.at, first.get.ended, get.begun, get.ended];
             verdict.found(breach, moments.into_iter().chain(late));
         }
     }
 }
 
-/// What a get saw of a field that is older than a token; `None` where it saw
-/// something younger, or may have, or what nobody can have written.
-fn older(key: &Key, get: &Get, field: &str, token: u64) -> Option<Seen> {
-    if let Some(op) = get.seen.get(field) {
-        let put = key.puts.get(op)?;
-        return (put.token < token).then_some(Seen(Some(*op)));
+/// What a get saw of a field.
+struct Sight<'h> {
+    get: &'h Get,
+    /// The put that the value comes from; `None` where there is none.
+    put: Option<&'h Put>,
+    /// The token of that put, or the highest of a deletion that may have hidden
+    /// the value.
+    token: Option<u64>,
+}
+
+impl Sight<'_> {
+    fn seen(&self) -> Seen {
+        Seen(self.put.map(|put| put.op))
     }
-    let hidden = deletions(key, get, field).any(|deletion| deletion.token >= token);
-    (!hidden).then_some(Seen(None))
+}
+
+/// What all gets saw of a field, but for values that nobody can have written:
+/// these are for another judge.
+fn sights<'h>(key: &'h Key, field: &str) -> impl Iterator<Item = Sight<'h>> {
+    key.gets.iter().filter_map(move |get| {
+        let put = match get.seen.get(field) {
+            Some(op) => Some(key.puts.get(op)?),
+            None => None,
+        };
+        let deleted = || deletions(key, get, field).map(|put| put.token).max();
+        let token = put.map(|put| put.token).or_else(deleted);
+        Some(Sight { get, put, token })
+    })
 }
 
 #[cfg(test)]
