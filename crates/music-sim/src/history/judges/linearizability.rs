@@ -7,7 +7,7 @@
 //!
 //! The line is cut into windows at operations that overlap no other: these
 //! leave a value that is known. A window of more than [`WINDOW_MAX`] operations
-//! is skipped, because the search is exponential.
+//! or [`WRITES_MAX`] puts is skipped, because the search is exponential.
 //!
 //! Not demanded, where the register of a preempted holder is another:
 //!
@@ -29,7 +29,11 @@ use crate::history::index::{Get, History, Key, Put};
 use crate::history::sight::{Source, sources};
 
 /// The most operations of one window.
-pub const WINDOW_MAX: usize = 8;
+pub const WINDOW_MAX: usize = 20;
+
+/// The most puts of one window. Their orders are what the search tries: gets
+/// only cut it short.
+pub const WRITES_MAX: usize = 6;
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "that value is the one of the last acknowledged critical put, or a \
@@ -74,11 +78,11 @@ fn judge_field(history: &History, key: &Key, place: &Place, verdict: &mut Verdic
         steps.into_iter().partition(|step| step.ended.is_none());
     let mut before = State::Known(None);
     for window in windows(completed) {
-        let shown = pending.iter().filter(|write| window.shows(write));
-        let shown: Vec<Step> = shown.copied().collect();
+        let shown = window.shown(&pending);
         pending.retain(|write| !window.settles(write));
         let from = std::mem::replace(&mut before, window.leaves());
-        let is_short = window.steps.len() + shown.len() <= WINDOW_MAX;
+        let is_short = window.steps.len() + shown.len() <= WINDOW_MAX
+            && window.writes() + shown.len() <= WRITES_MAX;
         let (State::Known(from), true) = (from, is_short) else {
             verdict.skipped += 1;
             continue;

@@ -193,12 +193,17 @@ impl<'h> Reader<'h> {
         earlier: &Sight<'h>,
         by: Moment,
     ) -> Vec<Source<'h>> {
-        let follows = |source: &&Source<'h>| {
-            earlier.sources.iter().any(|earlier| match earlier {
-                Source::Never => true,
-                Source::Put(put) => !self.stays(put, by) || !source.is_older_than(put),
-            })
+        let binds = |earlier: &Source<'h>| match earlier {
+            Source::Put(put) if self.stays(put, by) => Some(*put),
+            Source::Put(_) | Source::Never => None,
         };
+        // Only where each of the earlier ones binds is anything excluded.
+        let bound: Option<Vec<&Put>> = earlier.sources.iter().map(binds).collect();
+        let Some(bound) = bound else {
+            return sources.to_vec();
+        };
+        let follows =
+            |source: &&Source<'h>| bound.iter().any(|earlier| !source.is_older_than(earlier));
         sources.iter().filter(follows).copied().collect()
     }
 

@@ -1,4 +1,4 @@
-use super::WINDOW_MAX;
+use super::WRITES_MAX;
 use crate::history::story::{Story, stamp};
 
 #[test]
@@ -43,7 +43,7 @@ fn puts_under_way_together_take_any_order() {
 #[test]
 fn too_many_under_way_together_are_skipped() {
     let mut story = Story::default().section(1, 5);
-    let puts = 100..=100 + u64::try_from(WINDOW_MAX).unwrap();
+    let puts = 100..=100 + u64::try_from(WRITES_MAX).unwrap();
     for op in puts.clone() {
         story = story.begins_put(1, op, &["x"]);
     }
@@ -57,7 +57,7 @@ fn too_many_under_way_together_are_skipped() {
 #[test]
 fn what_is_skipped_is_judged_again_from_the_next_known_value() {
     let mut story = Story::default().section(1, 5);
-    let puts = 100..=100 + u64::try_from(WINDOW_MAX).unwrap();
+    let puts = 100..=100 + u64::try_from(WRITES_MAX).unwrap();
     for op in puts.clone() {
         story = story.begins_put(1, op, &["x"]);
     }

@@ -46,13 +46,33 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Whether a write that may take effect at any time is needed to explain
-    /// what was read here.
-    pub(super) fn shows(&self, write: &Step) -> bool {
+    /// The writes that may be needed to explain what was read here, of those
+    /// that may take effect at any time. They are in the order in which they
+    /// began.
+    ///
+    /// One deletion is as good as another that began later, and each read of no
+    /// value needs one at most.
+    pub(super) fn shown(&self, writes: &[Step]) -> Vec<Step> {
+        let shown = writes.iter().filter(|write| self.shows(write)).copied();
+        let (mut shown, deletions): (Vec<Step>, Vec<Step>) =
+            shown.partition(|write| write.action.value().is_some());
+        let is_read = |step: &&Step| step.action == Action::Read(None);
+        let reads = self.steps.iter().filter(is_read).count();
+        shown.extend(deletions.into_iter().take(reads));
+        shown
+    }
+
+    /// Whether a read may come from that write.
+    fn shows(&self, write: &Step) -> bool {
         let value = write.action.value();
         let mut reads = self.steps.iter();
         self.end.is_some_and(|end| write.begun < end)
             && reads.any(|step| step.action == Action::Read(value))
+    }
+
+    pub(super) fn writes(&self) -> usize {
+        let is_write = |step: &&Step| matches!(step.action, Action::Write(_));
+        self.steps.iter().filter(is_write).count()
     }
 
     /// Whether that write must have taken effect by the end of the window. Of
