@@ -190,10 +190,10 @@ impl Reader {
                 self.section(*section)?.moved.push(at);
                 Ok(())
             }
-            What::Forced { section } => {
+            What::Forced { section: id } => {
                 // Not by its own client: that one may be long gone.
-                let section = self.history.sections.get_mut(section);
-                let section = section.ok_or_else(|| unknown(what))?;
+                let section = self.history.sections.get_mut(id);
+                let section = section.ok_or(Defect::UnknownSection(*id))?;
                 section.forced.get_or_insert(at);
                 Ok(())
             }
@@ -458,13 +458,6 @@ impl Reader {
         let outage = self.lasting(site, fault).ok_or(Defect::NoOutage(site))?;
         outage.until = Some(at);
         Ok(())
-    }
-}
-
-fn unknown(what: &What) -> Defect {
-    match what {
-        What::Forced { section } => Defect::UnknownSection(*section),
-        _ => Defect::Repeated,
     }
 }
 

@@ -201,6 +201,13 @@ mod tests {
     }
 
     #[test]
+    fn one_held_twice_in_turn_is_found_once() {
+        let story = Story::default().section(1, 5).releases(1).section(2, 5);
+        let verdict = story.report().verdict("exclusion").cloned().unwrap();
+        assert_eq!(verdict.violations.len(), 1);
+    }
+
+    #[test]
     fn a_token_below_that_of_an_earlier_section_is_found() {
         let story = Story::default().section(1, 5).releases(1).section(2, 4);
         story.fails("exclusion");
@@ -226,6 +233,13 @@ mod tests {
             .section(1, 5)
             .section(2, 6);
         story.releases(1).releases(2).fails("exclusion");
+    }
+
+    #[test]
+    fn a_section_that_is_forced_by_hand_may_be_overlapped() {
+        let story = Story::default().calm().settles().section(1, 5).forced(1);
+        let story = story.section(2, 6).ends(1, EndOutcome::Lost);
+        story.releases(2).passes("exclusion", 2);
     }
 
     #[test]

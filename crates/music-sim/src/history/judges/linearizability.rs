@@ -136,11 +136,10 @@ fn is_lasting(history: &History, key: &Key, (get, place): (&Get, &Place)) -> boo
     if section.forced.is_some_and(|forced| forced < get.ended) {
         return false;
     }
-    let holds = section.confirmed().is_some();
+    let was_holder = section.confirmed().is_some();
     let is_lasting = |source: Source<'_>| match source {
         Source::Never => true,
-        Source::Put(put) if put.token == get.token && holds => true,
-        Source::Put(put) => put.token < get.token || history.is_firm(put),
+        Source::Put(put) => was_holder || put.token < get.token || history.is_firm(put),
     };
     // A value that nobody wrote is for another judge.
     let sources = sources(key, get, &place.field);

@@ -199,6 +199,14 @@ mod tests {
     }
 
     #[test]
+    fn shared_sections_are_granted_in_any_order() {
+        let story = Story::default().calm().settles();
+        let story = story.asks_shared(1).asks_shared(2);
+        let story = story.granted(2, 6).granted(1, 5).releases(1).releases(2);
+        story.end().passes("liveness", 4);
+    }
+
+    #[test]
     fn a_refusal_without_faults_is_found() {
         let story = Story::default().calm().settles().asks(1);
         story.refused(1).fails("liveness");

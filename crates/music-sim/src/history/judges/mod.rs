@@ -217,3 +217,47 @@ impl fmt::Display for Seen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::history::story::Story;
+
+    #[test]
+    fn every_guarantee_has_a_judge() {
+        let guarantees = JUDGES.map(|judge| judge.guarantee);
+        assert!(guarantees.is_sorted());
+        assert_eq!(BTreeSet::from(guarantees), (1..=7).collect());
+    }
+
+    #[test]
+    fn a_violation_names_its_guarantee_and_its_events() {
+        let story = Story::default().section(1, 5).put(1, 10, &["x"]);
+        let report = story.releases(1).section(2, 6).reads(2, &[]).report();
+        let found = report.verdict("latest_state").unwrap().violations.first();
+        assert_eq!(
+            found.unwrap().to_string(),
+            "guarantee 2, latest_state: section 2 reads k.x and sees no value, older than \
+             acknowledged put 10\n  line 5 at 50us, line 11 at 110us, line 12 at 120us"
+        );
+    }
+
+    #[test]
+    fn a_report_shows_what_was_checked() {
+        let story = Story::default().section(1, 5).put(1, 10, &["x"]);
+        let report = story.reads(1, &[("x", 10)]).confirms(1).report();
+        let text = report.to_string();
+        assert!(text.starts_with(
+            "1 sections, 1 granted, 1 confirmed, 0 lost; 1 puts acknowledged, 0 not; 1 gets; "
+        ));
+        assert_eq!(text.lines().count(), 1 + JUDGES.len());
+    }
+
+    #[test]
+    fn what_is_no_history_is_not_judged() {
+        let story = Story::default().section(1, 5).unknown(10);
+        assert!(judge(&story.events(), Limits::default()).is_err());
+    }
+}

@@ -218,7 +218,7 @@ impl<'h> Reader<'h> {
         let history = self.history;
         put.token < token
             || history.is_firm(put)
-            || put.token == token && !history.may_be_superseded(self.section, name, by)
+            || !history.may_be_superseded(self.section, name, by)
     }
 }
 

@@ -54,6 +54,28 @@ fn an_own_put_may_vanish_when_another_waits() {
 }
 
 #[test]
+fn but_not_for_one_who_asks_later() {
+    let story = holder().begins_put(1, 11, &["x"]).unknown(11);
+    let story = story.reads(1, &[("x", 11)]).reads(1, &[("x", 10)]);
+    story.asks(2).fails("sequential_consistency");
+}
+
+#[test]
+fn but_not_if_it_is_acknowledged_in_the_end() {
+    let story = holder().begins_put(1, 11, &["x"]).asks(2);
+    let story = story.reads(1, &[("x", 11)]).reads(1, &[("x", 10)]);
+    story.acknowledged(11).fails("sequential_consistency");
+}
+
+#[test]
+fn what_was_there_at_the_grant_may_not_vanish() {
+    let story = holder().begins_put(1, 11, &["x"]).crashes(1);
+    let story = story.section(2, 6).asks(3).reads(2, &[("x", 11)]);
+    let story = story.reads(2, &[("x", 10)]);
+    story.includes("sequential_consistency");
+}
+
+#[test]
 fn but_not_in_a_section_that_is_confirmed() {
     let story = holder().begins_put(1, 11, &["x"]).unknown(11).asks(2);
     let story = story.reads(1, &[("x", 11)]).reads(1, &[("x", 10)]);
