@@ -125,7 +125,7 @@ fn one(batch: &Batch, number: u64, shared: &Mutex<Shared>) -> Result<(), Error> 
                 .push("the same seed gave two histories".to_owned());
         }
     }
-    let failed = !verdict(&run, &settings).is_empty();
+    let failed = !verdict(&run).is_empty();
     let mut shared = lock(shared);
     let report = &mut shared.report;
     report.seeds += 1;

@@ -20,6 +20,10 @@ use crate::history::{ClientId, PlainKind, PlainOutcome, What};
 /// deployment's own time.
 const REST_MAX: Duration = Duration::from_secs(180);
 
+/// How long the effects of faults may last: leases, waits, and what was
+/// retried meanwhile.
+pub(super) const SETTLING: Duration = Duration::from_secs(20);
+
 /// All clients; clones are the same crew.
 #[derive(Clone, Debug)]
 pub(super) struct Crew {
@@ -63,6 +67,7 @@ impl Crew {
             cluster: Arc::clone(&self.scene.cluster),
             site,
             host: Arc::clone(&host),
+            recorder: self.scene.recorder.clone(),
         };
         let addresses = self.scene.cluster.addresses(site);
         let options = Options {
@@ -100,13 +105,18 @@ impl Crew {
             if member >= members.len() {
                 return;
             }
-            let gone = members.swap_remove(member);
+            let gone = members.remove(member);
             gone.host.set(Process::Dead);
             gone.work.abort();
             self.scene.recorder.note(What::Crashed { client: gone.id });
             gone.site
         };
         self.join(site);
+    }
+
+    /// The site of a client.
+    pub(super) fn site_of(&self, member: usize) -> Option<usize> {
+        self.members().get(member).map(|member| member.site)
     }
 
     /// A client stands still, or goes on.
@@ -164,7 +174,9 @@ impl Worker {
                 _ => self.idle().await,
             }
         }
-        // Everything must be had once more.
+        tokio::time::sleep(SETTLING).await;
+        // Everything must be had once more, at once.
+        self.section().await;
         let keys = (0..self.scene.settings.keys).collect();
         self.last_section(keys).await;
         self.client.close().await;

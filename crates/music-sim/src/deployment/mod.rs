@@ -19,7 +19,7 @@
 //! | [`settings`] | what a seed decides, and what narrows it down |
 //! | `rest` | what must be true once faults have stopped |
 //! | [`batch`] | many seeds |
-//! | `shrink` | the shortest history that still fails |
+//! | [`shrink`] | the shortest history that still fails |
 
 pub mod batch;
 mod client;
@@ -28,12 +28,13 @@ mod nemesis;
 mod recorder;
 mod rest;
 pub mod settings;
-mod shrink;
+pub mod shrink;
 pub mod sightings;
 mod wire;
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use music_store::simulated::Deployment;
 use music_store::simulated::network::Network;
@@ -47,7 +48,10 @@ use self::nemesis::Nemesis;
 use self::recorder::Recorder;
 use self::settings::Settings;
 use self::sightings::Sightings;
-use crate::history::{Event, What};
+use crate::history::{self, Event, Limits, What};
+
+/// How long an operation may take, with all its retries at all nodes.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a run gave.
 #[derive(Debug)]
@@ -118,8 +122,17 @@ async fn play(settings: &Settings) -> Result<Run, Error> {
 }
 
 /// What is wrong with a run; nothing where all guarantees were kept.
-pub fn verdict(run: &Run, _settings: &Settings) -> Vec<String> {
-    run.failures.clone()
+pub fn verdict(run: &Run) -> Vec<String> {
+    let limits = Limits {
+        deadline: DEADLINE,
+        settling: client::SETTLING,
+    };
+    let mut verdict = run.failures.clone();
+    match history::judge(&run.history, limits) {
+        Ok(report) => verdict.extend(report.violations().map(ToString::to_string)),
+        Err(malformed) => verdict.push(malformed.to_string()),
+    }
+    verdict
 }
 
 /// What all parts of a run share.

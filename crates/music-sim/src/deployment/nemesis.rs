@@ -1,6 +1,6 @@
 //! The faults of a run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(super) struct Nemesis {
     undo: Mutex<Vec<(Instant, Undo)>>,
     /// The sites that are cut off.
     cut_off: Mutex<BTreeSet<usize>>,
+    /// How many things of a site do not run, or not as they should.
+    down: Mutex<BTreeMap<usize, usize>>,
 }
 
 /// The end of a fault.
@@ -35,12 +37,25 @@ pub(super) struct Nemesis {
 enum Undo {
     Site(usize),
     Link(usize, usize),
-    Node(usize),
-    Suspension(usize),
+    Node { node: usize, site: usize },
+    Suspension { node: usize, site: usize },
     Replica(usize),
     Disk(usize),
     Weather,
-    Client(usize),
+    Client { member: usize, site: usize },
+}
+
+impl Undo {
+    /// The site where something does not run as it should until then.
+    fn down(self) -> Option<usize> {
+        match self {
+            Self::Node { site, .. } | Self::Suspension { site, .. } | Self::Client { site, .. } => {
+                Some(site)
+            }
+            Self::Replica(site) | Self::Disk(site) => Some(site),
+            Self::Site(_) | Self::Link(..) | Self::Weather => None,
+        }
+    }
 }
 
 impl Nemesis {
@@ -52,6 +67,7 @@ impl Nemesis {
             crew,
             undo: Mutex::default(),
             cut_off: Mutex::default(),
+            down: Mutex::default(),
         }
     }
 
@@ -107,6 +123,10 @@ impl Nemesis {
             }
         }
         self.crew.go_on();
+        let down = std::mem::take(&mut *self.lock_down());
+        for site in down.into_keys() {
+            self.scene.recorder.note(What::Up { site: number(site) });
+        }
         Ok(())
     }
 
@@ -125,6 +145,29 @@ impl Nemesis {
     fn later(&self, undo: Undo, range: std::ops::Range<u64>) {
         let at = Instant::now() + self.ms(range);
         self.lock_undo().push((at, undo));
+        if let Some(site) = undo.down() {
+            let mut down = self.lock_down();
+            let count = down.entry(site).or_default();
+            *count += 1;
+            if *count == 1 {
+                self.scene.recorder.note(What::Down { site: number(site) });
+            }
+        }
+    }
+
+    fn lock_down(&self) -> MutexGuard<'_, BTreeMap<usize, usize>> {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One thing less of a site that does not run.
+    fn up(&self, site: usize) {
+        let mut down = self.lock_down();
+        let count = down.entry(site).or_default();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            down.remove(&site);
+            self.scene.recorder.note(What::Up { site: number(site) });
+        }
     }
 
     async fn undo_due(&self, now: Instant) -> Result<(), StartError> {
@@ -136,6 +179,9 @@ impl Nemesis {
         };
         for (_, undo) in due {
             self.undo(undo).await?;
+            if let Some(site) = undo.down() {
+                self.up(site);
+            }
         }
         Ok(())
     }
@@ -160,8 +206,8 @@ impl Nemesis {
                     cluster.network().set_cut(from, to, false);
                 }
             }
-            Undo::Node(node) => cluster.start(node).await?,
-            Undo::Suspension(node) => {
+            Undo::Node { node, .. } => cluster.start(node).await?,
+            Undo::Suspension { node, .. } => {
                 if let Some(running) = cluster.running(node) {
                     running.node.node().resume();
                 }
@@ -169,7 +215,7 @@ impl Nemesis {
             Undo::Replica(site) => cluster.deployment.restart(site),
             Undo::Disk(site) => cluster.deployment.set_disk(site, DISK),
             Undo::Weather => cluster.network().set_weather(self.scene.settings.weather),
-            Undo::Client(member) => self.crew.set_stopped(member, false),
+            Undo::Client { member, .. } => self.crew.set_stopped(member, false),
         }
         Ok(())
     }
@@ -207,8 +253,9 @@ impl Nemesis {
             Fault::CrashClient => self.crew.crash(self.below(self.crew.len())),
             Fault::StopClient => {
                 let member = self.below(self.crew.len());
+                let site = self.crew.site_of(member).unwrap_or_default();
                 self.crew.set_stopped(member, true);
-                self.later(Undo::Client(member), 100..5000);
+                self.later(Undo::Client { member, site }, 100..5000);
             }
         }
     }
@@ -235,8 +282,9 @@ impl Nemesis {
 
     fn kill_node(&self) {
         let node = self.below(self.scene.cluster.len());
+        let site = self.scene.cluster.site_of(node).unwrap_or_default();
         if self.scene.cluster.kill(node) {
-            self.later(Undo::Node(node), 50..4000);
+            self.later(Undo::Node { node, site }, 50..4000);
         }
     }
 
@@ -244,7 +292,8 @@ impl Nemesis {
         let node = self.below(self.scene.cluster.len());
         if let Some(running) = self.scene.cluster.running(node) {
             running.node.node().suspend();
-            self.later(Undo::Suspension(node), 100..5000);
+            let site = self.scene.cluster.site_of(node).unwrap_or_default();
+            self.later(Undo::Suspension { node, site }, 100..5000);
         }
     }
 
@@ -268,6 +317,7 @@ impl Nemesis {
             cluster: Arc::clone(&self.scene.cluster),
             site,
             host: Host::new(),
+            recorder: self.scene.recorder.clone(),
         };
         let addresses = self.scene.cluster.addresses(site);
         let Ok(client) = Client::simulated(addresses, Options::default(), Arc::new(wire)) else {

@@ -18,8 +18,16 @@ struct Log {
     clients: u32,
     sections: u32,
     ops: u64,
-    /// The lockRefs of sections that are granted and not over.
-    held: BTreeMap<SectionId, String>,
+    /// The sections that are granted and not over, by their lockRefs.
+    held: BTreeMap<String, Held>,
+}
+
+/// A section that is granted and not over.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    section: SectionId,
+    /// The node that its client asks.
+    node: usize,
 }
 
 impl Recorder {
@@ -71,20 +79,36 @@ impl Recorder {
         OpId(log.ops)
     }
 
-    /// A section is held under this lockRef.
-    pub(super) fn hold(&self, section: SectionId, lock_ref: &str) {
-        self.log().held.insert(section, lock_ref.to_owned());
+    /// A section is held under this lockRef, at a node.
+    pub(super) fn hold(&self, section: SectionId, lock_ref: &str, node: usize) {
+        let held = Held { section, node };
+        self.log().held.insert(lock_ref.to_owned(), held);
     }
 
     /// A section is not held any more.
     pub(super) fn let_go(&self, section: SectionId) {
-        self.log().held.remove(&section);
+        self.log().held.retain(|_, held| held.section != section);
+    }
+
+    /// The client of a lockRef asks a node; if that is another one than
+    /// before, the section has moved.
+    pub(super) fn asks(&self, lock_ref: &str, node: usize) {
+        let moved = match self.log().held.get_mut(lock_ref) {
+            Some(held) if held.node != node => {
+                held.node = node;
+                held.section
+            }
+            _ => return,
+        };
+        self.note(What::Moved { section: moved });
     }
 
     /// The sections that are held.
     pub(super) fn held(&self) -> Vec<(SectionId, String)> {
-        let held = self.log().held.clone();
-        held.into_iter().collect()
+        let log = self.log();
+        let held = log.held.iter();
+        held.map(|(lock_ref, held)| (held.section, lock_ref.clone()))
+            .collect()
     }
 
     /// The history.

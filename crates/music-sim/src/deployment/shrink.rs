@@ -50,7 +50,7 @@ pub(super) fn shrink(settings: Settings) -> Result<Failing, Error> {
 fn attempt(settings: Settings) -> Result<Failing, Error> {
     let run = run(&settings)?;
     Ok(Failing {
-        verdict: verdict(&run, &settings),
+        verdict: verdict(&run),
         settings,
         run,
     })

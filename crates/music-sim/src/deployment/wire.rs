@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cluster::{Cluster, Running};
+use super::recorder::Recorder;
 
 /// How long a client tries to connect.
 const CONNECT_MAX: Duration = Duration::from_millis(500);
@@ -76,20 +77,31 @@ pub(super) struct Wire {
     pub(super) cluster: Arc<Cluster>,
     pub(super) site: usize,
     pub(super) host: Arc<Host>,
+    pub(super) recorder: Recorder,
 }
 
 impl Nodes for Wire {
     fn carry(&self, request: reqwest::Request) -> Answer {
         let wire = self.clone();
         Box::pin(async move {
-            let host = request.url().host_str().unwrap_or_default();
-            let node = host.strip_prefix('n').and_then(|node| node.parse().ok());
-            match node {
-                Some(node) => wire.ask(node, request).await,
+            match node_of(request.url().as_str()) {
+                Some(node) => {
+                    let path = request.url().path().strip_prefix("/v1/locks/");
+                    if let Some(lock_ref) = path.and_then(|path| path.split('/').next()) {
+                        wire.recorder.asks(lock_ref, node);
+                    }
+                    wire.ask(node, request).await
+                }
                 None => Err(FaultKind::NotConnected),
             }
         })
     }
+}
+
+/// The node that an address names.
+pub(super) fn node_of(url: &str) -> Option<usize> {
+    let host = url.strip_prefix("http://n")?;
+    host.split('/').next()?.parse().ok()
 }
 
 impl Wire {

@@ -7,10 +7,30 @@
 //! Every put has a number of its own within the history, and writes that
 //! number into each field that it sets: a value that is read names the put it
 //! comes from, whoever wrote it back since.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`lines`] | a history as JSON lines |
+//! | [`index`] | who did what when, read from the events once for all judges |
+//! | [`sight`] | which puts an observation can come from, and which of two is older |
+//! | [`judges`] | one a guarantee, and the report of all of them |
+
+pub mod index;
+pub mod judges;
+pub mod lines;
+#[cfg(test)]
+mod model;
+pub mod sight;
+#[cfg(test)]
+pub(crate) mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use index::{History, Limits, Malformed};
+pub use judges::{JUDGES, Report, Violation, judge};
 
 /// A client, unique within a history; it does one thing after the other,
 /// except where it pipelines puts.
@@ -25,6 +45,24 @@ pub struct SectionId(pub u32);
 /// it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OpId(pub u64);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for SectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The fields of a record that have a value, and the puts that wrote these.
 pub type Fields = BTreeMap<String, OpId>;
@@ -142,6 +180,12 @@ pub enum What {
         /// Which.
         section: SectionId,
     },
+    /// The client turns to another node in mid-section. What it had asked of
+    /// the one that it left may still be answered.
+    Moved {
+        /// Which section.
+        section: SectionId,
+    },
     /// An operation that needs no lock begins: an eventual put or get at the
     /// client's own site, or one that the table's mode forbids.
     Plain {
@@ -159,7 +203,9 @@ pub enum What {
         /// How.
         outcome: PlainOutcome,
     },
-    /// A site is cut off from all others, in both directions.
+    /// A site is cut off from all others, in both directions, and its clients
+    /// with it. It is a minority: a deployment where one site alone has a
+    /// majority does not record it.
     CutOff {
         /// Which.
         site: u32,
@@ -167,6 +213,17 @@ pub enum What {
     /// A site that was cut off is not any more.
     Healed {
         /// Which.
+        site: u32,
+    },
+    /// A node or a replica of a site stops: what needs that site alone may
+    /// fail.
+    Down {
+        /// Which site.
+        site: u32,
+    },
+    /// All nodes and replicas of a site that was down run again.
+    Up {
+        /// Which site.
         site: u32,
     },
     /// Faults stop for good: from now on everything must come to rest.

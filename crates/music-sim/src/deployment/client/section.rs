@@ -12,6 +12,7 @@ use rand::Rng;
 
 use super::{Worker, is_unknown};
 use crate::deployment::cluster::CRITICAL;
+use crate::deployment::wire::node_of;
 use crate::history::{EndOutcome, Fields, OpId, PutOutcome, SectionId, What};
 
 /// The fields of every record.
@@ -123,7 +124,8 @@ impl Worker {
             section: id,
             tokens: tokens.collect(),
         });
-        self.scene.recorder.hold(id, section.lock_ref());
+        let node = node_of(section.endpoint()).unwrap_or_default();
+        self.scene.recorder.hold(id, section.lock_ref(), node);
         Some(Held {
             id,
             section,
