@@ -65,6 +65,16 @@ async fn renew(seat: &Seat) {
     }
 }
 
+/// Proves life anew where the wait for the grant has used most of the lease
+/// up: the node has heard this client all the while, but only the node knows.
+pub(crate) async fn freshen(seat: &Seat) -> Result<(), Error> {
+    let left = seat.valid_until().saturating_duration_since(clock::now());
+    if left > seat.lease / 2 {
+        return Ok(());
+    }
+    renew_once(seat).await
+}
+
 async fn renew_once(seat: &Seat) -> Result<(), Error> {
     let mut call = Call::change(Method::POST, seat.path("/renew"), Repeat::SameNode);
     // A node that is silent for a third leaves time to turn to another one.

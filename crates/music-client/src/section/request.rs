@@ -13,6 +13,7 @@ use crate::error::{Error, Lost, LostReason, Outcome};
 use crate::key::RecordKey;
 use crate::section::CriticalSection;
 use crate::section::judge::{Verdict, judge};
+use crate::section::keeper;
 use crate::section::place::Place;
 use crate::section::seat::{Failures, Seat, give_up};
 
@@ -103,6 +104,7 @@ impl LockRequest {
                 .into());
             }
         };
+        keeper::freshen(&seat).await?;
         pending.disarm();
         Ok(CriticalSection::new(seat, &keys, lock.tokens))
     }

@@ -85,9 +85,12 @@ impl Recorder {
         self.log().held.insert(lock_ref.to_owned(), held);
     }
 
-    /// A section is not held any more.
-    pub(super) fn let_go(&self, section: SectionId) {
-        self.log().held.retain(|_, held| held.section != section);
+    /// A section is not held any more. Whether it was until now.
+    pub(super) fn let_go(&self, section: SectionId) -> bool {
+        let held = &mut self.log().held;
+        let before = held.len();
+        held.retain(|_, held| held.section != section);
+        held.len() < before
     }
 
     /// The client of a lockRef asks a node; if that is another one than

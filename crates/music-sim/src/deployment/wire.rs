@@ -86,9 +86,12 @@ impl Nodes for Wire {
         Box::pin(async move {
             match node_of(request.url().as_str()) {
                 Some(node) => {
+                    wire.host.runs().await;
+                    // By force anybody may end a section, at any node.
                     let path = request.url().path().strip_prefix("/v1/locks/");
-                    if let Some(lock_ref) = path.and_then(|path| path.split('/').next()) {
-                        wire.recorder.asks(lock_ref, node);
+                    match path.and_then(|path| path.split_once('/')) {
+                        Some((_, "force")) | None => {}
+                        Some((lock_ref, _)) => wire.recorder.asks(lock_ref, node),
                     }
                     wire.ask(node, request).await
                 }
@@ -120,7 +123,6 @@ impl Wire {
     ) -> Result<reqwest::Response, FaultKind> {
         let network = self.cluster.network();
         let site = self.cluster.site_of(node).ok_or(FaultKind::NotConnected)?;
-        self.host.runs().await;
         if !self.reaches(site) && network.chance(0.5) {
             tokio::time::sleep(CONNECT_MAX).await;
             return Err(FaultKind::NotConnected);

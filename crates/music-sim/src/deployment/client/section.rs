@@ -54,9 +54,8 @@ impl Worker {
             keys.insert(self.dice.random_range(0..count));
         }
         let shared = self.percent(habits.shared);
-        let wait = self
-            .percent(habits.impatient)
-            .then(|| Duration::from_millis(self.dice.random_range(0..1500)));
+        let impatient = self.percent(habits.impatient) && !self.scene.calm.is_cancelled();
+        let wait = impatient.then(|| Duration::from_millis(self.dice.random_range(0..1500)));
         let Some(held) = self.ask(keys, shared, wait).await else {
             return;
         };
@@ -245,8 +244,7 @@ impl Worker {
     }
 
     fn note_loss(&self, held: &Held, error: Option<&Error>) {
-        if matches!(error, Some(Error::Lost(_))) {
-            self.scene.recorder.let_go(held.id);
+        if matches!(error, Some(Error::Lost(_))) && self.scene.recorder.let_go(held.id) {
             self.scene.recorder.note(What::Lost { section: held.id });
         }
     }
