@@ -259,6 +259,12 @@ impl CriticalSection {
         self.keys.iter().all(|hold| !hold.phase.is_entering())
     }
 
+    /// Whether a ticket of it may yet come to be: an enqueue is under way.
+    pub fn is_enqueueing(&self) -> bool {
+        let enqueues = |hold: &Hold| hold.phase == Phase::Entering && hold.under_way;
+        self.keys.iter().any(enqueues)
+    }
+
     /// Whether the critical section may run.
     pub fn is_granted(&self) -> bool {
         self.status == Status::Granted

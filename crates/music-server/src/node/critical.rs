@@ -42,7 +42,7 @@ impl Inner {
             }
             // The client has asked another node before: its tickets are there.
             Status::Lost(Lost::Adopted) => {
-                self.retire(&slot);
+                self.retire(&slot).await?;
                 let slot = self.open(&section, Input::Adopt).await?;
                 self.wait_for_grant(&slot, wait).await
             }
@@ -64,7 +64,7 @@ impl Inner {
             if !matches!(status, Status::Lost(lost) if lost == lapsed || lost == Lost::Adopted) {
                 return self.wait_for_grant(&slot, wait).await;
             }
-            self.retire(&slot);
+            self.retire(&slot).await?;
         } else if let Some(Ok(_)) = self.sections.ended(section.request) {
             // A release is the last word; of one that was lost here, another
             // node may still have the tickets.
@@ -157,12 +157,32 @@ impl Inner {
     }
 
     /// Makes room for another machine that takes the same tickets over.
-    fn retire(&self, slot: &Arc<Slot>) {
+    ///
+    /// Not before every enqueue of this one is answered: a ticket that came to
+    /// be after the other machine had looked would be nobody's, and this
+    /// node's lease would keep it alive for ever.
+    async fn retire(&self, slot: &Arc<Slot>) -> Result<(), Error> {
+        let answered = async {
+            loop {
+                let changed = slot.changed.notified();
+                if !slot.lock().section.is_enqueueing() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        if tokio::time::timeout(self.config.call_timeout, answered)
+            .await
+            .is_err()
+        {
+            return Err(Error::Store(music_store::Error::TimedOut));
+        }
         self.sections.remove(slot);
         let watched: Vec<_> = slot.lock().section.watched().cloned().collect();
         for id in watched {
             self.watches.remove(&self.locks, &id, slot.request);
         }
+        Ok(())
     }
 
     /// Ends a section that no client will ask for any more.

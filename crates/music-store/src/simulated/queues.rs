@@ -21,7 +21,9 @@ const ATTEMPTS_MAX: u32 = 16;
 /// How long one attempt waits for a majority.
 const PATIENCE: Duration = Duration::from_millis(700);
 /// The longest pause before a second attempt; it doubles a few times.
-const BACKOFF: Duration = Duration::from_millis(100);
+const BACKOFF: Duration = Duration::from_millis(150);
+/// How often a peek looks before it settles what is under way.
+const PEEKS_MAX: usize = 3;
 
 /// Performs a command.
 pub(super) async fn apply(
@@ -43,25 +45,33 @@ pub(super) async fn peek(
     id: &RecordId,
 ) -> Result<Arc<LockQueue>, Error> {
     shared.check_majority(site)?;
+    for _ in 0..PEEKS_MAX {
+        match tokio::time::timeout(PATIENCE, look(shared, site, id)).await {
+            Ok(PeekStep::Agreed(queue)) => return Ok(queue),
+            // What is under way may be over soon, and is not to be disturbed.
+            Ok(PeekStep::Differ {
+                in_progress: true, ..
+            }) => tokio::time::sleep(shared.network.some_time(BACKOFF)).await,
+            Ok(_) | Err(_) => break,
+        }
+    }
+    Ok(transact(shared, site, id, Vec::new()).await?.queue)
+}
+
+/// Reads the queue in one round, if a majority agrees.
+async fn look(shared: &Arc<Shared>, site: usize, id: &RecordId) -> PeekStep {
     let (answers, mut inbox) = mpsc::unbounded_channel();
     shared.ask_all(site, &Ask::Queue(id.clone()), &answers);
     let mut peek = Peek::new(shared.sites());
-    let agree = async {
-        loop {
-            let (from, answer) = answered(&mut inbox).await;
-            let Answer::Queue(copy) = answer else {
-                continue;
-            };
-            match peek.answered(from, copy) {
-                PeekStep::Wait => {}
-                PeekStep::Agreed(queue) => return Some(queue),
-                PeekStep::Differ { .. } => return None,
-            }
+    loop {
+        let (from, answer) = answered(&mut inbox).await;
+        let Answer::Queue(copy) = answer else {
+            continue;
+        };
+        match peek.answered(from, copy) {
+            PeekStep::Wait => {}
+            step => return step,
         }
-    };
-    match tokio::time::timeout(PATIENCE, agree).await {
-        Ok(Some(queue)) => Ok(queue),
-        Ok(None) | Err(_) => Ok(transact(shared, site, id, Vec::new()).await?.queue),
     }
 }
 
