@@ -11,9 +11,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::call::{Effect, Failure};
-use super::hold::Phase;
+use super::hold::{Exit, Phase};
 use super::{Context, CriticalSection, KeyIndex, Lost, Status};
 use crate::lock_queue::{LockQueue, Outcome};
+use crate::lock_ref::Holding;
 
 impl CriticalSection {
     pub(super) fn find_tickets(&mut self, effects: &mut Vec<Effect>) {
@@ -35,10 +36,26 @@ impl CriticalSection {
         let Some(hold) = self.hold_in(key, |phase| *phase == Phase::Finding) else {
             return;
         };
-        match result.map(|queue| queue.holding_of(terms.request)) {
-            Ok(Some(holding)) if wanted => {
+        let found = |queue: &LockQueue| {
+            let (lock_ref, ticket) = queue.ticket_of(terms.request)?;
+            let incarnation = ticket.incarnation;
+            let holding = Holding {
+                lock_ref,
+                incarnation,
+            };
+            Some((holding, ticket.owner))
+        };
+        match result.map(|queue| found(&queue)) {
+            Ok(Some((holding, _))) if wanted => {
                 hold.holding = holding;
                 hold.enter(Phase::Adopting, key, &terms, effects);
+            }
+            // A ticket of this very node, from before it looked: nobody else
+            // would ever take it for dead.
+            Ok(Some((holding, owner))) if owner == terms.owner => {
+                hold.holding = holding;
+                hold.unwatch(effects);
+                hold.enter(Phase::Leaving(Exit::Force), key, &terms, effects);
             }
             Ok(_) => {
                 hold.settle(Phase::Missing);

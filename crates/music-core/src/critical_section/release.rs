@@ -159,21 +159,20 @@ impl CriticalSection {
             }
             Phase::Adopting if hold.under_way => {}
             // What the client gives back must go, whoever keeps it now.
-            Phase::Finding | Phase::Adopting if released => {
-                hold.pursue(key, &self.terms, effects);
-            }
+            Phase::Adopting if released => hold.pursue(key, &self.terms, effects),
             // If the ticket came to be this node's, it goes; if not, it stays.
-            Phase::Adopting if hold.uncertain => {
+            Phase::Adopting => {
                 hold.unwatch(effects);
                 hold.enter(Phase::Leaving(Exit::Force), key, &self.terms, effects);
             }
             Phase::Entering
-            | Phase::Finding
-            | Phase::Adopting
             | Phase::Out
             | Phase::Missing
             | Phase::Gone => hold.leave(effects),
-            Phase::Withdrawing | Phase::Leaving(_) => hold.pursue(key, &self.terms, effects),
+            // What is found may be this node's.
+            Phase::Finding | Phase::Withdrawing | Phase::Leaving(_) => {
+                hold.pursue(key, &self.terms, effects);
+            }
             Phase::Looking
             | Phase::Waiting { .. }
             | Phase::Evicting { .. }

@@ -31,7 +31,7 @@ impl Inner {
         let slot = match self.sections.get(section.request) {
             Some(slot) if is_same(&slot, &section) => slot,
             Some(_) => return Err(Error::IdempotencyKeyReused),
-            None => self.open(&section, Input::Create).await?,
+            None => self.open(&section, Input::Create, None).await?,
         };
         let view = self.wait_for_grant(&slot, wait).await?;
         match view.state {
@@ -42,8 +42,7 @@ impl Inner {
             }
             // The client has asked another node before: its tickets are there.
             Status::Lost(Lost::Adopted) => {
-                self.retire(&slot).await?;
-                let slot = self.open(&section, Input::Adopt).await?;
+                let slot = self.open(&section, Input::Adopt, Some(&slot)).await?;
                 self.wait_for_grant(&slot, wait).await
             }
             _ => Ok(view),
@@ -55,16 +54,16 @@ impl Inner {
         section: &SectionRef,
         wait: Duration,
     ) -> Result<SectionView, Error> {
-        if let Some(slot) = self.sections.get(section.request) {
+        let former = self.sections.get(section.request);
+        if let Some(slot) = &former {
             // After its own lease ran out, or another node took the section
             // over, this one is to it as any other node: it may take the
             // tickets over if they are there.
             let status = slot.lock().section.status();
             let lapsed = Lost::NodeLeaseExpired;
             if !matches!(status, Status::Lost(lost) if lost == lapsed || lost == Lost::Adopted) {
-                return self.wait_for_grant(&slot, wait).await;
+                return self.wait_for_grant(slot, wait).await;
             }
-            self.retire(&slot).await?;
         } else if let Some(Ok(_)) = self.sections.ended(section.request) {
             // A release is the last word; of one that was lost here, another
             // node may still have the tickets.
@@ -73,7 +72,7 @@ impl Inner {
         for id in &section.keys {
             self.check_mode(id, TableMode::Critical)?;
         }
-        let slot = self.open(section, Input::Adopt).await?;
+        let slot = self.open(section, Input::Adopt, former.as_ref()).await?;
         let view = self.wait_for_grant(&slot, wait).await?;
         match view.state {
             Status::Lost(Lost::Preempted) => {
@@ -84,20 +83,25 @@ impl Inner {
         }
     }
 
-    /// Puts a new machine in its place and gives it its first event.
+    /// Puts a new machine in its place, instead of a former one if there is
+    /// one, and gives it its first event.
     async fn open(
         self: &Arc<Self>,
         section: &SectionRef,
         first: Input,
+        former: Option<&Arc<Slot>>,
     ) -> Result<Arc<Slot>, Error> {
         if self.closing.load(Ordering::Relaxed) {
             return Err(Error::ShuttingDown);
         }
-        if self.sections.len() >= self.config.sections_max {
+        if former.is_none() && self.sections.len() >= self.config.sections_max {
             return Err(Error::TooManySections);
         }
         if !self.lease_valid(self.config.call_timeout).await {
             return Err(Error::NodeLeaseExpired);
+        }
+        if let Some(former) = former {
+            self.retire(former).await?;
         }
         let terms = Terms {
             request: section.request,
