@@ -31,6 +31,8 @@ mod dev;
 mod dice;
 mod endpoints;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod key;
 mod options;
 mod records;

@@ -7,9 +7,12 @@
 //! | [`serve`] | one node with its HTTP side: start, shut down, kill |
 //! | [`dev`] | a whole deployment in one process, with controls |
 //! | [`logging`] | structured logs |
+//! | `fuzzing` | what a fuzzer tries: requests, configurations |
 
 pub mod config;
 pub mod dev;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod http;
 mod listen;
 pub mod logging;

@@ -90,20 +90,8 @@ impl NodeServer {
             source,
         };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let (state, locks) = topology.site(&config.site).map_err(EngineError::from)?;
-        let app = App::new(
-            start_node(&config, state, locks),
-            Arc::clone(&config),
-            topology,
-        );
-        let front = Front::new(Setup {
-            router: router::router(Arc::clone(&app)),
-            node: Some(app.node.clone()),
-            metrics: app.metrics.clone(),
-            site: config.site.clone(),
-            in_flight_max: config.limits.in_flight_max,
-        });
-        create_tables(&app).await?;
+        let ports = topology.site(&config.site).map_err(EngineError::from)?;
+        let (app, front) = assemble(Arc::clone(&config), topology, ports).await?;
         let bounds = Bounds {
             connections_max: config.limits.connections_max,
             head_timeout: config.limits.head_timeout,
@@ -169,13 +157,29 @@ impl NodeServer {
     }
 }
 
-fn start_node(config: &Config, state: StateEngine, locks: LockEngine) -> Node {
+/// A node on the two ports of its site, with its tables and with what answers
+/// requests, but without a listener.
+pub(crate) async fn assemble(
+    config: Arc<Config>,
+    topology: Topology,
+    (state, locks): (StateEngine, LockEngine),
+) -> Result<(Arc<App>, Arc<Front>), Error> {
     let node = NodeConfig {
         lease: config.cluster.node_lease,
         sections_max: config.limits.sections_max,
         ..NodeConfig::default()
     };
-    Node::start(node, state, locks)
+    let (site, in_flight_max) = (config.site.clone(), config.limits.in_flight_max);
+    let app = App::new(Node::start(node, state, locks), config, topology);
+    let front = Front::new(Setup {
+        router: router::router(Arc::clone(&app)),
+        node: Some(app.node.clone()),
+        metrics: app.metrics.clone(),
+        site,
+        in_flight_max,
+    });
+    create_tables(&app).await?;
+    Ok((app, front))
 }
 
 /// Creates the tables of the configuration; those that a majority is missing
