@@ -3,7 +3,7 @@
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Method, StatusCode};
 use music_api::header::{REQUEST_ID, SITE};
@@ -94,7 +94,7 @@ impl Answer {
         assert_eq!(problem.status, code.status(), "{problem:?}");
         assert_eq!(problem.title, code.title(), "{problem:?}");
         assert_eq!(problem.r#type, format!("/errors/{code}"));
-        let id = head.headers.get(REQUEST_ID).map(|id| id.as_bytes());
+        let id = head.headers.get(REQUEST_ID).map(HeaderValue::as_bytes);
         assert_eq!(problem.request_id.as_deref().map(str::as_bytes), id);
     }
 }
