@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ const INPUT_BYTES_MAX: usize = 8 * 1024;
 
 /// The longest input that is committed: a small one shows the same.
 const COMMITTED_BYTES_MAX: usize = 512;
+
+/// How many inputs are added at a time, so that a corpus stays small.
+const GROWN_MAX: usize = 24;
 
 /// How long one input may take, in seconds; most take a thousandth of one.
 const INPUT_SECONDS_MAX: u64 = 10;
@@ -31,15 +34,22 @@ pub(super) struct Target {
 
 /// The targets of the repository, in the order of their names.
 pub(super) fn all(root: &Path) -> Result<Vec<Target>> {
-    let folder = root.join("fuzz/fuzz_targets");
+    let files = files(&root.join("fuzz/fuzz_targets"))?;
+    let names = files.iter().filter_map(|path| path.file_stem());
+    Ok(names
+        .map(|name| Target::new(&name.display().to_string()))
+        .collect())
+}
+
+/// The files of a folder, in the order of their names.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let context = || format!("cannot read {}", folder.display());
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(context)? {
-        let path = entry.with_context(context)?.path();
-        names.extend(path.file_stem().map(|stem| stem.display().to_string()));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(context)? {
+        files.push(entry.with_context(context)?.path());
     }
-    names.sort();
-    Ok(names.iter().map(|name| Target::new(name)).collect())
+    files.sort();
+    Ok(files)
 }
 
 impl Target {
@@ -57,9 +67,7 @@ impl Target {
 
     /// Tries inputs for that long.
     pub(super) fn run(&self, root: &Path, time: Duration) -> Result<Report> {
-        let folder = root.join(FOLDER);
-        let [found, crashes] =
-            ["corpus", "artifacts"].map(|kind| folder.join(kind).join(&self.name));
+        let [found, crashes] = ["corpus", "artifacts"].map(|kind| self.folder(root, kind));
         for folder in [&found, &crashes] {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
@@ -77,13 +85,13 @@ impl Target {
         ]);
         // What is new goes to the first of these.
         command.arg(&found).arg(self.committed(root));
-        let path = folder.join(format!("{}.log", self.name));
+        let path = root.join(FOLDER).join(format!("{}.log", self.name));
         let log =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         let status = command.stdout(log.try_clone()?).stderr(log).status();
         let is_success = status.context("cannot start the target")?.success();
         let log = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let kept = fs::read_dir(&found)?.count();
+        let kept = files(&found)?.len();
         Ok(Report::read(
             self,
             &String::from_utf8_lossy(&log),
@@ -97,22 +105,46 @@ impl Target {
         shell::run(self.command(root)?.arg(input))
     }
 
-    /// Adds to the committed corpus what covers more.
+    /// Adds to the committed corpus the inputs that cover most beside it.
     pub(super) fn grow(&self, root: &Path) -> Result<()> {
-        let found = root.join(FOLDER).join("corpus").join(&self.name);
+        let [found, grown] = ["corpus", "grown"].map(|kind| self.folder(root, kind));
+        if grown.exists() {
+            fs::remove_dir_all(&grown)?;
+        }
+        fs::create_dir_all(&grown)?;
+        let committed = self.committed(root);
+        for path in files(&committed)? {
+            fs::copy(&path, grown.join(path.file_name().unwrap_or_default()))?;
+        }
+        // Whether a piece of code is reached, not how often: few inputs do.
         let mut merge = self.command(root)?;
-        merge.args([
-            "-merge=1".to_owned(),
-            format!("-max_len={COMMITTED_BYTES_MAX}"),
-        ]);
-        merge.arg(self.committed(root)).arg(found);
-        let output = merge.output().context("cannot start the target")?;
-        ensure!(output.status.success(), "{}: cannot be merged", self.name);
+        merge.args(["-set_cover_merge=1", "-use_counters=0"]);
+        merge.arg(format!("-max_len={COMMITTED_BYTES_MAX}"));
+        let output = merge.arg(&grown).arg(found).output();
+        let status = output.context("cannot start the target")?.status;
+        ensure!(status.success(), "{}: cannot be merged", self.name);
+        let mut new = Vec::new();
+        for path in files(&grown)? {
+            let target = committed.join(path.file_name().unwrap_or_default());
+            if !target.exists() {
+                new.push((fs::metadata(&path)?.modified()?, path, target));
+            }
+        }
+        // Written in turn, the one that covers most first.
+        new.sort();
+        for (_, path, target) in new.into_iter().take(GROWN_MAX) {
+            fs::copy(path, target)?;
+        }
         Ok(())
     }
 
-    fn committed(&self, root: &Path) -> std::path::PathBuf {
+    fn committed(&self, root: &Path) -> PathBuf {
         root.join("fuzz/corpus").join(&self.name)
+    }
+
+    /// Where this machine keeps what it found, of that kind.
+    fn folder(&self, root: &Path, kind: &str) -> PathBuf {
+        root.join(FOLDER).join(kind).join(&self.name)
     }
 
     fn command(&self, root: &Path) -> Result<Command> {
