@@ -75,11 +75,11 @@ pub(crate) fn run(root: &Path, after_test: bool) -> Result<()> {
 }
 
 fn format(root: &Path) -> Result<()> {
-    shell::run(&mut shell::program(
-        root,
-        "cargo",
-        &["fmt", "--all", "--check"],
-    ))
+    let arguments = ["fmt", "--all", "--check"];
+    shell::run(&mut shell::program(root, "cargo", &arguments))?;
+    // A workspace of its own.
+    let mut fuzz = shell::program(root, "cargo", &arguments);
+    shell::run(fuzz.args(["--manifest-path", "fuzz/Cargo.toml"]))
 }
 
 fn clippy(root: &Path) -> Result<()> {

@@ -5,6 +5,7 @@
 //! | `cargo xtask test` | all tests of the workspace, documentation tests included |
 //! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
 //! | `cargo xtask bench` | MUSIC beside etcd, critical sections in rounds |
+//! | `cargo xtask fuzz` | random inputs for everything that parses what a stranger sends |
 //! | `cargo xtask tidy` | the house rules that no other tool checks |
 //! | `cargo xtask deps` | licences, sources and direction of dependencies |
 
@@ -14,6 +15,7 @@ mod bench;
 mod ci;
 mod clock;
 mod deps;
+mod fuzz;
 mod licence;
 mod packages;
 mod shell;
@@ -45,6 +47,8 @@ enum Task {
     /// Measure, on a machine that does nothing else
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Try random inputs on everything that parses what a stranger sends
+    Fuzz(fuzz::Fuzz),
     /// Check the house rules
     Tidy,
     /// Check licences, sources and direction of dependencies
@@ -67,6 +71,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Test => test::run(&root),
         Task::Ci { after_test } => ci::run(&root, *after_test),
         Task::Bench(bench) => bench::run(&root, bench),
+        Task::Fuzz(fuzz) => fuzz::run(&root, fuzz),
         Task::Tidy => tidy::run(&root),
         Task::Deps => deps::run(&root),
     }

@@ -1,6 +1,7 @@
 //! Running programs, and finding the repository.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -64,6 +65,19 @@ pub(crate) fn is_on_path(name: &str) -> bool {
         return false;
     };
     env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+/// The folders of programs, `first` before those there are.
+///
+/// # Errors
+///
+/// When the name of a folder cannot be part of such a list.
+pub(crate) fn path_with(first: &Path) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = [first.to_owned()]
+        .into_iter()
+        .chain(env::split_paths(&path));
+    env::join_paths(folders).context("the folder's name does not fit the PATH")
 }
 
 /// The command as one would type it.

@@ -12,8 +12,11 @@
 //! | [`problem`], [`code`] | errors, after RFC 9457, and their stable codes |
 //! | [`watch`] | events of `/v1/watch` and `/v1/locks/{lock_ref}/events` |
 //! | [`health`] | `/healthz` and `/readyz` |
+//! | `fuzzing` | what a fuzzer tries |
 
 pub mod code;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod header;
 pub mod health;
 pub mod lock;

@@ -49,8 +49,7 @@ impl LockRef {
             bytes.extend(length.to_be_bytes());
             bytes.extend(key);
         }
-        bytes.extend(checksum(&bytes).to_be_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        seal(bytes)
     }
 
     /// Reads a string.
@@ -95,6 +94,12 @@ impl LockRef {
             keys,
         })
     }
+}
+
+/// The string of these bytes and their checksum.
+pub(crate) fn seal(mut bytes: Vec<u8>) -> String {
+    bytes.extend(checksum(&bytes).to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// FNV-1a: finds slips of the hand, not attacks; nothing rests on it.

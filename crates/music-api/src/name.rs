@@ -65,7 +65,8 @@ pub struct KeyRef {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
-    /// JSON; its content type is `application/json`.
+    /// JSON; its content type is `application/json`. Where more than 100
+    /// arrays and objects lie in each other, an answer has it as base64.
     Json(serde_json::Value),
     /// Text; its content type is `text/plain; charset=utf-8`.
     Text(String),

@@ -32,6 +32,8 @@ mod dice;
 mod endpoints;
 pub mod error;
 mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod key;
 mod options;
 mod records;

@@ -4,7 +4,8 @@ use alloc::string::String;
 use core::fmt;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -34,7 +35,12 @@ pub struct IdempotencyKey(pub u128);
 
 /// The name of a key within its table: any bytes, 1 to [`KEY_BYTES_MAX`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Key(Bytes);
+pub struct Key(#[serde(deserialize_with = "key")] Bytes);
+
+fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    let key = Key::new(Bytes::deserialize(deserializer)?);
+    key.map(|Key(name)| name).map_err(D::Error::custom)
+}
 
 impl Key {
     /// Takes a key's name.
@@ -71,7 +77,12 @@ pub struct KeyLengthError {
 
 /// A named field of a key; the empty name is the default field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Field(String);
+pub struct Field(#[serde(deserialize_with = "field")] String);
+
+fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let field = Field::new(String::deserialize(deserializer)?);
+    field.map(|Field(name)| name).map_err(D::Error::custom)
+}
 
 impl Field {
     /// The field of plain key-value use.

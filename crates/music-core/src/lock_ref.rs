@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A ticket's number in the queue of one key. It only grows.
 ///
@@ -11,7 +12,14 @@ use serde::{Deserialize, Serialize};
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-pub struct LockRef(u64);
+pub struct LockRef(#[serde(deserialize_with = "number")] u64);
+
+/// A number that has no room in a stamp would order no write.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let lock_ref = LockRef::new(u64::deserialize(deserializer)?);
+    let lock_ref = lock_ref.ok_or_else(|| D::Error::custom("a lockRef has 34 bits"))?;
+    Ok(lock_ref.get())
+}
 
 impl LockRef {
     /// Before the first ticket.

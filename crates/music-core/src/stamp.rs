@@ -12,7 +12,8 @@
 
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::lock_ref::{Holding, Incarnation, LockRef, Tick};
 use crate::time::WallTime;
@@ -23,7 +24,14 @@ const INCARNATION_SHIFT: u32 = 20;
 
 /// Orders the writes of a cell: the highest wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Stamp(u64);
+pub struct Stamp(#[serde(deserialize_with = "number")] u64);
+
+/// A stamp above all others would never lose: bytes that hold one are damaged.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let stamp = Stamp::from_number(u64::deserialize(deserializer)?);
+    let stamp = stamp.ok_or_else(|| D::Error::custom("a stamp is below 2^63"))?;
+    Ok(stamp.get())
+}
 
 impl Stamp {
     /// The stamp of a critical write.

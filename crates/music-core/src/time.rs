@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Time since some start, by a clock that never goes back; one per process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +42,14 @@ pub struct WallTime(pub u64);
 ///
 /// It decides when others go on, never which write wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Lease(Duration);
+pub struct Lease(#[serde(deserialize_with = "length")] Duration);
+
+/// A lease of no time would make every owner look dead.
+fn length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let lease = Lease::new(Duration::deserialize(deserializer)?);
+    let lease = lease.ok_or_else(|| D::Error::custom("a lease is 100 ms to a day"))?;
+    Ok(lease.get())
+}
 
 impl Lease {
     /// The shortest lease: below it, delays of a wide area look like deaths.

@@ -22,6 +22,8 @@
 
 pub mod catalogue;
 pub mod demand;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod hot;
 pub mod load;
 pub mod service;

@@ -8,9 +8,12 @@
 //! | [`dev`] | a whole deployment in one process, with controls |
 //! | `simulated` | a node without sockets, whose time and chance are simulated |
 //! | [`logging`] | structured logs |
+//! | `fuzzing` | what a fuzzer tries: requests, configurations |
 
 pub mod config;
 pub mod dev;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod http;
 mod listen;
 pub mod logging;

@@ -91,10 +91,9 @@ impl NodeServer {
         };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let ports = topology.site(&config.site).map_err(EngineError::from)?;
-        let node = start_node(&config, World::of_the_machine(), ports);
-        let app = App::new(node, Arc::clone(&config), Some(topology));
-        let front = front(&app);
-        create_tables(&app).await?;
+        let world = World::of_the_machine();
+        let engine = (Some(topology), ports);
+        let (app, front) = assemble(Arc::clone(&config), world, engine).await?;
         let bounds = Bounds {
             connections_max: config.limits.connections_max,
             head_timeout: config.limits.head_timeout,
@@ -160,29 +159,33 @@ impl NodeServer {
     }
 }
 
-pub(crate) fn start_node(config: &Config, world: World, ports: (StateEngine, LockEngine)) -> Node {
+/// A node on the two ports of its site, with its tables and with what answers
+/// requests, but without a listener.
+pub(crate) async fn assemble(
+    config: Arc<Config>,
+    world: World,
+    (topology, ports): (Option<Topology>, (StateEngine, LockEngine)),
+) -> Result<(Arc<App>, Arc<Front>), Error> {
     let node = NodeConfig {
         lease: config.cluster.node_lease,
         sections_max: config.limits.sections_max,
         ..NodeConfig::default()
     };
-    Node::start(node, world, ports)
-}
-
-/// What answers the requests of a node.
-pub(crate) fn front(app: &Arc<App>) -> Arc<Front> {
-    Front::new(Setup {
-        router: router::router(Arc::clone(app)),
+    let app = App::new(Node::start(node, world, ports), config, topology);
+    let front = Front::new(Setup {
+        router: router::router(Arc::clone(&app)),
         node: Some(app.node.clone()),
         metrics: app.metrics.clone(),
         site: app.config.site.clone(),
         in_flight_max: app.config.limits.in_flight_max,
-    })
+    });
+    create_tables(&app).await?;
+    Ok((app, front))
 }
 
 /// Creates the tables of the configuration; those that a majority is missing
 /// for are created later.
-pub(crate) async fn create_tables(app: &Arc<App>) -> Result<(), Error> {
+async fn create_tables(app: &Arc<App>) -> Result<(), Error> {
     let mut later = Vec::new();
     for table in &app.config.tables {
         match app.node.create_table(&table.name, table.mode).await {

@@ -26,12 +26,9 @@ impl SimulatedNode {
     /// # Errors
     /// Where a table of the configuration exists in the other mode.
     pub async fn start(config: Config, world: World, site: Site) -> Result<Self, Error> {
-        let config = Arc::new(config);
         let ports = (StateEngine::from(site.clone()), LockEngine::from(site));
-        let node = serve::start_node(&config, world, ports);
-        let app = App::new(node, config, None);
-        let front = serve::front(&app);
-        serve::create_tables(&app).await?;
+        let engine = (None, ports);
+        let (app, front) = serve::assemble(Arc::new(config), world, engine).await?;
         Ok(Self { app, front })
     }
 

@@ -169,7 +169,7 @@ pub(crate) fn first_sites(profile: &str, count: usize) -> Result<Vec<String>, En
 }
 
 /// The profile that a configuration names, its sites named as it wants.
-fn profile(config: &EmbeddedConfig) -> Result<Profile, EngineError> {
+pub(crate) fn profile(config: &EmbeddedConfig) -> Result<Profile, EngineError> {
     let built_in = Profile::built_in(&config.profile)?;
     let (has, wanted) = (built_in.sites().len(), config.sites.len());
     if wanted == 0 {

@@ -26,6 +26,8 @@ mod control;
 mod delivery;
 mod directory;
 mod disk;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod gate;
 mod group;
 mod healing;

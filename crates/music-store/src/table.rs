@@ -3,7 +3,8 @@
 use std::fmt;
 
 use music_core::id::TableId;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The longest table name, in bytes.
 pub const TABLE_NAME_BYTES_MAX: usize = 64;
@@ -24,7 +25,12 @@ pub enum TableMode {
 /// The name of a table: `a` to `z`, digits, `_`, `-` and `.`, the first a
 /// letter, 1 to [`TABLE_NAME_BYTES_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TableName(String);
+pub struct TableName(#[serde(deserialize_with = "name")] String);
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = TableName::new(String::deserialize(deserializer)?);
+    name.map(|TableName(name)| name).map_err(D::Error::custom)
+}
 
 impl TableName {
     /// Takes a name.

@@ -165,10 +165,7 @@ impl CriticalSection {
                 hold.unwatch(effects);
                 hold.enter(Phase::Leaving(Exit::Force), key, &self.terms, effects);
             }
-            Phase::Entering
-            | Phase::Out
-            | Phase::Missing
-            | Phase::Gone => hold.leave(effects),
+            Phase::Entering | Phase::Out | Phase::Missing | Phase::Gone => hold.leave(effects),
             // What is found may be this node's.
             Phase::Finding | Phase::Withdrawing | Phase::Leaving(_) => {
                 hold.pursue(key, &self.terms, effects);

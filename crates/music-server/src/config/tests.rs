@@ -40,6 +40,23 @@ fn every_default_is_within_its_own_bounds() {
 }
 
 #[test]
+fn sites_that_the_engine_would_refuse_are_a_fault() {
+    for (sites, why) in [
+        (r#"["a", "b", "c", "d"]"#, "has 3 sites, not 4"),
+        (r#"["a", "b_1"]"#, "'b_1' cannot name a site"),
+        (r#"["a", "host"]"#, "'host' cannot name a site"),
+    ] {
+        let text = format!("site = 'a'\n[engine]\nprofile = 'local3'\nsites = {sites}");
+        let faults = faults(&text);
+        let [fault] = faults.as_slice() else {
+            panic!("{faults:?}")
+        };
+        let start = "engine.sites: does not fit engine.profile: ";
+        assert!(fault.starts_with(start) && fault.contains(why), "{fault}");
+    }
+}
+
+#[test]
 fn the_bounds_of_leases_are_those_of_the_protocol() {
     for setting in [setting::NODE_LEASE_MS, setting::CLIENT_LEASE_MAX_MS] {
         let Kind::Number(low, high) = setting.kind else {

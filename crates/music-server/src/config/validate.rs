@@ -9,6 +9,7 @@ use super::setting::{self, Setting};
 use super::{
     ClusterConfig, Config, EmbeddedConfig, EngineConfig, Error, Limits, LogConfig, LogFormat,
 };
+use crate::topology;
 
 /// The profiles of delays that the embedded engine knows.
 pub(super) const PROFILES: &[&str] = &["local3", "metro3", "lUs", "lUsEu", "global5"];
@@ -102,6 +103,12 @@ fn contradictions(config: &Config, reader: &mut Reader) {
     if !embedded.sites.is_empty() && !embedded.sites.contains(&config.site) {
         let sites = embedded.sites.join(", ");
         reader.contradiction(&setting::SITE, format!("is one of engine.sites: {sites}"));
+    }
+    if let Err(error) = topology::profile(embedded) {
+        reader.contradiction(
+            &setting::ENGINE_SITES,
+            format!("does not fit engine.profile: {error}"),
+        );
     }
     if let Err(error) = config.log.level.parse::<tracing_subscriber::EnvFilter>() {
         reader.contradiction(

@@ -30,6 +30,11 @@ pub(crate) const KEY_SET_BYTES_MAX: usize = 8 * 1024;
 /// The most fields that one write may change.
 pub(crate) const FIELDS_MAX: usize = 256;
 
+/// How deep arrays and objects of a value may lie in each other where it
+/// stands as JSON in an answer: readers refuse documents of more than 127 or
+/// so, and one such value would hide all others of its page.
+const JSON_DEPTH_MAX: usize = 100;
+
 /// A table's name.
 pub(crate) fn table_name(text: String) -> Result<TableName, Failure> {
     TableName::new(text)
@@ -152,7 +157,10 @@ fn stored(value: &Value) -> Result<StoredValue, Failure> {
 pub(crate) fn value(cell: &Bytes) -> Value {
     let StoredValue { content_type, body } = StoredValue::open(cell);
     let readable = match content_type {
-        ContentType::Json => serde_json::from_slice(&body).ok().map(Value::Json),
+        ContentType::Json => serde_json::from_slice(&body)
+            .ok()
+            .filter(|json| is_shallow(json, JSON_DEPTH_MAX))
+            .map(Value::Json),
         ContentType::Text => String::from_utf8(body.to_vec()).ok().map(Value::Text),
         ContentType::Octets | ContentType::Other(_) => None,
     };
@@ -161,6 +169,16 @@ pub(crate) fn value(cell: &Bytes) -> Value {
         content_type: (content_type != ContentType::Octets)
             .then(|| String::from_utf8_lossy(content_type.to_header().as_bytes()).into_owned()),
     })
+}
+
+/// Whether arrays and objects lie at most `depth` deep in each other.
+fn is_shallow(json: &serde_json::Value, depth: usize) -> bool {
+    let inner = |value| is_shallow(value, depth.saturating_sub(1));
+    match json {
+        serde_json::Value::Array(values) => depth > 0 && values.iter().all(inner),
+        serde_json::Value::Object(entries) => depth > 0 && entries.values().all(inner),
+        _ => true,
+    }
 }
 
 /// Whether the value of a cell is the one expected: JSON is compared as JSON,
@@ -411,6 +429,19 @@ mod tests {
             content_type: Some("application/json".to_owned()),
         };
         assert_eq!(value(&cell), expected);
+    }
+
+    #[test]
+    fn json_that_would_make_its_answer_too_deep_to_read_is_given_as_bytes() {
+        let nested = |depth: usize| {
+            let body = format!("{}1{}", "[{\"a\":".repeat(depth), "}]".repeat(depth));
+            let (content_type, body) = (ContentType::Json, body.into());
+            value(&StoredValue { content_type, body }.seal())
+        };
+        assert!(matches!(nested(50), Value::Json(_)));
+        for depth in [51, 60, 200] {
+            assert!(matches!(nested(depth), Value::Base64 { .. }), "{depth}");
+        }
     }
 
     #[test]

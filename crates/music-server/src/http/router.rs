@@ -25,13 +25,17 @@ granted, get and put, release.\n\n\
 Errors are problem documents (RFC 9457) with a stable `code`, whether the effect may have happened \
 (`outcome`), and whether to try again (`retryable`); `/errors/{code}` explains each.";
 
-/// The routes of a node.
-pub(crate) fn router(app: Arc<App>) -> Router {
+/// Made once: describing the routes costs more than a thousand requests.
+static ROUTER: LazyLock<Router<Arc<App>>> = LazyLock::new(|| {
     let (router, _) = routes().split_for_parts();
     router
         .fallback(front::no_such_route)
         .method_not_allowed_fallback(front::method_not_allowed)
-        .with_state(app)
+});
+
+/// The routes of a node.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    ROUTER.clone().with_state(app)
 }
 
 /// The OpenAPI document of a node's routes.

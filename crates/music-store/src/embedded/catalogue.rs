@@ -75,7 +75,23 @@ impl View {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        codec::split(bytes).map(|(view, _)| view)
+        let view: Self = codec::decode(bytes)?;
+        if view.is_consistent() {
+            Ok(view)
+        } else {
+            Err(DecodeError::Damaged)
+        }
+    }
+
+    /// Whether each table lies under its own name, with a number of its own
+    /// that was given out: another number could be given out again.
+    fn is_consistent(&self) -> bool {
+        let numbers: BTreeSet<TableId> = self.tables().map(|table| table.id).collect();
+        let given_out = |id: &TableId| *id != SYSTEM_TABLE && id.0 < self.next;
+        numbers.len() == self.tables.len()
+            && numbers.iter().chain(&self.purging).all(given_out)
+            && numbers.is_disjoint(&self.purging)
+            && self.tables.iter().all(|(name, table)| *name == table.name)
     }
 
     /// This view after a table was created; `None` where it is there.
@@ -205,6 +221,45 @@ mod tests {
     fn a_number_not_given_yet_is_not_a_dropped_table() {
         let view = View::default();
         assert!(!view.is_dropped(TableId(7)) && !view.is_dropped(SYSTEM_TABLE));
+    }
+
+    #[test]
+    fn a_view_that_contradicts_itself_is_refused() {
+        let (view, table) = View::default()
+            .with(&name("t"), TableMode::Critical)
+            .unwrap();
+        let moved = BTreeMap::from([(name("u"), table.clone())]);
+        let twice = BTreeMap::from([
+            (name("t"), table.clone()),
+            (
+                name("u"),
+                Table {
+                    name: name("u"),
+                    ..table.clone()
+                },
+            ),
+        ]);
+        for tables in [moved, twice] {
+            let view = View {
+                tables,
+                ..view.clone()
+            };
+            assert_eq!(View::decode(&view.encode()), Err(DecodeError::Damaged));
+        }
+        for (next, purging) in [
+            (table.id.0, None),
+            (2, Some(table.id)),
+            (2, Some(TableId(9))),
+        ] {
+            let view = View {
+                next,
+                purging: purging.into_iter().collect(),
+                ..view.clone()
+            };
+            assert_eq!(View::decode(&view.encode()), Err(DecodeError::Damaged));
+        }
+        let longer = [&view.encode()[..], &[0]].concat();
+        assert_eq!(View::decode(&longer), Err(DecodeError::Damaged));
     }
 
     #[test]

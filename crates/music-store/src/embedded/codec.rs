@@ -84,6 +84,9 @@ pub(super) fn decode_record(bytes: &Bytes) -> Result<Record, DecodeError> {
         };
         cells.push((field, Cell { stamp, value }));
     }
+    if at < bytes.len() {
+        return Err(DecodeError::Damaged);
+    }
     Ok(Record::from_cells(header.deleted, cells))
 }
 
@@ -94,7 +97,7 @@ pub(super) fn encode_acceptor(acceptor: &Acceptor) -> Bytes {
 
 /// The acceptor of these bytes.
 pub(super) fn decode_acceptor(bytes: &[u8]) -> Result<Acceptor, DecodeError> {
-    split(bytes).map(|(acceptor, _)| acceptor)
+    decode(bytes)
 }
 
 /// A version byte and the postcard form of a value.
@@ -103,8 +106,16 @@ pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
     postcard::to_extend(value, vec![VERSION]).unwrap_or_default()
 }
 
+/// What [`encode`] wrote, and nothing after it.
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
+    match split(bytes)? {
+        (value, []) => Ok(value),
+        _ => Err(DecodeError::Damaged),
+    }
+}
+
 /// What [`encode`] wrote, and the bytes after it.
-pub(super) fn split<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), DecodeError> {
+fn split<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), DecodeError> {
     let (version, rest) = bytes.split_first().ok_or(DecodeError::Short)?;
     if *version != VERSION {
         return Err(DecodeError::Version(*version));
@@ -145,12 +156,15 @@ pub(super) fn record_id(disk_key: &Bytes) -> Result<RecordId, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use music_core::lock_ref::{Holding, LockRef};
     use music_core::replica::acceptor::Ballot;
-    use music_core::time::WallTime;
+    use music_core::time::{Lease, WallTime};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::TableName;
 
     fn record() -> impl Strategy<Value = Record> {
         let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
@@ -228,6 +242,40 @@ mod tests {
             ..Holding::default()
         });
         assert_eq!(decode_acceptor(&encode_acceptor(&acceptor)), Ok(acceptor));
+    }
+
+    #[test]
+    fn bytes_that_follow_a_value_are_refused() {
+        let record = encode_record(&Record::deletion(Stamp::eventual(WallTime(1))));
+        let acceptor = encode_acceptor(&Acceptor::default());
+        let longer = |bytes: &Bytes| Bytes::from([bytes, &[0][..]].concat());
+        assert_eq!(decode_record(&longer(&record)), Err(DecodeError::Damaged));
+        let acceptor = decode_acceptor(&longer(&acceptor));
+        assert_eq!(acceptor, Err(DecodeError::Damaged));
+    }
+
+    #[test]
+    fn numbers_that_no_code_makes_are_refused() {
+        let highest: Bytes = encode(&(Some((1_u64 << 63) - 1), Vec::<u8>::new())).into();
+        assert!(decode_record(&highest).is_ok());
+        let above: Bytes = encode(&(Some(1_u64 << 63), Vec::<u8>::new())).into();
+        assert_eq!(decode_record(&above), Err(DecodeError::Damaged));
+        assert!(decode::<LockRef>(&encode(&LockRef::MAX.get())).is_ok());
+        let above = decode::<LockRef>(&encode(&(LockRef::MAX.get() + 1)));
+        assert_eq!(above, Err(DecodeError::Damaged));
+        for length in [Duration::ZERO, Duration::MAX] {
+            let lease = decode::<Lease>(&encode(&length));
+            assert_eq!(lease, Err(DecodeError::Damaged));
+        }
+    }
+
+    #[test]
+    fn names_that_no_code_makes_are_refused() {
+        assert_eq!(decode::<Key>(&encode(&"")), Err(DecodeError::Damaged));
+        let long = "a".repeat(256);
+        assert_eq!(decode::<Field>(&encode(&long)), Err(DecodeError::Damaged));
+        let name = decode::<TableName>(&encode(&"K V"));
+        assert_eq!(name, Err(DecodeError::Damaged));
     }
 
     #[test]

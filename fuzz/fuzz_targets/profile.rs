@@ -1,0 +1,5 @@
+//! Profiles of delays.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| music_store::embedded::fuzzing::profile(bytes));
