@@ -92,6 +92,28 @@ fn a_section_without_a_ticket_is_lost() {
 }
 
 #[test]
+fn one_that_is_lost_while_it_looks_removes_the_tickets_of_its_own_node() {
+    let mut world = World::new(2);
+    let first = world.granted(0, 1, &["a", "b"]);
+    // The node has forgotten the section, and takes it over from itself.
+    let second = world.adopt(0, first);
+    let look = world.take(second, is_peek);
+    let other = world.take(second, is_peek);
+    world.succeed(&other);
+    world.queue("b").apply(Command::Force {
+        lock_ref: lock_ref(1),
+        owner: None,
+    });
+    world.run();
+    assert_eq!(world.status(second), Status::Lost(Lost::Preempted));
+    world.succeed(&look);
+    world.run();
+    assert_eq!(world.tickets("a"), [], "nobody else would end it");
+    world.release(second, false);
+    assert_eq!(world.sections[second].ended, 1);
+}
+
+#[test]
 fn a_granted_set_that_lost_one_of_its_keys_is_not_granted_again() {
     let mut world = World::new(2);
     let first = world.granted(0, 1, &["a", "b"]);

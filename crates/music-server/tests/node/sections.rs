@@ -12,6 +12,8 @@ use music_server::node::{
 };
 use music_store::embedded::{Direction, Engine, Options, Place, Profile};
 use music_store::engine::{LockEngine, StateEngine};
+use music_store::fault::{Call, Fault, Faults, Faulty};
+use music_store::memory::{Memory, Propagation};
 use music_store::{StateStore, TableMode, TableName};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -405,6 +407,59 @@ async fn a_site_that_is_cut_off_keeps_its_eventual_tables_and_refuses_the_rest()
     oregon.release(&next, true).await.unwrap();
     let again = ohio.create_lock_ref(section(&[id]), LONG).await.unwrap();
     assert_eq!(again.state, State::Granted);
+}
+
+#[tokio::test]
+async fn an_enqueue_that_lands_late_leaves_no_ticket_behind() {
+    let memory = Memory::new(3, Propagation::Immediate);
+    let faults = Faults::default();
+    let start = async |site: usize, faults: Faults| {
+        let site = Faulty::new(memory.site(site).unwrap(), faults);
+        let config = NodeConfig {
+            lease: lease(60_000),
+            ..NodeConfig::default()
+        };
+        let ports = (
+            StateEngine::FaultyMemory(site.clone()),
+            LockEngine::FaultyMemory(site),
+        );
+        let node = Node::start(config, World::of_the_machine(), ports);
+        assert!(node.ready(LONG).await);
+        node
+    };
+    let (ohio, oregon) = (
+        start(0, Faults::default()).await,
+        start(2, faults.clone()).await,
+    );
+    let name = TableName::new("locks").unwrap();
+    let table = ohio.create_table(&name, TableMode::Critical).await.unwrap();
+    let [first, second] = ["a", "b"].map(|key| RecordId {
+        table: table.id,
+        key: Key::new(key).unwrap(),
+    });
+    let lock = section(&[&first, &second]);
+    ohio.create_lock_ref(lock.clone(), LONG).await.unwrap();
+    // Of the two enqueues of the other node, the first is late; the second
+    // finds that the section is elsewhere already.
+    faults.next(Call::Apply, Fault::HoldRequest);
+    let again = tokio::spawn({
+        let (oregon, lock) = (oregon.clone(), lock.clone());
+        async move { oregon.create_lock_ref(lock, LONG).await }
+    });
+    faults.held(1).await;
+    ohio.release(&lock, true).await.unwrap();
+    faults.release_held();
+    drop(again.await.unwrap());
+    drop(oregon.release(&lock, false).await);
+    for id in [&first, &second] {
+        let empty = async {
+            while oregon.queue(id).await.unwrap().tickets().count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let emptied = tokio::time::timeout(LONG, empty).await;
+        assert!(emptied.is_ok(), "a ticket that nobody keeps");
+    }
 }
 
 #[tokio::test]
