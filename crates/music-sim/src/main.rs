@@ -1,27 +1,37 @@
-//! The checks that `cargo xtask` runs: `sim`, and more.
+//! The evidence, on the command line: one file a subcommand.
+
 #![allow(clippy::print_stdout, reason = "a check reports on standard output")]
 
-mod sim;
+mod clock;
+mod command;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use command::sim;
+
+/// Checks of the protocol.
 #[derive(Parser)]
-#[command(bin_name = "music-sim")]
+#[command(name = "music-sim")]
 struct Arguments {
     #[command(subcommand)]
-    check: Check,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Check {
-    /// Whole deployments under many seeds
+enum Command {
+    /// Run whole deployments under many seeds
     Sim(sim::Arguments),
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().check {
-        Check::Sim(arguments) => sim::run(&arguments),
+    let is_fine = match Arguments::parse().command {
+        Command::Sim(arguments) => sim::run(&arguments),
+    };
+    if is_fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }

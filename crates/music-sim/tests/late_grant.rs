@@ -10,6 +10,13 @@ use music_client::{Client, Options};
 
 const LEASE_MS: u64 = 2_000;
 
+/// Lets virtual time pass.
+async fn pass(ms: u64) {
+    let never = std::future::pending::<()>();
+    let passed = tokio::time::timeout(Duration::from_millis(ms), never).await;
+    assert!(passed.is_err());
+}
+
 /// A node that takes long to grant, and hears its client meanwhile.
 #[derive(Debug, Default)]
 struct Slow {
@@ -24,7 +31,7 @@ impl Nodes for Slow {
         }
         Box::pin(async move {
             if path == "/v1/locks" {
-                tokio::time::sleep(Duration::from_millis(LEASE_MS * 3 / 2)).await;
+                pass(LEASE_MS * 3 / 2).await;
             }
             if path.ends_with("/events") {
                 std::future::pending::<()>().await;
@@ -44,6 +51,6 @@ async fn a_section_that_was_granted_late_is_held_all_the_same() {
     let client = Client::simulated(["http://n0"], Options::default(), node.clone()).unwrap();
     let section = client.lock([("t", "k")]).acquire().await.unwrap();
     assert_eq!(node.renewals.load(Ordering::Relaxed), 1, "at once");
-    tokio::time::sleep(Duration::from_millis(LEASE_MS / 4)).await;
+    pass(LEASE_MS / 4).await;
     assert_eq!(section.is_lost(), None);
 }

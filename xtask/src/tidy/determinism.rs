@@ -27,6 +27,8 @@ const CHANCES: &[Chance] = &[
             "crates/music-placement/src/service/clock.rs",
             "crates/music-server/src/http/stopwatch.rs",
             "crates/music-server/src/node/world.rs",
+            "crates/music-sim/src/clock.rs",
+            "crates/music-sim/src/deployment/world.rs",
             "crates/music-store/src/embedded/network.rs",
             "crates/music-store/src/embedded/shared.rs",
             "xtask/src/clock.rs",
@@ -38,7 +40,9 @@ const CHANCES: &[Chance] = &[
         owners: &[
             "crates/music-client/src/dice.rs",
             "crates/music-server/src/node/world.rs",
+            "crates/music-sim/src/deployment/world.rs",
             "crates/music-store/src/embedded/queues.rs",
+            "crates/music-store/src/simulated/network.rs",
         ],
     },
     Chance {

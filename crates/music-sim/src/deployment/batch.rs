@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::settings::{Fault, Settings};
 use super::shrink::{self, Failing};
@@ -17,8 +17,6 @@ pub struct Batch {
     pub from: u64,
     /// How many.
     pub seeds: u64,
-    /// After how long no other seed is begun.
-    pub limit: Option<Duration>,
     /// How many at a time.
     pub jobs: usize,
     /// What narrows every run down.
@@ -64,19 +62,18 @@ pub struct Report {
     pub trace: u64,
 }
 
-/// Runs a batch, until a seed fails.
+/// Runs a batch, until a seed fails or `goes_on` says that no other is to
+/// begin.
 ///
 /// # Errors
 /// Where the simulation itself cannot run.
-pub fn run(batch: &Batch) -> Result<Report, Error> {
-    let start = Instant::now();
+pub fn run(batch: &Batch, goes_on: impl Fn() -> bool + Sync) -> Result<Report, Error> {
     let next = AtomicU64::new(0);
     let shared = Mutex::new(Shared::default());
     let work = || -> Result<(), Error> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let late = batch.limit.is_some_and(|limit| start.elapsed() >= limit);
-            if number >= batch.seeds || late || lock(&shared).failing.is_some() {
+            if number >= batch.seeds || !goes_on() || lock(&shared).failing.is_some() {
                 return Ok(());
             }
             one(batch, number, &shared)?;

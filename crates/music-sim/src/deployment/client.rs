@@ -7,18 +7,17 @@ use std::time::Duration;
 
 use music_client::error::Code;
 use music_client::{Client, Error, Options};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use tokio::task::JoinHandle;
 
 use super::Scene;
 use super::cluster::{CRITICAL, EVENTUAL};
 use super::wire::{Host, Process, Wire};
+use super::world::{self, Dice, Rng as _};
 use crate::history::{ClientId, PlainKind, PlainOutcome, What};
 
 /// How long clients may take to finish once faults have stopped, in the
 /// deployment's own time.
-const REST_MAX: Duration = Duration::from_secs(180);
+const REST_MAX: Duration = Duration::from_mins(3);
 
 /// How long the effects of faults may last: leases, waits, and what was
 /// retried meanwhile.
@@ -82,7 +81,7 @@ impl Crew {
             id,
             client,
             scene: self.scene.clone(),
-            dice: StdRng::seed_from_u64(self.scene.settings.seed ^ (u64::from(id.0) << 40)),
+            dice: world::dice(self.scene.settings.seed, u64::from(id.0) << 40),
         };
         let work = tokio::spawn(worker.run());
         self.members().push(Member {
@@ -141,10 +140,10 @@ impl Crew {
     /// Waits until all clients have finished. What did not go as it must.
     pub(super) async fn rest(&self) -> Vec<String> {
         let members = std::mem::take(&mut *self.members());
-        let deadline = tokio::time::Instant::now() + REST_MAX;
+        let deadline = world::after(REST_MAX);
         let mut failures = Vec::new();
         for member in members {
-            match tokio::time::timeout_at(deadline, member.work).await {
+            match world::timeout_at(deadline, member.work).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => failures.push(format!("{:?} failed: {error}", member.id)),
                 Err(_) => failures.push(format!(
@@ -162,7 +161,7 @@ struct Worker {
     id: ClientId,
     client: Client,
     scene: Scene,
-    dice: StdRng,
+    dice: Dice,
 }
 
 impl Worker {
@@ -174,7 +173,7 @@ impl Worker {
                 _ => self.idle().await,
             }
         }
-        tokio::time::sleep(SETTLING).await;
+        world::sleep(SETTLING).await;
         // Everything must be had once more, at once.
         self.section().await;
         let keys = (0..self.scene.settings.keys).collect();
@@ -188,7 +187,7 @@ impl Worker {
 
     async fn idle(&mut self) {
         let length = Duration::from_millis(self.dice.random_range(1..400));
-        tokio::time::sleep(length).await;
+        world::sleep(length).await;
     }
 
     /// Something that needs no lock.

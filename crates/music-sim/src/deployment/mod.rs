@@ -14,6 +14,7 @@
 //! | `wire` | the way between a client and a node |
 //! | `client` | what a client does |
 //! | `nemesis` | the faults |
+//! | `world` | time and chance |
 //! | `recorder` | the history |
 //! | [`sightings`] | which rare things happened |
 //! | [`settings`] | what a seed decides, and what narrows it down |
@@ -31,6 +32,7 @@ pub mod settings;
 pub mod shrink;
 pub mod sightings;
 mod wire;
+mod world;
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::{Arc, Mutex};
@@ -51,7 +53,7 @@ use self::sightings::Sightings;
 use crate::history::{self, Event, Limits, What};
 
 /// How long an operation may take, with all its retries at all nodes.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What a run gave.
 #[derive(Debug)]

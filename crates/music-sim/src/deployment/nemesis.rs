@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use music_client::{Client, Options};
 use music_store::simulated::network::Weather;
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
-use tokio::time::Instant;
 
 use super::client::Crew;
 use super::settings::Fault;
 use super::wire::{Host, Wire};
+use super::world::{self, Dice, Instant, Rng as _};
 use super::{Scene, StartError};
 use crate::history::What;
 
@@ -23,7 +21,7 @@ const DISK: Duration = Duration::from_micros(200);
 pub(super) struct Nemesis {
     scene: Scene,
     crew: Crew,
-    dice: Mutex<StdRng>,
+    dice: Mutex<Dice>,
     /// What is to be undone, and when.
     undo: Mutex<Vec<(Instant, Undo)>>,
     /// The sites that are cut off.
@@ -62,7 +60,7 @@ impl Nemesis {
     pub(super) fn new(scene: &Scene, crew: Crew) -> Self {
         scene.cluster.network().set_weather(scene.settings.weather);
         Self {
-            dice: Mutex::new(StdRng::seed_from_u64(scene.settings.seed ^ 0xbad)),
+            dice: Mutex::new(world::dice(scene.settings.seed, 0xbad)),
             scene: scene.clone(),
             crew,
             undo: Mutex::default(),
@@ -71,7 +69,7 @@ impl Nemesis {
         }
     }
 
-    fn dice(&self) -> MutexGuard<'_, StdRng> {
+    fn dice(&self) -> MutexGuard<'_, Dice> {
         self.dice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,17 +83,17 @@ impl Nemesis {
 
     /// Does harm for as long as the settings say.
     pub(super) async fn rage(&self) -> Result<(), StartError> {
-        let end = Instant::now() + self.scene.settings.length;
-        let mut next = Instant::now();
-        while Instant::now() < end {
-            if Instant::now() >= next {
+        let end = world::now() + self.scene.settings.length;
+        let mut next = world::now();
+        while world::now() < end {
+            if world::now() >= next {
                 self.strike();
                 let longest = u64::try_from(self.scene.settings.pause_max.as_millis());
-                next = Instant::now() + self.ms(20..longest.unwrap_or(1000).max(21));
+                next = world::now() + self.ms(20..longest.unwrap_or(1000).max(21));
             }
             let due = self.earliest().map_or(next, |due| due.min(next)).min(end);
-            tokio::time::sleep_until(due).await;
-            self.undo_due(Instant::now()).await?;
+            world::sleep_until(due).await;
+            self.undo_due(world::now()).await?;
         }
         Ok(())
     }
@@ -143,7 +141,7 @@ impl Nemesis {
     }
 
     fn later(&self, undo: Undo, range: std::ops::Range<u64>) {
-        let at = Instant::now() + self.ms(range);
+        let at = world::now() + self.ms(range);
         self.lock_undo().push((at, undo));
         if let Some(site) = undo.down() {
             let mut down = self.lock_down();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
+use super::world::{self, Instant};
 
 use crate::history::{ClientId, Event, OpId, SectionId, What};
 
@@ -34,7 +34,7 @@ impl Recorder {
     /// An empty history, from now on.
     pub(super) fn start() -> Self {
         Self(Arc::new(Mutex::new(Log {
-            start: Instant::now(),
+            start: world::now(),
             events: Vec::new(),
             clients: 0,
             sections: 0,

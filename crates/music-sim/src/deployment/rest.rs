@@ -9,12 +9,13 @@ use music_store::{LockStore as _, StateStore as _, TableName};
 
 use super::Scene;
 use super::cluster::CRITICAL;
+use super::world;
 
 /// How long the copies may take to agree.
-const AGREE_MAX: Duration = Duration::from_secs(60);
+const AGREE_MAX: Duration = Duration::from_mins(1);
 /// How long tickets of clients that are gone may stay: leases of clients and
 /// of nodes, and some time for the calls.
-const EMPTY_MAX: Duration = Duration::from_secs(60);
+const EMPTY_MAX: Duration = Duration::from_mins(1);
 
 /// What is not as it must be.
 pub(super) async fn failures(scene: &Scene) -> Vec<String> {
@@ -40,7 +41,7 @@ pub(super) async fn failures(scene: &Scene) -> Vec<String> {
         }
         look_back(scene, &site, &id).await;
     }
-    let agreed = tokio::time::timeout(AGREE_MAX, deployment.settled()).await;
+    let agreed = world::timeout(AGREE_MAX, deployment.settled()).await;
     if agreed.is_err() {
         failures.push(format!("the replicas do not agree after {AGREE_MAX:?}"));
     }
@@ -49,15 +50,15 @@ pub(super) async fn failures(scene: &Scene) -> Vec<String> {
 
 /// Waits until no ticket is in the queue.
 async fn emptied(site: &music_store::simulated::Site, id: &RecordId) -> Result<(), String> {
-    let deadline = tokio::time::Instant::now() + EMPTY_MAX;
+    let deadline = world::after(EMPTY_MAX);
     loop {
         let queue = site.peek(id).await;
         match &queue {
             Ok(queue) if queue.tickets().next().is_none() => return Ok(()),
-            _ if tokio::time::Instant::now() >= deadline => {
+            _ if world::now() >= deadline => {
                 return Err(format!("tickets are left in {id:?}: {queue:?}"));
             }
-            _ => tokio::time::sleep(Duration::from_millis(200)).await,
+            _ => world::sleep(Duration::from_millis(200)).await,
         }
     }
 }

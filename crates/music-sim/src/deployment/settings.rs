@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use music_store::simulated::network::Weather;
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+
+use super::world::{self, Rng as _};
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,7 +131,7 @@ pub struct Habits {
 impl Settings {
     /// What this seed decides.
     pub fn of_seed(seed: u64) -> Self {
-        let mut dice = StdRng::seed_from_u64(seed ^ 0x005e_7719);
+        let mut dice = world::dice(seed, 0x005e_7719);
         let mut one_of = |choices: [u32; 3]| {
             let at = dice.random_range(0..choices.len());
             choices.get(at).copied().unwrap_or_default()
@@ -166,7 +166,7 @@ impl Settings {
 
     /// How far each site is from a point in the middle.
     pub(super) fn delays(&self) -> Vec<Duration> {
-        let mut dice = StdRng::seed_from_u64(self.seed ^ 0xde1a);
+        let mut dice = world::dice(self.seed, 0xde1a);
         (0..self.sites)
             .map(|_| Duration::from_millis(dice.random_range(1..30)))
             .collect()
@@ -176,17 +176,14 @@ impl Settings {
     /// to these.
     pub fn narrowing(&self) -> String {
         let own = Self::of_seed(self.seed);
-        let mut words = String::new();
-        if self.length != own.length {
-            words += &format!(" --length-ms {}", self.length.as_millis());
-        }
-        if self.clients != own.clients {
-            words += &format!(" --clients {}", self.clients);
-        }
-        for fault in own.faults.difference(&self.faults) {
-            words += &format!(" --without {fault}");
-        }
-        words
+        let length = format!(" --length-ms {}", self.length.as_millis());
+        let clients = format!(" --clients {}", self.clients);
+        let mut words = Vec::new();
+        words.extend((self.length != own.length).then_some(length));
+        words.extend((self.clients != own.clients).then_some(clients));
+        let without = own.faults.difference(&self.faults);
+        words.extend(without.map(|fault| format!(" --without {fault}")));
+        words.concat()
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::cluster::{Cluster, Running};
 use super::recorder::Recorder;
+use super::world;
 
 /// How long a client tries to connect.
 const CONNECT_MAX: Duration = Duration::from_millis(500);
@@ -111,7 +112,7 @@ impl Wire {
     /// A message passes, or never arrives.
     async fn pass(&self, from: usize, to: usize) {
         match self.cluster.network().fates(from, to).first() {
-            Some(delay) => tokio::time::sleep(*delay).await,
+            Some(delay) => world::sleep(*delay).await,
             None => std::future::pending().await,
         }
     }
@@ -124,7 +125,7 @@ impl Wire {
         let network = self.cluster.network();
         let site = self.cluster.site_of(node).ok_or(FaultKind::NotConnected)?;
         if !self.reaches(site) && network.chance(0.5) {
-            tokio::time::sleep(CONNECT_MAX).await;
+            world::sleep(CONNECT_MAX).await;
             return Err(FaultKind::NotConnected);
         }
         self.pass(self.site, site).await;
@@ -151,7 +152,7 @@ impl Wire {
     ) -> Result<Response<Body>, FaultKind> {
         let request: http::Request<reqwest::Body> = request
             .try_into()
-            .map_err(|_: reqwest::Error| FaultKind::NotConnected)?;
+            .map_err(|_unsendable: reqwest::Error| FaultKind::NotConnected)?;
         let answer = running.node.answer(request.map(Body::new));
         let serving = tokio::spawn(running.dead.clone().run_until_cancelled_owned(answer));
         let served = if self.cluster.network().chance(0.5) {
@@ -189,7 +190,7 @@ impl Wire {
             reqwest::Body::wrap_stream(heard.take_until(dead.cancelled_owned()))
         } else {
             let whole = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await;
-            whole.map_err(|_| FaultKind::Broken)?.into()
+            whole.map_err(|_broken| FaultKind::Broken)?.into()
         };
         Ok(Response::from_parts(head, body).into())
     }

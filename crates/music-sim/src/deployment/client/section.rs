@@ -8,11 +8,11 @@ use music_client::api::name::Value;
 use music_client::api::table::Record;
 
 use music_client::{Batch, CriticalSection, Error, StepOutcome};
-use rand::Rng;
 
 use super::{Worker, is_unknown};
 use crate::deployment::cluster::CRITICAL;
 use crate::deployment::wire::node_of;
+use crate::deployment::world::{self, Rng as _};
 use crate::history::{EndOutcome, Fields, OpId, PutOutcome, SectionId, What};
 
 /// The fields of every record.
@@ -68,7 +68,7 @@ impl Worker {
         }
         if self.percent(habits.linger) {
             let length = Duration::from_millis(self.dice.random_range(100..4000));
-            tokio::time::sleep(length).await;
+            world::sleep(length).await;
         }
         let confirm = self.percent(habits.confirm);
         self.end(held, confirm).await;
