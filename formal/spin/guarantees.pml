@@ -18,14 +18,20 @@ hidden byte first_a, first_b, put;
 #define ALLOWED(value, observed, holding) \
     ((value) == (observed) || ((value) > 0 && HOLDING_OF(value) >= (holding)))
 
+/* Whether a put that has reached a majority just now is acknowledged. */
+#ifdef BREAK_FORMER_OWNER_ACKNOWLEDGES
+#define COUNTS(w) THERE(LOCK_REF(WRITER(w)))
+#else
+#define COUNTS(w) PRESENT(LOCK_REF(WRITER(w)), INCARNATION(WRITER(w)))
+#endif
+
 /* A replica takes writes in; what a majority has by now is acknowledged. */
 inline take_in(k, writes)
 {
     replica[k] = replica[k] | (writes);
     for (put : 0 .. WRITES - 1) {
         if
-        :: !IS_TRY(put) && HAS(sent, put) && AT_MAJORITY(put) &&
-           PRESENT(LOCK_REF(WRITER(put)), INCARNATION(WRITER(put))) ->
+        :: !IS_TRY(put) && HAS(sent, put) && AT_MAJORITY(put) && COUNTS(put) ->
             floor_a = MAX(floor_a, value_a[put]);
             floor_b = MAX(floor_b, value_b[put])
         :: else

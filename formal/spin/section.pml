@@ -73,10 +73,13 @@ inline send_put(h, a, b)
 #else
 #define CLEAN(h) (TRIES_SETTLED(h) && PUTS_SETTLED(h))
 #endif
-#ifdef BREAK_WITHDRAW_WITH_SYNC_UNDER_WAY
-#define NOTHING_UNDER_WAY(h) (true)
+
+/* A waiter leaves by withdrawal if nothing is under way, or else is forced; an
+ * adopter that has not synchronised can only be forced. */
+#ifdef BREAK_LEAVE_WITH_SYNC_UNDER_WAY
+#define MAY_WITHDRAW true
 #else
-#define NOTHING_UNDER_WAY(h) TRIES_SETTLED(h)
+#define MAY_WITHDRAW (i == 0 && TRIES_SETTLED(h))
 #endif
 
 /* An adopter synchronises whether or not the flag is set. */
@@ -159,8 +162,8 @@ reading:
     :: atomic { SYNC_DONE && !PRESENT(r, i) -> goto done }
     /* The write timed out; it may still arrive. */
     :: tries < TRIES -> goto reading
-    /* The client gives up: withdraw, which is clean, or else be forced. */
-    :: atomic { i == 0 && NOTHING_UNDER_WAY(h) && PRESENT(r, i) -> remove(r); goto done }
+    /* The client gives up. */
+    :: atomic { MAY_WITHDRAW && PRESENT(r, i) -> remove(r); goto done }
     STOP
     fi;
 
