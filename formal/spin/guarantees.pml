@@ -12,7 +12,7 @@ byte observed_a, observed_b;  /* what that grant observed */
 
 bool exclusion = true, majority_holds_value = true, latest_state = true;
 bool no_corruption = true, confirmed_counts = true;
-hidden byte first_a, first_b, put;
+hidden byte first_a, first_b, each;
 
 /* Guarantee 4: written by the last grant's holding or later, or observed by it. */
 #define ALLOWED(value, observed, holding) \
@@ -29,11 +29,11 @@ hidden byte first_a, first_b, put;
 inline take_in(k, writes)
 {
     replica[k] = replica[k] | (writes);
-    for (put : 0 .. WRITES - 1) {
+    for (each : 0 .. WRITES - 1) {
         if
-        :: !IS_TRY(put) && HAS(sent, put) && AT_MAJORITY(put) && COUNTS(put) ->
-            floor_a = MAX(floor_a, value_a[put]);
-            floor_b = MAX(floor_b, value_b[put])
+        :: !IS_TRY(each) && HAS(sent, each) && AT_MAJORITY(each) && COUNTS(each) ->
+            floor_a = MAX(floor_a, value_a[each]);
+            floor_b = MAX(floor_b, value_b[each])
         :: else
         fi
     }
@@ -72,6 +72,8 @@ inline grant(h)
     look(replica[0] | replica[2]);
     majority_holds_value = majority_holds_value && first_a == shown_a && first_b == shown_b;
     assert(majority_holds_value);
+    printf("(%d,%d) is granted: a = %d, b = %d\n",
+           LOCK_REF(h), INCARNATION(h), shown_a, shown_b);
     granted_to = h;
     observed_a = shown_a;
     observed_b = shown_b;
@@ -96,6 +98,7 @@ inline remember_floor(h)
 inline check_get(h)
 {
     look(seen);
+    printf("(%d,%d) gets a = %d, b = %d\n", LOCK_REF(h), INCARNATION(h), shown_a, shown_b);
     latest_state = shown_a >= low_a && shown_b >= low_b;
     assert(latest_state);
     no_corruption = ALLOWED(shown_a, old_a, since) && ALLOWED(shown_b, old_b, since);

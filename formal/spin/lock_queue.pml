@@ -31,6 +31,7 @@ byte synced;    /* highest lockRef that has synchronised the key */
 
 inline enqueue(r)
 {
+    printf("lockRef %d is issued\n", r);
     last = r;
     tickets = tickets | 1 << (r)
 }
@@ -38,11 +39,13 @@ inline enqueue(r)
 /* withdraw(r) and confirm(r, i): by consensus, without `forced`. */
 inline remove(r)
 {
+    printf("ticket %d is removed\n", r);
     tickets = tickets & ~(1 << (r))
 }
 
 inline force(r)
 {
+    printf("ticket %d is forced out\n", r);
 #ifndef BREAK_FORCE_SETS_NO_FLAG
     forced = (forced > (r) -> forced : (r));
 #endif
@@ -51,6 +54,7 @@ inline force(r)
 
 inline adopt(r)
 {
+    printf("ticket %d is adopted\n", r);
     adopted = adopted | 1 << (r)
 }
 
@@ -58,6 +62,7 @@ inline adopt(r)
  * that the client has left does not end what goes on elsewhere. */
 inline release(r, i)
 {
+    printf("(%d,%d) is released\n", r, i);
 #ifdef BREAK_RELEASE_WITHOUT_INCARNATION
     released = (released > 2 * (r) + 1 -> released : 2 * (r) + 1)
 #else
@@ -67,6 +72,7 @@ inline release(r, i)
 
 inline mark_synced(r)
 {
+    printf("lockRef %d has synchronised\n", r);
     synced = (synced > (r) -> synced : (r))
 }
 

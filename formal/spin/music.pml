@@ -89,7 +89,12 @@ active proctype Network()
         TO_EACH(12) TO_EACH(13) TO_EACH(14) TO_EACH(15) TO_EACH(16) TO_EACH(17)
         TO_EACH(18) TO_EACH(19) TO_EACH(20) TO_EACH(21) TO_EACH(22) TO_EACH(23)
         fi;
-        d_step { take_in(target, 1 << message); order_replicas(); check_reads() }
+        d_step {
+            printf("write %d reaches a replica\n", message);
+            take_in(target, 1 << message);
+            order_replicas();
+            check_reads()
+        }
        }
     od
 }

@@ -14,6 +14,7 @@
 
 inline read_replica(h)
 {
+    printf("(%d,%d) reads a replica\n", LOCK_REF(h), INCARNATION(h));
     seen = seen | (replica[target] % ALL);
     replica[target] = replica[target] | 1 << READ(h);
     order_replicas()
@@ -51,6 +52,8 @@ inline send_try(h)
     look(seen);
     value_a[TRY(h, tries)] = shown_a;
     value_b[TRY(h, tries)] = shown_b;
+    printf("(%d,%d) sends write %d: deletion, then a = %d, b = %d\n",
+           LOCK_REF(h), INCARNATION(h), TRY(h, tries), shown_a, shown_b);
     sent = sent | 1 << TRY(h, tries);
     tries++;
     seen = 0
@@ -60,6 +63,8 @@ inline send_put(h, a, b)
 {
     value_a[PUT(h, puts)] = (a -> VALUE_OF(PUT(h, puts)) : 0);
     value_b[PUT(h, puts)] = (b -> VALUE_OF(PUT(h, puts)) : 0);
+    printf("(%d,%d) sends write %d: a = %d, b = %d\n", LOCK_REF(h), INCARNATION(h),
+           PUT(h, puts), value_a[PUT(h, puts)], value_b[PUT(h, puts)]);
     sent = sent | 1 << PUT(h, puts);
     puts++
 }
