@@ -157,7 +157,7 @@ check a_synchronisation_settles_the_key { intact implies synchronisation_settles
 check of_five_replicas_too { intact implies synchronisation_settles }
   for 3 but exactly 5 Replica, 2 Field, 7 Stamp, 7 Write expect 0
 check an_acknowledged_put_survives { intact implies acknowledged_put_survives }
-  for 4 but exactly 3 Replica, 2 Field, 8 Stamp, 8 Write expect 0
+  for 3 but exactly 3 Replica, 2 Field, 7 Stamp, 7 Write expect 0
 check a_get_never_goes_back { intact implies get_never_goes_back }
   for 4 but exactly 5 Replica, 6 Stamp, 6 Write expect 0
 
