@@ -51,6 +51,10 @@
 #define FIELDS    2  /* 1: every put writes field a; 2: a, b or both */
 #endif
 
+#if LOCK_REFS > 3 || TRIES > 2 || PUTS > 2
+#error "the model counts no further than 3 lockRefs, 2 tries and 2 puts"
+#endif
+
 #define REPLICAS 3
 
 /*
