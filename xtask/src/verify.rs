@@ -31,7 +31,7 @@ use verdict::{Finding, table};
 const PROGRAMS: &[(&str, &str)] = &[
     ("spin", "spin"),
     ("gcc", "gcc"),
-    // The headers that a verifier includes.
+    // The headers that a verifier includes: gcc only recommends them.
     ("ld", "libc6-dev"),
     ("java", "default-jre-headless"),
 ];
