@@ -9,11 +9,10 @@ mod etcd;
 mod summary;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use serde_json::Value;
 
 use crate::shell;
 use etcd::Etcd;
@@ -61,7 +60,7 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
     match bench {
         Bench::Local(local) => compare(root, local),
         Bench::Sections { arguments } => {
-            let music = build(root, &target(root)?)?;
+            let music = build(root, &shell::target(root)?)?;
             let mut command = shell::program(root, &music, &["bench", "sections"]);
             shell::run(command.args(arguments))
         }
@@ -69,7 +68,7 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
 }
 
 fn compare(root: &Path, local: &Local) -> Result<()> {
-    let target = target(root)?;
+    let target = shell::target(root)?;
     let etcd = Etcd::find(root, &target.join("bench"), local.etcd_members)?;
     etcd.prepare()?;
     let music = build(root, &target)?;
@@ -139,15 +138,4 @@ fn build(root: &Path, target: &Path) -> Result<String> {
     let arguments = ["build", "--release", "--locked", "--package", "music-cli"];
     shell::run(&mut shell::program(root, "cargo", &arguments))?;
     Ok(target.join("release/music").display().to_string())
-}
-
-/// Where cargo builds.
-fn target(root: &Path) -> Result<PathBuf> {
-    let arguments = ["metadata", "--format-version", "1", "--no-deps", "--locked"];
-    let metadata = shell::output(&mut shell::program(root, "cargo", &arguments))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is no JSON")?;
-    let target = metadata.get("target_directory").and_then(Value::as_str);
-    target
-        .map(PathBuf::from)
-        .context("cargo does not say where it builds")
 }

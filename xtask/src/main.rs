@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cargo xtask test` | all tests of the workspace, documentation tests included |
 //! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
+//! | `cargo xtask verify` | the formal models, by Spin and Alloy |
 //! | `cargo xtask bench` | MUSIC beside etcd, critical sections in rounds |
 //! | `cargo xtask fuzz` | random inputs for everything that parses what a stranger sends |
 //! | `cargo xtask tidy` | the house rules that no other tool checks |
@@ -21,6 +22,7 @@ mod packages;
 mod shell;
 mod test;
 mod tidy;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,8 @@ enum Task {
         #[arg(long)]
         after_test: bool,
     },
+    /// Check the formal models, each also with one rule broken at a time
+    Verify,
     /// Measure, on a machine that does nothing else
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -70,6 +74,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
     match task {
         Task::Test => test::run(&root),
         Task::Ci { after_test } => ci::run(&root, *after_test),
+        Task::Verify => verify::run(&root),
         Task::Bench(bench) => bench::run(&root, bench),
         Task::Fuzz(fuzz) => fuzz::run(&root, fuzz),
         Task::Tidy => tidy::run(&root),

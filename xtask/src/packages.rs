@@ -32,7 +32,7 @@ pub(crate) fn ensure_debian_packages(root: &Path, packages: &[&str]) -> Result<(
     }
     if !shell::is_on_path("apt-get") || !is_root(root) {
         bail!(
-            "the tests need {0}: as root, run `apt-get install --no-install-recommends {1}`, \
+            "missing: {0}. As root, run `apt-get install --no-install-recommends {1}`, \
              or install them as your system does",
             missing.join(", "),
             missing.join(" ")

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 /// The root of the repository: the nearest folder upwards with a `Cargo.lock`.
 pub(crate) fn root() -> Result<PathBuf> {
@@ -16,6 +17,21 @@ pub(crate) fn root() -> Result<PathBuf> {
         }
     }
     bail!("{} is not inside the repository", start.display())
+}
+
+/// Where cargo builds.
+///
+/// # Errors
+///
+/// When cargo does not say.
+pub(crate) fn target(root: &Path) -> Result<PathBuf> {
+    let arguments = ["metadata", "--format-version", "1", "--no-deps", "--locked"];
+    let metadata = output(&mut program(root, "cargo", &arguments))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is no JSON")?;
+    let target = metadata.get("target_directory").and_then(Value::as_str);
+    target
+        .map(PathBuf::from)
+        .context("cargo does not say where it builds")
 }
 
 /// A program to be run in the repository's root.
