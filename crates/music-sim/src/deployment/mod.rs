@@ -15,6 +15,7 @@
 //! | `client` | what a client does |
 //! | `nemesis` | the faults |
 //! | `world` | time and chance |
+//! | `panics` | broken invariants that a runtime would swallow |
 //! | `recorder` | the history |
 //! | [`sightings`] | which rare things happened |
 //! | [`settings`] | what a seed decides, and what narrows it down |
@@ -26,6 +27,7 @@ pub mod batch;
 mod client;
 mod cluster;
 mod nemesis;
+mod panics;
 mod recorder;
 mod rest;
 pub mod settings;
@@ -35,7 +37,7 @@ mod wire;
 mod world;
 
 use std::hash::{DefaultHasher, Hasher as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use music_store::simulated::Deployment;
@@ -90,7 +92,13 @@ pub fn run(settings: &Settings) -> Result<Run, Error> {
         .build()
         .map_err(Error::Runtime)?;
     music_client::simulation::seed(settings.seed);
-    runtime.block_on(play(settings))
+    let before = panics::count();
+    let mut run = runtime.block_on(play(settings))?;
+    let panicked = panics::count() - before;
+    if panicked > 0 {
+        run.failures.push(format!("{panicked} tasks panicked"));
+    }
+    Ok(run)
 }
 
 async fn play(settings: &Settings) -> Result<Run, Error> {
@@ -109,11 +117,7 @@ async fn play(settings: &Settings) -> Result<Run, Error> {
     for event in &history {
         hasher.write(format!("{event:?}").as_bytes());
     }
-    let mut sightings = scene
-        .sightings
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .clone();
+    let mut sightings = scene.sightings().clone();
     sightings.read(&history);
     Ok(Run {
         history,
@@ -173,11 +177,13 @@ impl Scene {
         })
     }
 
-    fn saw(&self, what: &'static str) {
-        let mut sightings = self
-            .sightings
+    fn sightings(&self) -> MutexGuard<'_, Sightings> {
+        self.sightings
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        sightings.add(what);
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn saw(&self, what: &'static str) {
+        self.sightings().add(what);
     }
 }
