@@ -19,7 +19,7 @@ mod queues;
 mod records;
 mod replica;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -180,13 +180,32 @@ impl Deployment {
     }
 
     /// Waits until all replicas agree, as they do once nothing fails.
+    ///
+    /// A transaction that nobody goes on with may be accepted by a minority,
+    /// and promised beyond by the rest: it is settled as the next peek would.
     pub async fn settled(&self) {
         while !self.agrees() {
-            let pairs = (0..self.shared.sites())
-                .flat_map(|from| (0..self.shared.sites()).map(move |to| (from, to)));
+            let sites = self.shared.sites();
+            let pairs = (0..sites).flat_map(|from| (0..sites).map(move |to| (from, to)));
             pairs.for_each(|(from, to)| healing::pass(&self.shared, from, to));
+            for id in self.unsettled() {
+                // The next round tries again.
+                let _settled = in_time(queues::peek(&self.shared, 0, &id)).await;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// The keys whose queues differ between replicas.
+    fn unsettled(&self) -> BTreeSet<RecordId> {
+        let replicas = self.shared.replicas();
+        let all = replicas.iter().flat_map(|replica| replica.queues.keys());
+        let differs = |id: &&RecordId| {
+            let mut queues = replicas.iter().map(|replica| replica.queue(id).queue());
+            let first = queues.next();
+            queues.any(|queue| Some(queue) != first)
+        };
+        all.filter(differs).cloned().collect()
     }
 
     /// Skips all lockRefs of a key up to this one, as after a restore from a
