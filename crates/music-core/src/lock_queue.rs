@@ -29,7 +29,7 @@ pub enum Mode {
 }
 
 /// What a node asks a ticket for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NewTicket {
     /// The node session that keeps the ticket alive.
     pub owner: SessionId,
@@ -42,7 +42,7 @@ pub struct NewTicket {
 }
 
 /// A place in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ticket {
     /// Grows when another node takes the section over.
     pub incarnation: Incarnation,
@@ -57,7 +57,7 @@ pub struct Ticket {
 }
 
 /// A change that needs consensus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Command {
     /// Adds a ticket at the end; the same request again finds its ticket.
     Enqueue(NewTicket),
@@ -90,7 +90,7 @@ pub enum Command {
 }
 
 /// What a [`Command`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// It took effect; the ticket concerned, as it is now or last was.
     Done(Holding),
@@ -101,7 +101,7 @@ pub enum Outcome {
 }
 
 /// The queue of one key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LockQueue {
     last: LockRef,
     tickets: BTreeMap<LockRef, Ticket>,

@@ -21,7 +21,7 @@ use crate::id::SessionId;
 use crate::time::{Lease, MonotonicTime};
 
 /// A node's own proof of life.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NodeSession {
     id: SessionId,
     lease: Lease,
@@ -88,7 +88,7 @@ impl NodeSession {
 }
 
 /// What a node has seen of one other session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Seen {
     lease: Lease,
     /// `None` until it was read once; 0 where no counter was found.
@@ -102,7 +102,7 @@ struct Seen {
 }
 
 /// The sessions ahead of a node's waiters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Observer {
     sessions: BTreeMap<SessionId, Seen>,
 }

@@ -19,7 +19,7 @@ const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// Where a key stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
     /// No ticket is in the queue, and none is asked for.
     Out,
@@ -70,7 +70,7 @@ pub(super) enum Phase {
 }
 
 /// How a ticket leaves its queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Exit {
     /// `release(r, i)`: a clean end of an exclusive holder.
     Release,
@@ -112,7 +112,7 @@ impl Phase {
 }
 
 /// What the section knows of the record: what it read or had acknowledged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct View {
     /// The cells; they only get newer.
     pub(super) record: Record,
@@ -124,7 +124,7 @@ pub(super) struct View {
 }
 
 /// One key of a section.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "facts of their own, any of which may hold in any phase"

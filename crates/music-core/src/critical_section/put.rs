@@ -25,7 +25,7 @@ pub const PUTS_PENDING_MAX: usize = 256;
 const PUTS_REMEMBERED_MAX: usize = 32;
 
 /// A put that is under way, or that a retry may name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PutMemo {
     pub(super) key: KeyIndex,
     stamp: Stamp,
@@ -35,7 +35,7 @@ pub(super) struct PutMemo {
     progress: Progress,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Progress {
     /// Sent; this operation waits for it. The change is kept for the view.
     UnderWay(OpId, Option<Record>),

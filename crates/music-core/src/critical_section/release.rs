@@ -21,7 +21,7 @@ use crate::lock_queue::{Mode, Outcome};
 use crate::lock_ref::Incarnation;
 
 /// A section on its way out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "facts of their own, none of which follows from another"

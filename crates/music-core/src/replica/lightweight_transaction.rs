@@ -64,7 +64,7 @@ use crate::quorum::Tally;
 pub type Effect = (Outcome, Arc<LockQueue>);
 
 /// A change of one key's queue under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Transaction {
     site: ReplicaId,
     replicas: usize,
@@ -76,13 +76,13 @@ pub struct Transaction {
 }
 
 /// An attempt whose accept was sent: it may have been decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Attempt {
     ballot: Ballot,
     effects: Vec<Effect>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Not begun, or over.
     Idle,
@@ -97,7 +97,7 @@ enum Phase {
 }
 
 /// A decided transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decided {
     /// What each command did, in the order they were given.
     pub effects: Vec<Effect>,

@@ -27,7 +27,7 @@ use crate::lock_queue::LockQueue;
 use crate::quorum::majority;
 
 /// A one-round read of a queue under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Peek {
     replicas: usize,
     copies: BTreeMap<ReplicaId, Acceptor>,

@@ -24,7 +24,7 @@ use crate::quorum::Tally;
 use crate::record::Record;
 
 /// A majority read of one record under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MajorityRead {
     replicas: u8,
     copies: BTreeMap<ReplicaId, Record>,
@@ -33,7 +33,7 @@ pub struct MajorityRead {
 }
 
 /// The second round: what is being made known to a majority.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Repair {
     record: Record,
     holders: Tally,
