@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{RequestId, SessionId};
 use crate::lock_ref::{Holding, Incarnation, LockRef};
+use crate::mutation::{self, Mutation};
 use crate::time::Lease;
 
 /// Whether a lockRef admits others beside it.
@@ -129,7 +130,8 @@ impl LockQueue {
     }
 
     fn enqueue(&mut self, new: NewTicket) -> Outcome {
-        if let Some(holding) = self.holding_of(new.request) {
+        let asked_before = self.holding_of(new.request);
+        if let Some(holding) = asked_before.filter(|_| !mutation::is_on(Mutation::EnqueueTwice)) {
             return Outcome::Done(holding);
         }
         let Some(lock_ref) = self.last.next() else {
@@ -185,7 +187,11 @@ impl LockQueue {
         if owner.is_some_and(|owner| owner != ticket.owner) {
             return Outcome::Gone;
         }
-        self.forced = self.forced.max(lock_ref);
+        let silent = mutation::is_on(Mutation::ForceWithoutFlag)
+            || mutation::is_on(Mutation::SharedForceWithoutFlag) && ticket.mode == Mode::Shared;
+        if !silent {
+            self.forced = self.forced.max(lock_ref);
+        }
         self.remove(lock_ref)
     }
 
@@ -194,6 +200,17 @@ impl LockQueue {
         let Some(ticket) = self.ticket(lock_ref).copied() else {
             return Outcome::Gone;
         };
+        let seen = if mutation::is_on(Mutation::AdoptAnyIncarnation) {
+            Holding {
+                incarnation: ticket.incarnation,
+                ..seen
+            }
+        } else {
+            seen
+        };
+        if mutation::is_on(Mutation::SyncedAtAdoption) {
+            self.synced = self.synced.max(lock_ref);
+        }
         let Some(incarnation) = seen.incarnation.next() else {
             return Outcome::Exhausted;
         };
@@ -217,7 +234,7 @@ impl LockQueue {
     }
 
     fn mark_synced(&mut self, holding: Holding) -> Outcome {
-        if !self.present(holding) {
+        if !self.present(holding) && !mutation::is_on(Mutation::SyncedOfGoneTicket) {
             return Outcome::Gone;
         }
         self.synced = self.synced.max(holding.lock_ref);
@@ -229,6 +246,14 @@ impl LockQueue {
     /// Every ticket up to `holding` is gone from now on. Monotone: copies may
     /// take it in at any time, any number of times, in any order.
     pub fn release(&mut self, holding: Holding) {
+        let holding = if mutation::is_on(Mutation::ReleaseAnyIncarnation) {
+            Holding {
+                incarnation: Incarnation(u8::MAX),
+                ..holding
+            }
+        } else {
+            holding
+        };
         self.released = self.released.max(holding);
     }
 
@@ -310,9 +335,14 @@ impl LockQueue {
     ///
     /// "The head is not above `synced`" would be a weaker test, and wrong.
     pub fn needs_synchronization(&self) -> bool {
-        self.forced > LockRef::NONE
-            && self.forced >= self.synced
-            && self.ticket(self.synced).is_none()
+        let is_unset = if mutation::is_on(Mutation::FlagByHead) {
+            let head = self.tickets().next();
+            head.is_some_and(|(head, _)| head <= self.synced)
+        } else {
+            self.ticket(self.synced).is_some()
+                || mutation::is_on(Mutation::FlagUnsetAtEqual) && self.forced == self.synced
+        };
+        self.forced > LockRef::NONE && self.forced >= self.synced && !is_unset
     }
 
     /// The highest lockRef issued.

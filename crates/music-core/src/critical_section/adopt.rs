@@ -14,6 +14,7 @@ use super::call::{Effect, Failure};
 use super::hold::Phase;
 use super::{Context, CriticalSection, KeyIndex, Lost, Status};
 use crate::lock_queue::{LockQueue, Outcome};
+use crate::mutation::{self, Mutation};
 
 impl CriticalSection {
     pub(super) fn find_tickets(&mut self, effects: &mut Vec<Effect>) {
@@ -67,7 +68,7 @@ impl CriticalSection {
         match result {
             Ok((Outcome::Done(holding), queue)) => {
                 hold.holding = holding;
-                hold.must_synchronize = true;
+                hold.must_synchronize = !mutation::is_on(Mutation::AdoptWithoutSync);
                 self.observe_queue(key, &queue, context, effects);
                 self.resume_end(key, effects);
                 self.advance(context, effects);

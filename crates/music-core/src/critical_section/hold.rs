@@ -8,7 +8,8 @@ use super::call::{Call, Effect, Failure, Purpose};
 use super::{KeyIndex, Terms};
 use crate::id::{RecordId, SessionId};
 use crate::lock_queue::{Command, NewTicket};
-use crate::lock_ref::{Holding, LockRef};
+use crate::lock_ref::{Holding, Incarnation, LockRef};
+use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::time::MonotonicTime;
 
@@ -293,9 +294,10 @@ impl Hold {
             Phase::Looking => self.peek(index, Purpose::Recheck, effects),
             Phase::Waiting { .. } => self.look(index, effects),
             Phase::Evicting { blocker, owner } => {
+                let any = mutation::is_on(Mutation::EvictAnyOwner);
                 let command = Command::Force {
                     lock_ref: blocker,
-                    owner: Some(owner),
+                    owner: (!any).then_some(owner),
                 };
                 self.apply(index, Purpose::Evict, command, effects);
             }
@@ -337,17 +339,17 @@ impl Hold {
                     purpose: Purpose::End,
                 };
                 let id = self.id.clone();
-                effects.push(Effect::Release {
-                    call,
-                    id,
-                    holding: self.holding,
-                });
+                let mut holding = self.holding;
+                if mutation::is_on(Mutation::SilentClientReleased) {
+                    holding.incarnation = Incarnation(u8::MAX);
+                }
+                effects.push(Effect::Release { call, id, holding });
                 return;
             }
             Exit::Withdraw => self.withdrawal(),
             Exit::Force => Command::Force {
                 lock_ref,
-                owner: Some(terms.owner),
+                owner: (!mutation::is_on(Mutation::ForceAnyOwner)).then_some(terms.owner),
             },
             Exit::Confirm => Command::Confirm(self.holding),
         };
@@ -357,6 +359,9 @@ impl Hold {
     /// Takes the ticket back, but only in the incarnation that is known here:
     /// another node may have adopted it meanwhile, and be granted with it.
     fn withdrawal(&self) -> Command {
+        if mutation::is_on(Mutation::WithdrawAnyIncarnation) {
+            return Command::Withdraw(self.holding.lock_ref);
+        }
         Command::Confirm(self.holding)
     }
 

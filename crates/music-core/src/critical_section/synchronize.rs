@@ -20,7 +20,8 @@ use super::call::{Call, Effect, Failure, Purpose};
 use super::hold::{Hold, Phase, View};
 use super::{Context, CriticalSection, KeyIndex, Lost};
 use crate::lock_queue::{LockQueue, Mode, Outcome};
-use crate::lock_ref::LockRef;
+use crate::lock_ref::{Incarnation, LockRef, Tick};
+use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::stamp::Stamp;
 
@@ -44,10 +45,19 @@ impl CriticalSection {
             return hold.enter(Phase::SyncChecking(seen), key, &terms, effects);
         }
         self.write_back(key, &record, effects);
+        if mutation::is_on(Mutation::SyncedBeforeWrite)
+            && let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncWriting)
+        {
+            hold.enter(Phase::SyncMarking, key, &terms, effects);
+        }
     }
 
     fn write_back(&mut self, key: KeyIndex, record: &Record, effects: &mut Vec<Effect>) {
-        let Some((deletion, fields)) = self.take_tick().zip(self.take_tick()) else {
+        let mut ticks = self.take_tick().zip(self.take_tick());
+        if mutation::is_on(Mutation::SyncSameStamps) {
+            ticks = Tick::new(0).zip(Tick::new(1));
+        }
+        let Some((deletion, fields)) = ticks else {
             // A section has a million ticks and spends two a try.
             return self.lose(Lost::Preempted, effects);
         };
@@ -55,7 +65,11 @@ impl CriticalSection {
             return;
         };
         let stamp = Stamp::critical(hold.holding, fields);
-        let mut change = Record::deletion(Stamp::critical(hold.holding, deletion));
+        let mut change = if mutation::is_on(Mutation::SyncWithoutDeletion) {
+            Record::deletion(Stamp::counter(0))
+        } else {
+            Record::deletion(Stamp::critical(hold.holding, deletion))
+        };
         let values = record
             .fields()
             .map(|(field, _, value)| (field.clone(), Some(value.clone())));
@@ -100,6 +114,7 @@ impl CriticalSection {
             return;
         };
         match result {
+            Ok(()) if skips_synced(hold) => self.hold_settled(key, context, effects),
             Ok(()) => hold.enter(Phase::SyncMarking, key, &terms, effects),
             Err(failure) => {
                 hold.unacknowledged |= failure == Failure::Unknown;
@@ -121,20 +136,25 @@ impl CriticalSection {
             return;
         };
         match result {
-            Ok((Outcome::Done(_), _)) => {
-                hold.must_synchronize = false;
-                hold.settle(Phase::Held);
-                if let Some(view) = &mut hold.view {
-                    view.complete = true;
-                }
-                self.settle_keys(context, effects);
-            }
+            Ok((Outcome::Done(_), _)) => self.hold_settled(key, context, effects),
             Ok((Outcome::Gone | Outcome::Exhausted, queue)) => {
                 let lost = lost_from(&queue, hold);
                 self.lose(lost, effects);
             }
             Err(failure) => hold.fail(failure, context.now),
         }
+    }
+
+    /// The key's value is at a majority, under this section's own stamps.
+    fn hold_settled(&mut self, key: KeyIndex, context: &Context, effects: &mut Vec<Effect>) {
+        if let Some(hold) = self.hold_in(key, |_| true) {
+            hold.must_synchronize = false;
+            hold.settle(Phase::Held);
+            if let Some(view) = &mut hold.view {
+                view.complete = true;
+            }
+        }
+        self.settle_keys(context, effects);
     }
 
     pub(super) fn sync_checked(
@@ -162,6 +182,12 @@ impl CriticalSection {
             Err(failure) => hold.fail(failure, context.now),
         }
     }
+}
+
+/// Whether a synchronisation ends without `synced`: never.
+fn skips_synced(hold: &Hold) -> bool {
+    mutation::is_on(Mutation::AdopterWithoutSynced)
+        && hold.holding.incarnation > Incarnation::default()
 }
 
 /// A lockRef in the record that is above the section's own.

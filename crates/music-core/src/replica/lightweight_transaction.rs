@@ -58,6 +58,7 @@ use alloc::vec::Vec;
 use super::acceptor::{Acceptor, Ballot, Reply, Request, Value, with_release};
 use crate::id::ReplicaId;
 use crate::lock_queue::{Command, LockQueue, Outcome};
+use crate::mutation::{self, Mutation};
 use crate::quorum::Tally;
 
 /// What a command did, and the queue right after it.
@@ -215,7 +216,8 @@ impl Transaction {
         let earlier = self
             .sent
             .iter()
-            .find(|attempt| Some(&attempt.ballot) == counted);
+            .find(|attempt| Some(&attempt.ballot) == counted)
+            .filter(|_| !mutation::is_on(Mutation::AppliedTwice));
         let effects = match earlier {
             Some(attempt) => attempt.effects.clone(),
             None if self.commands.is_empty() => Vec::new(),
