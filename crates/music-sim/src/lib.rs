@@ -4,5 +4,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`history`] | what clients did and saw, and the judges of it: one a guarantee |
+//! | [`oracle`] | the judge that knows the queues and the copies too |
+//! | [`model`] | exhaustive checks of the core, in small worlds |
 
 pub mod history;
+pub mod model;
+pub mod oracle;
