@@ -272,20 +272,23 @@ impl Oracle {
             merged
         };
         let majorities = [[one, two], [two, three], [one, three]];
-        let [seen, others @ ..] = majorities.map(|pair| seen(&merge(&pair)));
-        judge(others == [seen; 2], Guarantee::LatestState, || {
-            format!("majorities differ at the grant {holding:?}: {seen:?} {others:?}")
+        let [shown, others @ ..] = majorities.map(|pair| seen(&merge(&pair)));
+        judge(others == [shown; 2], Guarantee::LatestState, || {
+            format!("majorities differ at the grant {holding:?}: {shown:?} {others:?}")
         })?;
         for late in late {
             let after = seen(&merge(&[one, two, three, late]));
-            judge(after == seen, Guarantee::PreemptedHolder, || {
+            judge(after == shown, Guarantee::PreemptedHolder, || {
                 format!("{late:?} may land after {holding:?} is granted")
             })?;
         }
         let floors = self.floors.get(key).copied().unwrap_or_default();
-        self.check_floors(key, seen, floors, Guarantee::LatestState)?;
+        self.check_floors(key, shown, floors, Guarantee::LatestState)?;
         let grants = self.grants.entry(key.clone()).or_default();
-        grants.push(Grant { holding, seen });
+        grants.push(Grant {
+            holding,
+            seen: shown,
+        });
         Ok(())
     }
 

@@ -117,6 +117,8 @@ pub struct Scenario {
     pub faults: Faults,
     /// Whether an owner is suspected only after its lease ran out.
     pub respects_leases: bool,
+    /// Whether a holder is told that it was forced.
+    pub tells_holders: bool,
     /// Whether the first section has used up all ticks but this many.
     pub ticks_left: Option<u32>,
     /// What must be reached.

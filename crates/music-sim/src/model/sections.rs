@@ -3,13 +3,17 @@
 //!
 //! ```text
 //!  client ──Ask, Release──▶ CriticalSection ──Effect──▶ flight ──Perform──▶ queue
-//!                                 ▲                       │ ──Land────────▶ copies
-//!                                 └──────Answer, Lose─────┘        late ──▶ copies
+//!                                 ▲                       │ ──Acknowledge▶ copies
+//!                                 └──────Answer, Lose─────┘ ◀──Copy, late──
 //! ```
 //!
 //! The queue is one atomic object here; that replicas make one is the model of
 //! `lock_store`. A majority read takes a copy from one replica, and later one
 //! from another, which ends it with its repair.
+//!
+//! Writes merge in any order to the same copies, so when one lands shows only
+//! in what is read next and in when it is answered: it lands then, or never.
+//! What may still land at a grant, the judge asks itself.
 
 use std::sync::Arc;
 
@@ -22,7 +26,7 @@ use music_core::time::{Lease, MonotonicTime};
 use stateright::{Model, Property};
 
 use super::plan::{End, Op, Plan, Reach, Scenario, Start};
-use super::state::{ALL, Progress, Section, State, session};
+use super::state::{ALL, Flight, Progress, Section, Set, State, session};
 use crate::oracle::{self, Guarantee, Oracle, PutFact};
 
 /// A scenario as a model.
@@ -47,12 +51,11 @@ pub enum Action {
     Answer(usize),
     /// A store's answer is lost.
     Lose(usize),
-    /// A write arrives at a replica.
-    Land(usize, usize),
-    /// A read gets a replica's copy.
-    Copy(usize, usize),
-    /// A write that nobody waits for arrives at a replica.
-    LandLate(usize, usize),
+    /// A write is at these replicas, a majority, and is answered.
+    Acknowledge(usize, Set),
+    /// A read gets a replica's copy, after some of the writes that are on
+    /// their way there have arrived.
+    Copy(usize, usize, Set),
     /// A command that nobody waits for takes effect.
     ApplyLate(usize),
     /// A waiting section hears that its queue has changed.
@@ -96,11 +99,6 @@ impl Model for Sections {
         for (at, flight) in state.flights.iter().enumerate() {
             flight_actions(state, at, flight, actions);
         }
-        for (at, late) in state.late.iter().enumerate() {
-            for replica in replicas(late.left) {
-                actions.push(Action::LandLate(at, replica));
-            }
-        }
         for at in 0..state.late_commands.len() {
             actions.push(Action::ApplyLate(at));
         }
@@ -120,36 +118,42 @@ impl Model for Sections {
     }
 }
 
-/// The numbers of the replicas in a set.
-fn replicas(set: u8) -> impl Iterator<Item = usize> {
-    (0..3).filter(move |replica| set >> replica & 1 == 1)
-}
-
-fn flight_actions(
-    state: &State,
-    at: usize,
-    flight: &super::state::Flight,
-    actions: &mut Vec<Action>,
-) {
-    if flight.answer().is_some() {
-        actions.push(Action::Answer(at));
-    }
-    match &flight.progress {
+fn flight_actions(state: &State, at: usize, flight: &Flight, actions: &mut Vec<Action>) {
+    let read = match &flight.progress {
+        Progress::Performed(_) => {
+            actions.push(Action::Answer(at));
+            0
+        }
         Progress::Written(done) => {
-            actions.extend(replicas(ALL & !done).map(|replica| Action::Land(at, replica)));
+            let sets = majorities(*done).map(|set| Action::Acknowledge(at, set));
+            actions.extend(sets);
+            0
         }
-        Progress::Read(done, _) => {
-            actions.extend(replicas(ALL & !done).map(|replica| Action::Copy(at, replica)));
+        Progress::Read(done, _) => ALL & !done,
+        Progress::Sent if flight.is_of_queue() => {
+            actions.push(Action::Perform(at));
+            0
         }
-        Progress::Sent if flight.is_of_queue() => actions.push(Action::Perform(at)),
-        Progress::Sent => {
-            actions.extend(replicas(ALL).map(|replica| Action::Copy(at, replica)));
-        }
-        Progress::Performed(_) => {}
+        Progress::Sent => ALL,
+    };
+    for replica in (0..3).filter(|replica| read >> replica & 1 == 1) {
+        let choices = 1 << state.coming_to(replica).count();
+        actions.extend((0..choices).map(|landing| Action::Copy(at, replica, landing)));
     }
     if state.faults.lost > 0 {
         actions.push(Action::Lose(at));
     }
+}
+
+/// The smallest majorities that the replicas in `done` can grow to.
+fn majorities(done: Set) -> impl Iterator<Item = Set> {
+    let enough = done.count_ones() >= 2;
+    let sets = if enough {
+        vec![done]
+    } else {
+        vec![0b011, 0b101, 0b110]
+    };
+    sets.into_iter().filter(move |set| set & done == done)
 }
 
 macro_rules! properties {
@@ -302,7 +306,7 @@ impl Sections {
         let Some(machine) = &section.machine else {
             return;
         };
-        let client = !section.moved;
+        let client = !section.moved && !section.dismissed;
         let next = plan.ops.get(section.step);
         if client && section.status == Status::Granted && section.asked.is_empty() {
             match next {
@@ -366,11 +370,17 @@ impl Sections {
         }
     }
 
-    /// Whether a waiting section has not seen the queue as it is now.
+    /// Whether a hint would tell a section something: a waiting one has not
+    /// seen the queue as it is now, a granted one has been forced.
     fn is_blind(&self, state: &State, at: usize) -> bool {
         let section = &state.sections[at];
-        let asks = |flight: &super::state::Flight| flight.section == at && flight.is_of_queue();
-        section.status == Status::Waiting
+        let asks = |flight: &Flight| flight.section == at && flight.is_of_queue();
+        let matters = match section.status {
+            Status::Waiting => true,
+            Status::Granted => self.scenario.tells_holders && state.queue.forced() >= section.token,
+            Status::Lost(_) | Status::Released => false,
+        };
+        matters
             && section.looked.as_ref().is_some_and(|it| *it != state.queue)
             && !state.flights.iter().any(asks)
     }

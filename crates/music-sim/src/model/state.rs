@@ -4,9 +4,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use music_core::critical_section::{
-    Answer, Call, CriticalSection, Effect, Failure, OpId, Status,
-};
+use music_core::critical_section::{Answer, Call, CriticalSection, Effect, Failure, OpId, Status};
 use music_core::id::SessionId;
 use music_core::lock_queue::{Command, LockQueue};
 use music_core::lock_ref::LockRef;
@@ -34,6 +32,10 @@ pub(super) enum Asked {
 
 /// A section and its client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of their own, none of which follows from another"
+)]
 pub(super) struct Section {
     /// `None` once nothing is left for it to do.
     pub(super) machine: Option<Arc<CriticalSection>>,
@@ -41,6 +43,8 @@ pub(super) struct Section {
     /// Its lockRef, or the last that it had.
     pub(super) token: LockRef,
     pub(super) begun: bool,
+    /// Its client has asked for the end.
+    pub(super) dismissed: bool,
     /// Its client is at another node by now.
     pub(super) moved: bool,
     /// How many operations of its plan were asked.
@@ -121,6 +125,7 @@ impl Section {
             machine: Some(Arc::new(machine)),
             token: LockRef::NONE,
             begun: false,
+            dismissed: false,
             moved: false,
             step: 0,
             asked: Vec::new(),
@@ -165,8 +170,26 @@ impl Flight {
     pub(super) fn answer(&self) -> Option<Answer> {
         match &self.progress {
             Progress::Performed(reply) => Some(reply.0.clone()),
-            Progress::Written(at) if at.count_ones() >= 2 => Some(Answer::Done(Ok(()))),
-            Progress::Sent | Progress::Written(_) | Progress::Read(..) => None,
+            Progress::Written(_) => Some(Answer::Done(Ok(()))),
+            Progress::Sent | Progress::Read(..) => None,
+        }
+    }
+
+    /// What is left of a write that nobody waits for any more.
+    pub(super) fn leftover(&self) -> Option<Late> {
+        let Progress::Written(done) = &self.progress else {
+            return None;
+        };
+        let change = Arc::new(self.change()?.clone());
+        let left = ALL & !done;
+        Some(Late { change, left })
+    }
+
+    /// A command that nobody waits for any more.
+    pub(super) fn late_command(&self) -> Option<(usize, Command)> {
+        match (&*self.effect, &self.progress) {
+            (Effect::Apply { command, .. }, Progress::Sent) => Some((self.section, *command)),
+            _ => None,
         }
     }
 
@@ -246,20 +269,57 @@ impl State {
         (&self.replicas[replica], flights.chain(late).collect())
     }
 
+    /// The writes that are on their way to a replica: those that somebody
+    /// waits for, then the others.
+    pub(super) fn coming_to(&self, replica: usize) -> impl Iterator<Item = &Record> {
+        let flights = self.flights.iter().filter_map(move |flight| {
+            let lacks =
+                matches!(flight.progress, Progress::Written(done) if done >> replica & 1 == 0);
+            flight.change().filter(|_| lacks)
+        });
+        let late = self.late.iter();
+        let late = late.filter(move |late| late.left >> replica & 1 == 1);
+        flights.chain(late.map(|late| &*late.change))
+    }
+
+    /// Lets some of the writes on their way to a replica arrive there; they
+    /// are left out of what is on its way when the state is canonicalised.
+    pub(super) fn land(&mut self, replica: usize, landing: Set) {
+        let mut copy = Record::clone(&self.replicas[replica]);
+        for (at, change) in self.coming_to(replica).enumerate() {
+            if landing >> at & 1 == 1 {
+                copy.merge(change);
+            }
+        }
+        self.replicas[replica] = Arc::new(copy);
+    }
+
     /// A write that would change nothing at a replica has landed there: that
-    /// shows in nothing but in when it is acknowledged, which is never forced.
+    /// shows nowhere.
     fn settle(&mut self) {
+        let sections = &self.sections;
+        let is_over = |flight: &Flight| sections[flight.section].machine.is_none();
+        for flight in self.flights.extract_if(.., |flight| is_over(flight)) {
+            self.late.extend(flight.leftover());
+            self.late_commands.extend(flight.late_command());
+        }
         let replicas = &self.replicas;
-        let idle = |change: &Record, set: Set| {
-            let idle = |replica: &usize| {
-                set >> replica & 1 == 1 && !Record::clone(&replicas[*replica]).merge(change)
-            };
-            (0..REPLICAS)
-                .filter(idle)
-                .fold(0, |idle: Set, replica| idle | 1 << replica)
+        let has = |change: &Record, replica: &usize| {
+            let copy = &replicas[*replica];
+            !Record::clone(copy).merge(change)
         };
+        let holders = |change: &Record| -> Set {
+            let holders = (0..REPLICAS).filter(|replica| has(change, replica));
+            holders.fold(0, |set, replica| set | 1 << replica)
+        };
+        for flight in &mut self.flights {
+            let holders = flight.change().map_or(0, holders);
+            if let Progress::Written(done) = &mut flight.progress {
+                *done |= holders;
+            }
+        }
         for late in &mut self.late {
-            late.left &= !idle(&late.change, late.left);
+            late.left &= !holders(&late.change);
         }
         self.late.retain(|late| late.left != 0);
         self.late.dedup();

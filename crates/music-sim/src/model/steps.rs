@@ -9,11 +9,12 @@ use music_core::id::{IdempotencyKey, ReplicaId};
 use music_core::lock_ref::{LockRef, Tick};
 use music_core::record::Record;
 use music_core::replica::register::{MajorityRead, ReadStep};
+use music_core::stamp::Stamp;
 use music_core::time::{Lease, MonotonicTime};
 
 use super::plan::{End, Op, Start};
 use super::sections::{Action, Sections};
-use super::state::{self, ALL, Asked, Flight, Late, Progress, State, session};
+use super::state::{self, Asked, Flight, Progress, State, session};
 use crate::oracle::{self, PutFact, Verdict};
 
 impl Sections {
@@ -31,21 +32,17 @@ impl Sections {
             Action::Release(at) => {
                 let confirm = self.scenario.plans[at].end == End::Confirm;
                 let confirm = confirm && state.sections[at].status == Status::Granted;
+                state.sections[at].dismissed = true;
                 let op = state.op(at, Asked::Release);
                 self.step(state, at, Input::Release { op, confirm })
             }
             Action::Perform(flight) => self.perform_call(state, flight),
             Action::Answer(flight) => self.answer(state, flight),
             Action::Lose(flight) => self.lose(state, flight),
-            Action::Land(flight, replica) => self.land(state, flight, replica),
-            Action::Copy(flight, replica) => {
+            Action::Acknowledge(flight, set) => self.acknowledge(state, flight, set),
+            Action::Copy(flight, replica, landing) => {
+                state.land(replica, landing);
                 copy(state, flight, replica);
-                Ok(())
-            }
-            Action::LandLate(late, replica) => {
-                let late = &mut state.late[late];
-                late.left &= !(1 << replica);
-                Arc::make_mut(&mut state.replicas[replica]).merge(&late.change);
                 Ok(())
             }
             Action::ApplyLate(late) => {
@@ -154,6 +151,13 @@ impl Sections {
         };
         state.sections[section].looked = Some(Arc::clone(&state.queue));
         state.flights[flight].progress = Progress::Performed(Arc::new(state::Reply(answer)));
+        if matches!(
+            state.sections[section].status,
+            Status::Released | Status::Lost(_)
+        ) {
+            // When it hears that it is out of the queue changes nothing.
+            return self.answer(state, flight);
+        }
         Ok(())
     }
 
@@ -162,7 +166,7 @@ impl Sections {
         let (Some(call), Some(answer)) = (flight.call(), flight.answer()) else {
             return Ok(());
         };
-        leave_behind(state, &flight);
+        state.late.extend(flight.leftover());
         self.step(state, flight.section, Input::Answered(call, answer))
     }
 
@@ -172,11 +176,8 @@ impl Sections {
         let Some(call) = flight.call() else {
             return Ok(());
         };
-        leave_behind(state, &flight);
-        if let (Effect::Apply { command, .. }, Progress::Sent) = (&*flight.effect, &flight.progress)
-        {
-            state.late_commands.push((flight.section, *command));
-        }
+        state.late.extend(flight.leftover());
+        state.late_commands.extend(flight.late_command());
         self.step(
             state,
             flight.section,
@@ -184,27 +185,26 @@ impl Sections {
         )
     }
 
-    fn land(&self, state: &mut State, at: usize, replica: usize) -> Verdict {
+    fn acknowledge(&self, state: &mut State, at: usize, set: state::Set) -> Verdict {
         let flight = &mut state.flights[at];
-        let Progress::Written(done) = &mut flight.progress else {
-            return Ok(());
-        };
-        *done |= 1 << replica;
-        let majority = done.count_ones() == 2;
         let Some(change) = flight.change().cloned() else {
             return Ok(());
         };
-        Arc::make_mut(&mut state.replicas[replica]).merge(&change);
-        let Some(stamp) = change.stamp_max().filter(|_| majority) else {
-            return Ok(());
-        };
-        let holding = stamp.holding().unwrap_or_default();
+        flight.progress = Progress::Written(set);
+        for (replica, copy) in state.replicas.iter_mut().enumerate() {
+            if set >> replica & 1 == 1 {
+                Arc::make_mut(copy).merge(&change);
+            }
+        }
+        let stamp = change.stamp_max();
+        let holding = stamp.and_then(Stamp::holding).unwrap_or_default();
         if state.queue.present(holding)
+            && let Some(stamp) = stamp
             && let Some(put) = Arc::make_mut(&mut state.oracle).put_at(&self.key, stamp)
         {
             put.settled = true;
         }
-        Ok(())
+        self.answer(state, at)
     }
 
     /// Gives a section an event and looks at what comes of it.
@@ -217,13 +217,7 @@ impl Sections {
         self.step_at(state, at, input, now.unwrap_or_default())
     }
 
-    fn step_at(
-        &self,
-        state: &mut State,
-        at: usize,
-        input: Input,
-        now: MonotonicTime,
-    ) -> Verdict {
+    fn step_at(&self, state: &mut State, at: usize, input: Input, now: MonotonicTime) -> Verdict {
         let lease = if state.lapsed[at] {
             MonotonicTime::default()
         } else {
@@ -247,7 +241,9 @@ impl Sections {
         let status = machine.status();
         let token = machine.tokens().next().map(|(_, token)| token);
         let section = &mut state.sections[at];
-        section.token = token.filter(|it| *it > LockRef::NONE).unwrap_or(section.token);
+        section.token = token
+            .filter(|it| *it > LockRef::NONE)
+            .unwrap_or(section.token);
         let before = std::mem::replace(&mut section.status, status);
         for effect in effects {
             self.take_in(state, at, put, effect)?;
@@ -372,17 +368,5 @@ fn copy(state: &mut State, at: usize, replica: usize) {
     if let ReadStep::Done(record) = step {
         let answer = state::Reply(Answer::Record(Ok(record)));
         state.flights[at].progress = Progress::Performed(Arc::new(answer));
-    }
-}
-
-/// What is left of a write that nobody waits for any more.
-fn leave_behind(state: &mut State, flight: &Flight) {
-    let (Some(change), Progress::Written(done)) = (flight.change(), &flight.progress) else {
-        return;
-    };
-    let left = ALL & !done;
-    if left != 0 {
-        let change = Arc::new(change.clone());
-        state.late.push(Late { change, left });
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 use music_core::critical_section::{Input, OpId, Put, Status};
 use music_core::id::{IdempotencyKey, RequestId};
 use music_core::lock_queue::Mode;
-use music_core::stamp::Stamp;
 
 use super::{Asked, Client, KEYS, NODES, Simulation};
-use crate::common::{id, lease};
-use crate::dice::Dice;
-use crate::oracle::{Oracle, PutFact};
+use crate::exploration::dice::Dice;
+use crate::exploration::world::{id, lease};
+use crate::oracle::{self, PutFact};
 
 impl Simulation {
     /// Some client does something.
@@ -63,7 +62,7 @@ impl Simulation {
         op
     }
 
-    pub(crate) fn release(&mut self, section: usize, confirm: bool) {
+    pub(in crate::exploration) fn release(&mut self, section: usize, confirm: bool) {
         let op = self.op(section, Asked::Release);
         self.step(section, Input::Release { op, confirm });
     }
@@ -84,7 +83,7 @@ impl Simulation {
         let number = self.oracle.puts.len();
         self.oracle.puts.push(PutFact {
             key: id(name),
-            stamp: Stamp::counter(0),
+            stamp: None,
             touches,
             settled: false,
             acknowledged: false,
@@ -98,7 +97,7 @@ impl Simulation {
             .machine
             .key_index(&fact.key)
             .unwrap();
-        let change = Oracle::change(number, fact.touches);
+        let change = oracle::change(number, fact.touches);
         let name = u128::try_from(number).unwrap();
         // Half of the puts have no name.
         let identity = number
@@ -181,7 +180,7 @@ impl Simulation {
     }
 
     /// Faults stop; everything must come to rest.
-    pub(crate) fn rest(&mut self) {
+    pub(in crate::exploration) fn rest(&mut self) {
         self.note(|_| "no more faults".to_owned());
         self.calm = true;
         self.paused = [false; NODES];
@@ -240,7 +239,7 @@ impl Simulation {
     }
 
     /// A last client must be granted everything, and leaves nothing behind.
-    pub(crate) fn probe(&mut self) {
+    pub(in crate::exploration) fn probe(&mut self) {
         let node = (0..NODES).find(|node| !self.dead[*node]).unwrap();
         self.raise(node);
         while !self.late_commands.is_empty() {
