@@ -75,6 +75,19 @@ pub const SCENARIOS: &[Scenario] = &[
         reaches: &[Reach::Forced, Reach::Synchronised, Reach::AllGranted],
     },
     Scenario {
+        name: "told",
+        about: "a holder is taken for dead, and hears of it",
+        plans: &[exclusive(&[X, Op::Get]), exclusive(&[Y])],
+        faults: Faults {
+            suspicions: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: false,
+        tells_holders: true,
+        ticks_left: None,
+        reaches: &[Reach::Forced, Reach::Lost, Reach::AllGranted],
+    },
+    Scenario {
         name: "deletion",
         about: "a deletion and a put of a holder that is taken for dead",
         plans: &[exclusive(&[DELETE, Y]), exclusive(&[X, Op::Get])],
@@ -124,7 +137,6 @@ pub const SCENARIOS: &[Scenario] = &[
                 end: End::Never,
                 ..exclusive(&[BOTH])
             },
-            exclusive(&[Op::Get]),
             exclusive(&[Op::Get]),
         ],
         faults: Faults {

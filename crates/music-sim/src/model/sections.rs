@@ -235,7 +235,7 @@ fn reached(state: &State, reach: Reach) -> bool {
 
 impl Sections {
     /// The model of a scenario.
-    pub fn new(scenario: Scenario) -> Self {
+    pub(super) fn new(scenario: Scenario) -> Self {
         let key = Key::new("k").unwrap();
         let key = RecordId {
             table: TableId(1),

@@ -205,7 +205,8 @@ impl Flight {
     }
 }
 
-fn number(value: &impl Hash) -> u64 {
+/// A number for a value, for sorting.
+pub(super) fn number(value: &impl Hash) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
