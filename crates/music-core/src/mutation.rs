@@ -9,7 +9,7 @@
 //! constant `false`, and the compiler removes what stands behind it.
 
 #[cfg(feature = "mutations")]
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 macro_rules! mutations {
     ($($(#[doc = $rule:literal])+ $variant:ident = $name:literal,)+) => {
@@ -133,6 +133,10 @@ mutations! {
 #[cfg(feature = "mutations")]
 static ON: AtomicU8 = AtomicU8::new(0);
 
+/// A bit for each mutation whose place was come by.
+#[cfg(feature = "mutations")]
+static PASSED: AtomicU64 = AtomicU64::new(0);
+
 #[cfg(feature = "mutations")]
 impl Mutation {
     /// The mutation of that name.
@@ -145,6 +149,12 @@ impl Mutation {
     const fn number(self) -> u8 {
         (self as u8).saturating_add(1)
     }
+
+    /// A bit of its own; there are fewer than 64.
+    #[expect(clippy::as_conversions, reason = "the discriminants are a u8")]
+    const fn bit(self) -> u64 {
+        1 << self as u8
+    }
 }
 
 /// Turns one mutation on for the whole process, or all of them off.
@@ -153,9 +163,19 @@ pub fn switch(mutation: Option<Mutation>) {
     ON.store(mutation.map_or(0, Mutation::number), Ordering::Relaxed);
 }
 
+/// The mutations whose places were come by since this was last asked: what
+/// does not come by a place cannot tell whether the rule is broken.
+#[cfg(feature = "mutations")]
+pub fn passed() -> impl Iterator<Item = Mutation> {
+    let bits = PASSED.swap(0, Ordering::Relaxed);
+    let passed = move |mutation: &Mutation| bits & mutation.bit() != 0;
+    Mutation::ALL.iter().copied().filter(passed)
+}
+
 /// Whether that rule is broken now.
 #[cfg(feature = "mutations")]
 pub(crate) fn is_on(mutation: Mutation) -> bool {
+    PASSED.fetch_or(mutation.bit(), Ordering::Relaxed);
     ON.load(Ordering::Relaxed) == mutation.number()
 }
 

@@ -3,9 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use music_core::mutation::{Mutation, switch};
+use music_core::mutation::{Mutation, passed, switch};
 use music_sim::exploration::explore;
-use music_sim::model::checks;
+use music_sim::model::{Check, checks};
 
 use crate::clock::Stopwatch;
 
@@ -41,17 +41,34 @@ struct Found {
     broken: String,
 }
 
+/// How hard the finders try.
+struct Effort {
+    coverage: Vec<(Check, Vec<Mutation>)>,
+    seeds: u64,
+}
+
 impl Finder {
-    fn find(self, seeds: u64) -> Option<Found> {
+    fn find(self, mutation: Mutation, effort: &Effort) -> Option<Found> {
         match self {
-            Self::Model => by_model(),
-            Self::Exploration => by_exploration(seeds),
+            Self::Model => by_model(mutation, &effort.coverage),
+            Self::Exploration => by_exploration(effort.seeds),
         }
     }
 }
 
-fn by_model() -> Option<Found> {
-    checks().into_iter().find_map(|check| {
+/// The checks, and which mutations each comes by.
+fn coverage() -> Vec<(Check, Vec<Mutation>)> {
+    let cover = |check: Check| {
+        passed().for_each(drop);
+        check.run(2);
+        (check, passed().collect())
+    };
+    checks().into_iter().map(cover).collect()
+}
+
+fn by_model(mutation: Mutation, coverage: &[(Check, Vec<Mutation>)]) -> Option<Found> {
+    let may_find = |(_, passed): &&(Check, Vec<Mutation>)| passed.contains(&mutation);
+    coverage.iter().filter(may_find).find_map(|(check, _)| {
         // One thread, so that the same states are found each time.
         let run = catch_unwind(AssertUnwindSafe(|| check.run(1)));
         let by = format!("model `{}`", check.name);
@@ -89,13 +106,17 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         let only = arguments.only.as_deref();
         only.is_none_or(|name| name == mutation.name())
     };
+    let effort = Effort {
+        coverage: coverage(),
+        seeds: arguments.seeds,
+    };
     let mut rows = Vec::new();
     for mutation in Mutation::ALL.iter().filter(wanted) {
         let stopwatch = Stopwatch::start();
         switch(Some(*mutation));
         let found = FINDERS
             .iter()
-            .find_map(|finder| finder.find(arguments.seeds));
+            .find_map(|finder| finder.find(*mutation, &effort));
         switch(None);
         let seconds = stopwatch.elapsed().as_secs_f32();
         let name = mutation.name();

@@ -19,9 +19,9 @@ use crate::oracle::Guarantee;
 /// The length of a tick.
 const TICK: Duration = Duration::from_millis(25);
 /// How many ticks are watched.
-const TICKS: u32 = 14;
+const TICKS: u32 = 9;
 /// How many raises and reads there are at most.
-const CALLS: u8 = 4;
+const CALLS: u8 = 3;
 
 const OWNER: SessionId = SessionId(1);
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`sections`] | the section's machine, the queue, the majority read | 2 to 4 sections, one key of two fields, three copies |
 //! | [`lock_store`] | acceptors, transactions, peeks | three replicas, 2 or 3 nodes |
-//! | [`lease`] | a node's session, its observer | one owner, one watcher, 14 ticks |
+//! | [`lease`] | a node's session, its observer | one owner, one watcher, 9 ticks |
 //!
 //! `always` properties are the guarantees of PROTOCOL.md; `sometimes`
 //! properties say that the rare branches are reached, lest a check be empty.
