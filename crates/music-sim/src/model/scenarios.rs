@@ -48,6 +48,12 @@ const fn adopter(of: usize, ops: &'static [Op]) -> Plan {
     }
 }
 
+/// A writer that is never heard of again, with a put under way.
+const DEAD: Plan = Plan {
+    end: End::Never,
+    ..exclusive(&[X])
+};
+
 /// All of them.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -294,9 +300,25 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "shared",
         about: "readers under the flag of a writer that is taken for dead",
+        plans: &[DEAD, shared(&[Op::Get, Op::Get]), shared(&[Op::Get])],
+        faults: Faults {
+            suspicions: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: false,
+        tells_holders: false,
+        ticks_left: None,
+        reaches: &[Reach::Together, Reach::Synchronised, Reach::Forced],
+    },
+    Scenario {
+        name: "shared-forced",
+        about: "a reader that synchronises is taken for dead, too",
         plans: &[
-            exclusive(&[BOTH]),
-            shared(&[Op::Get, Op::Get]),
+            DEAD,
+            Plan {
+                end: End::Never,
+                ..shared(&[])
+            },
             shared(&[Op::Get]),
         ],
         faults: Faults {
@@ -306,17 +328,14 @@ pub const SCENARIOS: &[Scenario] = &[
         respects_leases: false,
         tells_holders: false,
         ticks_left: None,
-        reaches: &[Reach::Together, Reach::Synchronised, Reach::Forced],
+        reaches: &[Reach::Synchronised, Reach::Forced, Reach::AllGranted],
     },
     Scenario {
         name: "shared-adoption",
         about: "a reader moves while another reads under a set flag",
         plans: &[
-            Plan {
-                end: End::Never,
-                ..exclusive(&[BOTH])
-            },
-            shared(&[Op::Get]),
+            DEAD,
+            shared(&[]),
             Plan {
                 mode: Shared,
                 ..adopter(1, &[Op::Get])
