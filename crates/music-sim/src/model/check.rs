@@ -87,12 +87,12 @@ fn lock_stores() -> [Check; 2] {
             vec![Operation::Peek],
         ],
         lost: 0,
-        attempts: 1,
+        attempts: vec![1; 3],
     };
     let interrupted = LockStore {
         scripts: vec![vec![confirm], vec![Operation::Apply(enqueue(7))]],
         lost: 0,
-        attempts: 2,
+        attempts: vec![2, 1],
     };
     let check = |name, about, model: LockStore| Check {
         name,

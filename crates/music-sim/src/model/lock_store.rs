@@ -138,8 +138,8 @@ pub struct LockStore {
     pub scripts: Vec<Vec<Operation>>,
     /// How many answers may be lost.
     pub lost: u8,
-    /// How many attempts a node makes at an operation.
-    pub attempts: u8,
+    /// How many attempts each node makes at an operation.
+    pub attempts: Vec<u8>,
 }
 
 /// Ticket 1 in an incarnation.
@@ -204,7 +204,7 @@ impl Model for LockStore {
                 actions.push(Event::Begin(at));
             }
             let transacts = matches!(node.work, Some(Work::Transaction(_)));
-            if transacts && node.attempts < self.attempts {
+            if transacts && node.attempts < self.attempts[at] {
                 actions.push(Event::Again(at));
             }
         }
@@ -323,7 +323,7 @@ impl LockStore {
         let Some(Work::Transaction(transaction)) = &mut kept.work else {
             return;
         };
-        if kept.attempts < self.attempts {
+        if kept.attempts < self.attempts[node] {
             kept.attempts += 1;
             let request = transaction.begin(promised, 0);
             state.send(node, Body::Request(request));
@@ -388,7 +388,7 @@ impl LockStore {
     pub(super) fn bounds(&self) -> String {
         let operations: usize = self.scripts.iter().map(Vec::len).sum();
         format!(
-            "3 acceptors, {} nodes, {operations} operations of {} attempts at most, {} lost answers",
+            "3 acceptors, {} nodes, {operations} operations of {:?} attempts at most, {} lost answers",
             self.scripts.len(),
             self.attempts,
             self.lost,

@@ -331,27 +331,6 @@ pub const SCENARIOS: &[Scenario] = &[
         reaches: &[Reach::Synchronised, Reach::Forced, Reach::AllGranted],
     },
     Scenario {
-        name: "shared-adoption",
-        about: "a reader moves while another reads under a set flag",
-        plans: &[
-            DEAD,
-            shared(&[]),
-            Plan {
-                mode: Shared,
-                ..adopter(1, &[Op::Get])
-            },
-            shared(&[Op::Get]),
-        ],
-        faults: Faults {
-            suspicions: 1,
-            ..NO_FAULTS
-        },
-        respects_leases: false,
-        tells_holders: false,
-        ticks_left: None,
-        reaches: &[Reach::Together, Reach::Adopted, Reach::Synchronised],
-    },
-    Scenario {
         name: "renumber",
         about: "the ticks are used up, and the client moves",
         plans: &[
