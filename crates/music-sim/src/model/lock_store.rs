@@ -127,8 +127,6 @@ pub enum Event {
     Deliver(usize),
     /// A request arrives, and the answer is lost.
     DeliverUnheard(usize),
-    /// A node gives an attempt up and begins another.
-    Again(usize),
 }
 
 /// Scripts for nodes, over a queue whose ticket 1 is at the head.
@@ -203,10 +201,6 @@ impl Model for LockStore {
             if node.work.is_none() && node.begun < self.scripts[at].len() {
                 actions.push(Event::Begin(at));
             }
-            let transacts = matches!(node.work, Some(Work::Transaction(_)));
-            if transacts && node.attempts < self.attempts[at] {
-                actions.push(Event::Again(at));
-            }
         }
         for at in 0..state.network.len() {
             actions.push(Event::Deliver(at));
@@ -225,7 +219,6 @@ impl Model for LockStore {
                 state.lost -= 1;
                 self.deliver(&mut state, message, false);
             }
-            Event::Again(node) => self.again(&mut state, node, Ballot::NONE),
         }
         state.canonicalise();
         Some(state)
