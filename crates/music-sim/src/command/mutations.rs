@@ -142,11 +142,12 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
 
 const HEAD: &str = "# Mutations
 
-What was broken on purpose, and what found it. Written by `cargo xtask mutations`, which fails when a mutation is not
-found. Each breaks one rule at its one place in `music-core`; the feature `mutations` compiles them in, and without it
-there is none. The finders are asked in order: the [model](model.md), its scenarios one after the other, then the
-random exploration, seed after seed. *Needed* is what the finder had to look at: different states and the length of
-the history that breaks the guarantee, or seeds.
+What was broken on purpose, and what found it. Written by `cargo xtask mutations`, which fails when
+a mutation is not found. Each breaks one rule at its one place in `music-core`; the feature
+`mutations` compiles them in, and without it there is none. The finders are asked in order: the
+[model](model.md), its scenarios one after the other, then the random exploration, seed after seed.
+*Needed* is what the finder had to look at: states and the length of the history that breaks the
+guarantee, or seeds.
 
 | mutation | what goes wrong | found by | needed | broken guarantee |
 |---|---|---|---|---|

@@ -225,7 +225,7 @@ impl Model for LockStore {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always(Guarantee::Linearizability.name(), |_, it: &Replicated| {
                 it.is_linearizable
             }),
@@ -238,9 +238,28 @@ impl Model for LockStore {
                     it.nodes.iter().zip(&model.scripts).all(done)
                 },
             ),
-            Property::sometimes("a peek takes one round", |_, it: &Replicated| it.fast),
-            Property::sometimes("a peek takes the slow form", |_, it: &Replicated| it.slow),
-        ]
+        ];
+        if self
+            .scripts
+            .iter()
+            .flatten()
+            .any(|it| *it == Operation::Peek)
+        {
+            properties.push(Property::sometimes(
+                "a peek takes one round",
+                |_, it: &Replicated| it.fast,
+            ));
+            properties.push(Property::sometimes(
+                "a peek takes the slow form",
+                |_, it: &Replicated| it.slow,
+            ));
+        } else {
+            properties.push(Property::sometimes(
+                "an attempt is interrupted",
+                |_, it: &Replicated| it.nodes.iter().any(|node| node.attempts > 1),
+            ));
+        }
+        properties
     }
 }
 
@@ -381,7 +400,7 @@ impl LockStore {
     pub(super) fn bounds(&self) -> String {
         let operations: usize = self.scripts.iter().map(Vec::len).sum();
         format!(
-            "3 acceptors, {} nodes, {operations} operations of {:?} attempts at most, {} lost answers",
+            "3 acceptors, {} nodes, {operations} operations, {:?} attempts, {} lost answers",
             self.scripts.len(),
             self.attempts,
             self.lost,
