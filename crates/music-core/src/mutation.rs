@@ -51,21 +51,16 @@ mutations! {
     TickBeforeLockRef = "tick-before-lock-ref",
     /// A forced release does not raise `forced`, so it never sets the flag.
     ForceWithoutFlag = "force-without-flag",
-    /// The forced release of a shared ticket does not raise `forced`.
+    /// The forced release of a shared ticket, which may be synchronising,
+    /// leaves no flag.
     SharedForceWithoutFlag = "shared-force-without-flag",
     /// The flag is unset once `synced` has reached `forced`: a ticket that
     /// synchronised and was then forced itself leaves no flag.
     FlagUnsetAtEqual = "flag-unset-at-equal",
-    /// The flag is taken for unset because the head is not above `synced`.
-    FlagByHead = "flag-by-head",
-    /// `synced` is recorded for a ticket that is gone or was adopted.
-    SyncedOfGoneTicket = "synced-of-gone-ticket",
     /// An adoption records `synced` before the adopter has synchronised.
     SyncedAtAdoption = "synced-at-adoption",
     /// A ticket is adopted in whatever incarnation it has by now.
     AdoptAnyIncarnation = "adopt-any-incarnation",
-    /// A release ends the ticket in every incarnation.
-    ReleaseAnyIncarnation = "release-any-incarnation",
     /// A ticket is withdrawn by its number, in whatever incarnation.
     WithdrawAnyIncarnation = "withdraw-any-incarnation",
     /// A repeated enqueue of one request adds a second ticket.
@@ -84,12 +79,8 @@ mutations! {
     SyncedBeforeWrite = "synced-before-write",
     /// An adopter does not synchronise where the flag is unset.
     AdoptWithoutSync = "adopt-without-sync",
-    /// An adopter's synchronisation does not end with `synced`.
-    AdopterWithoutSynced = "adopter-without-synced",
     /// An adopter that has not synchronised yet leaves by a plain removal.
     AdopterLeavesUnsettled = "adopter-leaves-unsettled",
-    /// A waiter with a synchronising write under way leaves by a plain removal.
-    WaiterLeavesSyncing = "waiter-leaves-syncing",
     /// A holder with an unacknowledged put leaves by a plain release.
     ReleaseUnacknowledged = "release-unacknowledged",
     /// A node ends the section of a silent client, who may have moved on, by a

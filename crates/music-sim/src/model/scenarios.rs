@@ -298,6 +298,26 @@ pub const SCENARIOS: &[Scenario] = &[
         reaches: &[Reach::Adopted],
     },
     Scenario {
+        name: "late-adoption",
+        about: "a client moves on, and the adoption that it left behind lands late",
+        plans: &[
+            exclusive(&[]),
+            adopter(0, &[]),
+            adopter(1, &[X]),
+            exclusive(&[]),
+        ],
+        faults: Faults {
+            lost: 1,
+            suspicions: 1,
+            lapses: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: true,
+        tells_holders: false,
+        ticks_left: None,
+        reaches: &[Reach::Adopted, Reach::Forced],
+    },
+    Scenario {
         name: "shared",
         about: "readers under the flag of a writer that is taken for dead",
         plans: &[DEAD, shared(&[Op::Get, Op::Get]), shared(&[Op::Get])],
