@@ -90,7 +90,8 @@ fn by_exploration(seeds: u64) -> Option<Found> {
     (0..seeds).find_map(|seed| {
         let failed = explore(seed, false).err()?;
         let why = failed.why.lines().next().unwrap_or_default();
-        let broken = why.split(':').next().unwrap_or_default();
+        let broken = why.split(": ").find(|it| !it.starts_with("assertion"));
+        let broken = broken.unwrap_or(why);
         Some(Found {
             by: "exploration".to_owned(),
             needed: format!("{} seeds", seed + 1),

@@ -9,7 +9,6 @@
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
     reason = "a history ends at the first thing that must not be, and says what it was"
 )]
 

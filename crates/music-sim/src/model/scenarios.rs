@@ -301,15 +301,22 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "late-adoption",
         about: "a client moves on, and the adoption that it left behind lands late",
         plans: &[
-            exclusive(&[]),
-            adopter(0, &[]),
-            adopter(1, &[X]),
-            exclusive(&[]),
+            Plan {
+                end: End::Never,
+                ..exclusive(&[])
+            },
+            Plan {
+                end: End::Never,
+                ..adopter(0, &[])
+            },
+            Plan {
+                end: End::Never,
+                ..adopter(1, &[X])
+            },
         ],
         faults: Faults {
             lost: 1,
-            suspicions: 1,
-            lapses: 1,
+            silences: 1,
             ..NO_FAULTS
         },
         respects_leases: true,

@@ -191,11 +191,10 @@ impl Simulation {
             }
             self.rest_round(round);
         }
-        for (number, section) in self.world.sections.iter().enumerate() {
-            println!("{number}: ended {} {:?}", section.ended, section.machine);
-        }
-        println!("{:?}", self.world.queues);
-        panic!("no rest: {:?}", self.flights);
+        self.note(|it| format!("{:?}", it.world.sections));
+        self.note(|it| format!("{:?}", it.world.queues));
+        self.note(|it| format!("{:?}", it.flights));
+        panic!("6 liveness: no rest");
     }
 
     fn is_at_rest(&self) -> bool {
@@ -260,12 +259,16 @@ impl Simulation {
         let before = self.granted;
         self.step(section, Input::Create);
         self.rest();
-        assert_eq!(self.granted, before + 1, "the last client is granted");
+        assert_eq!(
+            self.granted,
+            before + 1,
+            "6 liveness: the last client is granted"
+        );
         for (id, queue) in &self.world.queues {
             assert_eq!(
                 queue.tickets().count(),
                 0,
-                "a ticket is left in {id:?}: {queue:?}"
+                "6 liveness: a ticket is left in {id:?}: {queue:?}"
             );
         }
     }
