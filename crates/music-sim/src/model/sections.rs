@@ -16,6 +16,7 @@
 //! What may still land at a grant, the judge asks itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use music_core::critical_section::{CriticalSection, Status, Terms};
 use music_core::id::{Key, RecordId, RequestId, TableId};
@@ -386,7 +387,8 @@ impl Sections {
     }
 }
 
-/// Later than any retry, and than anything else happens.
+/// Later than any retry of the few calls that fail; what is put off for longer
+/// waits for a client that has moved on.
 pub(super) fn far() -> MonotonicTime {
-    MonotonicTime::default().after(Lease::DEFAULT.get())
+    MonotonicTime::default().after(Duration::from_secs(1))
 }

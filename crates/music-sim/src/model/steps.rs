@@ -1,6 +1,7 @@
 //! What each action of the model of sections does, and what the judge is told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use music_core::critical_section::{
     Answer, Change, Context, CriticalSection, Effect, Input, KeyIndex, OpId, Put, Status,
@@ -55,7 +56,12 @@ impl Sections {
                 let key = KeyIndex(0);
                 self.step(state, at, Input::Hint { key, forced })
             }
-            Action::Wake(at) => self.step(state, at, Input::Wake),
+            Action::Wake(at) => {
+                if !state.sections[at].moved {
+                    self.step(state, at, Input::Renew)?;
+                }
+                self.step(state, at, Input::Wake)
+            }
             Action::Suspect(at, other) => self.suspect(state, at, other),
             Action::Lapse(at) => {
                 state.faults.lapses -= 1;
@@ -178,11 +184,10 @@ impl Sections {
         };
         state.late.extend(flight.leftover());
         state.late_commands.extend(flight.late_command());
-        self.step(
-            state,
-            flight.section,
-            Input::Answered(call, flight.failure()),
-        )
+        // Later than anything that a client said before it moved on.
+        let now = MonotonicTime::default().after(Duration::from_millis(1));
+        let failed = Input::Answered(call, flight.failure());
+        self.step_at(state, flight.section, failed, now)
     }
 
     fn acknowledge(&self, state: &mut State, at: usize, set: state::Set) -> Verdict {
@@ -210,7 +215,7 @@ impl Sections {
     /// Gives a section an event and looks at what comes of it.
     fn step(&self, state: &mut State, at: usize, input: Input) -> Verdict {
         let retry = match (&input, &state.sections[at].machine) {
-            (Input::Wake, Some(machine)) => machine.wake_at(),
+            (Input::Wake | Input::Renew, Some(machine)) => machine.wake_at(),
             _ => None,
         };
         let now = retry.filter(|at| *at < super::sections::far());
