@@ -13,6 +13,10 @@ pub(crate) struct Arguments {
     /// How many threads explore
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Break this rule first, to see the history that shows it
+    #[cfg(feature = "mutations")]
+    #[arg(long)]
+    mutation: Option<String>,
     /// Name the properties of each, too
     #[arg(long)]
     verbose: bool,
@@ -24,6 +28,15 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         let name = arguments.scenario.as_deref();
         name.is_none_or(|name| name == check.name)
     };
+    #[cfg(feature = "mutations")]
+    if let Some(name) = &arguments.mutation {
+        let mutation = music_core::mutation::Mutation::named(name);
+        if mutation.is_none() {
+            println!("no mutation is named {name}");
+            return false;
+        }
+        music_core::mutation::switch(mutation);
+    }
     let stopwatch = Stopwatch::start();
     let (mut explored, mut states, mut is_fine) = (0, 0, true);
     for check in checks().into_iter().filter(wanted) {

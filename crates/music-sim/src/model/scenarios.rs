@@ -295,7 +295,7 @@ pub const SCENARIOS: &[Scenario] = &[
         respects_leases: false,
         tells_holders: false,
         ticks_left: None,
-        reaches: &[Reach::Adopted],
+        reaches: &[Reach::Adopted, Reach::AllGranted],
     },
     Scenario {
         name: "late-adoption",
@@ -322,7 +322,7 @@ pub const SCENARIOS: &[Scenario] = &[
         respects_leases: true,
         tells_holders: false,
         ticks_left: None,
-        reaches: &[Reach::Adopted, Reach::Forced],
+        reaches: &[Reach::Adopted, Reach::Forced, Reach::AllGranted],
     },
     Scenario {
         name: "shared",

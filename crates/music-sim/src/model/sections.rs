@@ -281,10 +281,10 @@ impl Sections {
     }
 
     fn machine(&self, at: usize, plan: &Plan) -> CriticalSection {
-        let request = match plan.start {
-            Start::Create => at,
-            Start::Adopt(of) => of,
-        };
+        let mut request = at;
+        while let Start::Adopt(of) = self.scenario.plans[request].start {
+            request = of;
+        }
         let terms = Terms {
             request: RequestId(u128::try_from(request).unwrap()),
             mode: plan.mode,
