@@ -6,6 +6,9 @@
 //! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
 //! | `cargo xtask verify` | the formal models, by Spin and Alloy |
 //! | `cargo xtask bench` | MUSIC beside etcd, critical sections in rounds |
+//! | `cargo xtask sim` | whole deployments under many seeds, with faults |
+//! | `cargo xtask model` | exhaustive checks of the core, in small worlds |
+//! | `cargo xtask mutations` | breaks each rule of the protocol; a check must find it |
 //! | `cargo xtask fuzz` | random inputs for everything that parses what a stranger sends |
 //! | `cargo xtask tidy` | the house rules that no other tool checks |
 //! | `cargo xtask deps` | licences, sources and direction of dependencies |
@@ -16,6 +19,7 @@ mod bench;
 mod ci;
 mod clock;
 mod deps;
+mod evidence;
 mod fuzz;
 mod licence;
 mod packages;
@@ -51,6 +55,20 @@ enum Task {
     /// Measure, on a machine that does nothing else
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Run whole deployments under many seeds, with faults
+    Sim(evidence::Sim),
+    /// Explore small worlds of the core to their end
+    Model {
+        /// Only this scenario
+        #[arg(long)]
+        scenario: Option<String>,
+    },
+    /// Break each rule of the protocol, and demand that a check finds it
+    Mutations {
+        /// Only this mutation; the table stays as it is
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Try random inputs on everything that parses what a stranger sends
     Fuzz(fuzz::Fuzz),
     /// Check the house rules
@@ -76,6 +94,9 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Ci { after_test } => ci::run(&root, *after_test),
         Task::Verify => verify::run(&root),
         Task::Bench(bench) => bench::run(&root, bench),
+        Task::Sim(sim) => evidence::sim(&root, sim),
+        Task::Model { scenario } => evidence::model(&root, scenario.as_deref()),
+        Task::Mutations { only } => evidence::mutations(&root, only.as_deref()),
         Task::Fuzz(fuzz) => fuzz::run(&root, fuzz),
         Task::Tidy => tidy::run(&root),
         Task::Deps => deps::run(&root),

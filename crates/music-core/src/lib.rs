@@ -31,6 +31,10 @@ pub mod critical_section;
 pub mod id;
 pub mod lock_queue;
 pub mod lock_ref;
+#[cfg(feature = "mutations")]
+pub mod mutation;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
 pub mod quorum;
 pub mod record;
 pub mod replica;

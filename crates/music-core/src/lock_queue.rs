@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{RequestId, SessionId};
 use crate::lock_ref::{Holding, Incarnation, LockRef};
+use crate::mutation::{self, Mutation};
 use crate::time::Lease;
 
 /// Whether a lockRef admits others beside it.
@@ -29,7 +30,7 @@ pub enum Mode {
 }
 
 /// What a node asks a ticket for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NewTicket {
     /// The node session that keeps the ticket alive.
     pub owner: SessionId,
@@ -42,7 +43,7 @@ pub struct NewTicket {
 }
 
 /// A place in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ticket {
     /// Grows when another node takes the section over.
     pub incarnation: Incarnation,
@@ -57,7 +58,7 @@ pub struct Ticket {
 }
 
 /// A change that needs consensus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Command {
     /// Adds a ticket at the end; the same request again finds its ticket.
     Enqueue(NewTicket),
@@ -90,7 +91,7 @@ pub enum Command {
 }
 
 /// What a [`Command`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// It took effect; the ticket concerned, as it is now or last was.
     Done(Holding),
@@ -101,7 +102,7 @@ pub enum Outcome {
 }
 
 /// The queue of one key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LockQueue {
     last: LockRef,
     tickets: BTreeMap<LockRef, Ticket>,
@@ -129,7 +130,8 @@ impl LockQueue {
     }
 
     fn enqueue(&mut self, new: NewTicket) -> Outcome {
-        if let Some(holding) = self.holding_of(new.request) {
+        let asked_before = self.holding_of(new.request);
+        if let Some(holding) = asked_before.filter(|_| !mutation::is_on(Mutation::EnqueueTwice)) {
             return Outcome::Done(holding);
         }
         let Some(lock_ref) = self.last.next() else {
@@ -185,7 +187,11 @@ impl LockQueue {
         if owner.is_some_and(|owner| owner != ticket.owner) {
             return Outcome::Gone;
         }
-        self.forced = self.forced.max(lock_ref);
+        if mutation::is_on(Mutation::SharedForceWithoutFlag) && ticket.mode == Mode::Shared {
+            self.synced = self.synced.max(lock_ref);
+        } else if !mutation::is_on(Mutation::ForceWithoutFlag) {
+            self.forced = self.forced.max(lock_ref);
+        }
         self.remove(lock_ref)
     }
 
@@ -194,6 +200,17 @@ impl LockQueue {
         let Some(ticket) = self.ticket(lock_ref).copied() else {
             return Outcome::Gone;
         };
+        let seen = if mutation::is_on(Mutation::AdoptAnyIncarnation) {
+            Holding {
+                incarnation: ticket.incarnation,
+                ..seen
+            }
+        } else {
+            seen
+        };
+        if mutation::is_on(Mutation::SyncedAtAdoption) {
+            self.synced = self.synced.max(lock_ref);
+        }
         let Some(incarnation) = seen.incarnation.next() else {
             return Outcome::Exhausted;
         };
@@ -310,9 +327,11 @@ impl LockQueue {
     ///
     /// "The head is not above `synced`" would be a weaker test, and wrong.
     pub fn needs_synchronization(&self) -> bool {
+        let equal = mutation::is_on(Mutation::FlagUnsetAtEqual) && self.forced == self.synced;
         self.forced > LockRef::NONE
             && self.forced >= self.synced
             && self.ticket(self.synced).is_none()
+            && !equal
     }
 
     /// The highest lockRef issued.

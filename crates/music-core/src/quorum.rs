@@ -13,7 +13,7 @@ pub const fn majority(replicas: usize) -> usize {
 }
 
 /// Which replicas have answered, and whether they are a majority yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tally {
     replicas: usize,
     answered: u32,

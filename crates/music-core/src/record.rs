@@ -15,7 +15,7 @@ use crate::id::Field;
 use crate::stamp::Stamp;
 
 /// A last-writer-wins register: one field of one key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cell {
     /// Orders this write among all writes of the cell.
     pub stamp: Stamp,
@@ -33,7 +33,7 @@ impl Cell {
 }
 
 /// The cells of one key, or a write to some of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
     deleted: Option<Stamp>,
     cells: BTreeMap<Field, Cell>,

@@ -18,10 +18,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::id::SessionId;
+use crate::mutation::{self, Mutation};
 use crate::time::{Lease, MonotonicTime};
 
 /// A node's own proof of life.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NodeSession {
     id: SessionId,
     lease: Lease,
@@ -63,7 +64,12 @@ impl NodeSession {
     /// It comes too late for a session that is over: watchers may have read
     /// the counter before it, and forced.
     pub fn raised(&mut self, began: MonotonicTime, now: MonotonicTime) {
-        if !self.is_over(now) {
+        let began = if mutation::is_on(Mutation::LeaseFromAnswer) {
+            now
+        } else {
+            began
+        };
+        if !self.is_over(now) || mutation::is_on(Mutation::LeaseRevived) {
             self.raised_at = self.raised_at.max(Some(began));
         }
     }
@@ -88,7 +94,7 @@ impl NodeSession {
 }
 
 /// What a node has seen of one other session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Seen {
     lease: Lease,
     /// `None` until it was read once; 0 where no counter was found.
@@ -102,7 +108,7 @@ struct Seen {
 }
 
 /// The sessions ahead of a node's waiters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Observer {
     sessions: BTreeMap<SessionId, Seen>,
 }
@@ -157,9 +163,18 @@ impl Observer {
         };
         if seen.counter.is_none_or(|before| before < counter) {
             seen.counter = Some(counter);
-            seen.unchanged_since = now;
+            seen.unchanged_since = if mutation::is_on(Mutation::ChangedAtQuestion) {
+                began
+            } else {
+                now
+            };
         }
-        seen.unchanged_at = seen.unchanged_at.max(began);
+        let unchanged_at = if mutation::is_on(Mutation::UnchangedAtAnswer) {
+            now
+        } else {
+            began
+        };
+        seen.unchanged_at = seen.unchanged_at.max(unchanged_at);
     }
 
     /// Whether the session has gone unheard for a lease and a quarter.

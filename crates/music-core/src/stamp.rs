@@ -16,11 +16,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::lock_ref::{Holding, Incarnation, LockRef, Tick};
+use crate::mutation::{self, Mutation};
 use crate::time::WallTime;
 
 const CRITICAL: u64 = 1 << 62;
-const LOCK_REF_SHIFT: u32 = 28;
-const INCARNATION_SHIFT: u32 = 20;
+/// How far to the left the lockRef, the incarnation and the tick stand.
+const SHIFTS: [u32; 3] = [28, 20, 0];
 
 /// Orders the writes of a cell: the highest wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,16 +36,13 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 
 impl Stamp {
     /// The stamp of a critical write.
-    #[expect(
-        clippy::as_conversions,
-        reason = "the parts are 34, 8 and 20 bits wide by their types; widening only"
-    )]
-    pub const fn critical(holding: Holding, tick: Tick) -> Self {
+    pub fn critical(holding: Holding, tick: Tick) -> Self {
+        let [lock_ref, incarnation, shift] = shifts();
         Self(
             CRITICAL
-                | holding.lock_ref.get() << LOCK_REF_SHIFT
-                | (holding.incarnation.0 as u64) << INCARNATION_SHIFT
-                | tick.get() as u64,
+                | holding.lock_ref.get() << lock_ref
+                | u64::from(holding.incarnation.0) << incarnation
+                | u64::from(tick.get()) << shift,
         )
     }
 
@@ -84,8 +82,9 @@ impl Stamp {
         if !self.is_critical() {
             return None;
         }
-        let lock_ref = LockRef::new((self.0 & !CRITICAL) >> LOCK_REF_SHIFT)?;
-        let incarnation = u8::try_from(self.0 >> INCARNATION_SHIFT & 0xff).ok()?;
+        let [lock_ref, incarnation, _] = shifts();
+        let lock_ref = LockRef::new((self.0 & !CRITICAL) >> lock_ref & LockRef::MAX.get())?;
+        let incarnation = u8::try_from(self.0 >> incarnation & 0xff).ok()?;
         Some(Holding {
             lock_ref,
             incarnation: Incarnation(incarnation),
@@ -94,13 +93,21 @@ impl Stamp {
 
     /// The tick of a critical write; `None` of an eventual one.
     pub fn tick(self) -> Option<Tick> {
-        let number = u32::try_from(self.0 & u64::from(Tick::MAX.get())).ok()?;
+        let [.., shift] = shifts();
+        let number = u32::try_from(self.0 >> shift & u64::from(Tick::MAX.get())).ok()?;
         if self.is_critical() {
             Tick::new(number)
         } else {
             None
         }
     }
+}
+
+fn shifts() -> [u32; 3] {
+    if mutation::is_on(Mutation::TickBeforeLockRef) {
+        return [8, 0, 42];
+    }
+    SHIFTS
 }
 
 impl fmt::Debug for Stamp {

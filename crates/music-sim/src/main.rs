@@ -9,6 +9,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use command::model;
+#[cfg(feature = "mutations")]
+use command::mutations;
 use command::sim;
 
 /// Checks of the protocol.
@@ -21,12 +24,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Explore small worlds to their end
+    Model(model::Arguments),
+    /// Break each rule of the protocol, and demand that a check finds it
+    #[cfg(feature = "mutations")]
+    Mutations(mutations::Arguments),
     /// Run whole deployments under many seeds
     Sim(sim::Arguments),
 }
 
 fn main() -> ExitCode {
     let is_fine = match Arguments::parse().command {
+        Command::Model(arguments) => model::run(&arguments),
+        #[cfg(feature = "mutations")]
+        Command::Mutations(arguments) => mutations::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
     };
     if is_fine {

@@ -20,6 +20,7 @@ use super::{Context, CriticalSection, KeyIndex, Lost, Status};
 use crate::id::SessionId;
 use crate::lock_queue::{LockQueue, Mode, Outcome, Ticket};
 use crate::lock_ref::{Incarnation, LockRef};
+use crate::mutation::{self, Mutation};
 
 /// How many different owners ahead of a waiter it keeps an eye on.
 const OBSERVED_MAX: usize = 16;
@@ -113,6 +114,7 @@ impl CriticalSection {
                 if ticket.is_none_or(|ticket| ticket.owner == own) {
                     hold.holding = holding;
                     self.observe_queue(key, &queue, context, effects);
+                    self.mutate_fused_grant(key, &queue);
                 } else {
                     // The client has asked another node for this section too.
                     // Two nodes must not write under one incarnation, and
@@ -134,6 +136,21 @@ impl CriticalSection {
                 hold.fail(failure, context.now);
                 self.resume_end(key, effects);
             }
+        }
+    }
+
+    /// What a fused grant could get wrong; nothing without a mutation.
+    fn mutate_fused_grant(&mut self, key: KeyIndex, queue: &LockQueue) {
+        let Some(hold) = self.hold_in(key, |_| true) else {
+            return;
+        };
+        let number = hold.holding.lock_ref.get().saturating_sub(1);
+        let last_is_gone = LockRef::new(number).is_some_and(|last| queue.ticket(last).is_none());
+        if mutation::is_on(Mutation::FusedGrantAfterLast) && last_is_gone {
+            hold.settle(Phase::AtHead);
+        }
+        if mutation::is_on(Mutation::FusedGrantIgnoresFlag) {
+            hold.must_synchronize = false;
         }
     }
 
@@ -405,7 +422,9 @@ impl CriticalSection {
 /// The ticket that must go before this one may be held: the head, or for a
 /// shared ticket under a set flag the first, which is to synchronise.
 fn blocker(queue: &LockQueue, lock_ref: LockRef, mode: Mode) -> Option<(LockRef, &Ticket)> {
-    let must_wait_for_first = mode == Mode::Shared && queue.needs_synchronization();
+    let must_wait_for_first = mode == Mode::Shared
+        && queue.needs_synchronization()
+        && !mutation::is_on(Mutation::SharedSideBySide);
     let may_go_first = !must_wait_for_first || queue.is_first(lock_ref);
     if queue.is_at_head(lock_ref) && may_go_first {
         return None;

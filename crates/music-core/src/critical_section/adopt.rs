@@ -15,6 +15,7 @@ use super::hold::{Exit, Phase};
 use super::{Context, CriticalSection, KeyIndex, Lost, Status};
 use crate::lock_queue::{LockQueue, Outcome};
 use crate::lock_ref::Holding;
+use crate::mutation::{self, Mutation};
 
 impl CriticalSection {
     pub(super) fn find_tickets(&mut self, effects: &mut Vec<Effect>) {
@@ -84,14 +85,16 @@ impl CriticalSection {
         match result {
             Ok((Outcome::Done(holding), queue)) => {
                 hold.holding = holding;
-                hold.must_synchronize = true;
+                hold.must_synchronize = !mutation::is_on(Mutation::AdoptWithoutSync);
                 self.observe_queue(key, &queue, context, effects);
                 self.resume_end(key, effects);
                 self.advance(context, effects);
             }
-            // Another node was faster: its incarnation is the one to adopt.
+            // Another node was faster: its incarnation is the one to adopt. But
+            // the client may be there by now; it must be heard here once more.
             Ok((Outcome::Gone, queue)) if wanted && queue.holding_of(terms.request).is_some() => {
-                hold.enter(Phase::Finding, key, &terms, effects);
+                hold.settle(Phase::Finding);
+                hold.fail(Failure::NotApplied, context.now);
                 self.resume_end(key, effects);
             }
             Ok((Outcome::Gone, _)) => {

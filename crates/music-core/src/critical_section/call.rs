@@ -11,14 +11,14 @@ use crate::stamp::Stamp;
 use crate::time::Lease;
 
 /// Names a call, for its answer. The driver hands it back as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
     pub(super) key: KeyIndex,
     pub(super) purpose: Purpose,
 }
 
 /// What a call is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     Enqueue,
     Find,
@@ -43,7 +43,7 @@ pub(super) enum Purpose {
 }
 
 /// Something for the driver to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Give the lock store a command; answer with [`Answer::Applied`].
     Apply {
@@ -112,7 +112,7 @@ pub enum Effect {
 }
 
 /// How a call to a store ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// Of [`Effect::Apply`].
     Applied(Result<(Outcome, Arc<LockQueue>), Failure>),
@@ -125,7 +125,7 @@ pub enum Answer {
 }
 
 /// Why a call was not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
     /// It did not and will not take effect.
     NotApplied,

@@ -1,7 +1,7 @@
 //! Why an operation of a critical section failed.
 
 /// Why a section does not hold its lockRef any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lost {
     /// A ticket of it is gone: forced, or withdrawn by an administrator.
     Preempted,
@@ -17,7 +17,7 @@ pub enum Lost {
 }
 
 /// A failed operation of a critical section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The section waits for its turn.

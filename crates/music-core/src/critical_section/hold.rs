@@ -8,7 +8,8 @@ use super::call::{Call, Effect, Failure, Purpose};
 use super::{KeyIndex, Terms};
 use crate::id::{RecordId, SessionId};
 use crate::lock_queue::{Command, NewTicket};
-use crate::lock_ref::{Holding, LockRef};
+use crate::lock_ref::{Holding, Incarnation, LockRef};
+use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::time::MonotonicTime;
 
@@ -19,7 +20,7 @@ const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// Where a key stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
     /// No ticket is in the queue, and none is asked for.
     Out,
@@ -70,7 +71,7 @@ pub(super) enum Phase {
 }
 
 /// How a ticket leaves its queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Exit {
     /// `release(r, i)`: a clean end of an exclusive holder.
     Release,
@@ -112,7 +113,7 @@ impl Phase {
 }
 
 /// What the section knows of the record: what it read or had acknowledged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct View {
     /// The cells; they only get newer.
     pub(super) record: Record,
@@ -124,7 +125,7 @@ pub(super) struct View {
 }
 
 /// One key of a section.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "facts of their own, any of which may hold in any phase"
@@ -293,9 +294,10 @@ impl Hold {
             Phase::Looking => self.peek(index, Purpose::Recheck, effects),
             Phase::Waiting { .. } => self.look(index, effects),
             Phase::Evicting { blocker, owner } => {
+                let any = mutation::is_on(Mutation::EvictAnyOwner);
                 let command = Command::Force {
                     lock_ref: blocker,
-                    owner: Some(owner),
+                    owner: (!any).then_some(owner),
                 };
                 self.apply(index, Purpose::Evict, command, effects);
             }
@@ -337,17 +339,17 @@ impl Hold {
                     purpose: Purpose::End,
                 };
                 let id = self.id.clone();
-                effects.push(Effect::Release {
-                    call,
-                    id,
-                    holding: self.holding,
-                });
+                let mut holding = self.holding;
+                if mutation::is_on(Mutation::SilentClientReleased) {
+                    holding.incarnation = Incarnation(u8::MAX);
+                }
+                effects.push(Effect::Release { call, id, holding });
                 return;
             }
             Exit::Withdraw => self.withdrawal(),
             Exit::Force => Command::Force {
                 lock_ref,
-                owner: Some(terms.owner),
+                owner: (!mutation::is_on(Mutation::ForceAnyOwner)).then_some(terms.owner),
             },
             Exit::Confirm => Command::Confirm(self.holding),
         };
@@ -357,6 +359,9 @@ impl Hold {
     /// Takes the ticket back, but only in the incarnation that is known here:
     /// another node may have adopted it meanwhile, and be granted with it.
     fn withdrawal(&self) -> Command {
+        if mutation::is_on(Mutation::WithdrawAnyIncarnation) {
+            return Command::Withdraw(self.holding.lock_ref);
+        }
         Command::Confirm(self.holding)
     }
 

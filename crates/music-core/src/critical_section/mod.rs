@@ -71,7 +71,7 @@ pub struct OpId(pub u64);
 pub struct KeyIndex(pub u8);
 
 /// What a section is created with; nothing of it ever changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Terms {
     /// Names the section in its tickets.
     pub request: RequestId,
@@ -98,7 +98,7 @@ pub struct Context {
 }
 
 /// What a put changes in a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
     /// Fields written together; `None` deletes one.
     Fields(Vec<(Field, Option<Bytes>)>),
@@ -117,7 +117,7 @@ impl Change {
 }
 
 /// A put, as the client asks for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Put {
     /// The key.
     pub key: KeyIndex,
@@ -164,7 +164,7 @@ pub enum Input {
 }
 
 /// What a client's operation gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// A get: the record as the section observes it.
     Record(Record),
@@ -177,7 +177,7 @@ pub enum Reply {
 }
 
 /// Where a section stands, to its client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Queued behind others, or entering the queues.
     Waiting,
@@ -190,7 +190,7 @@ pub enum Status {
 }
 
 /// A critical section.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CriticalSection {
     terms: Terms,
     status: Status,

@@ -15,6 +15,7 @@ use super::{Context, CriticalSection, Error, KeyIndex, OpId, Put, Reply, Status}
 use crate::id::IdempotencyKey;
 use crate::lock_queue::{Mode, Outcome};
 use crate::lock_ref::Tick;
+use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::stamp::Stamp;
 
@@ -25,7 +26,7 @@ pub const PUTS_PENDING_MAX: usize = 256;
 const PUTS_REMEMBERED_MAX: usize = 32;
 
 /// A put that is under way, or that a retry may name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PutMemo {
     pub(super) key: KeyIndex,
     stamp: Stamp,
@@ -35,7 +36,7 @@ pub(super) struct PutMemo {
     progress: Progress,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Progress {
     /// Sent; this operation waits for it. The change is kept for the view.
     UnderWay(OpId, Option<Record>),
@@ -139,7 +140,7 @@ impl CriticalSection {
 
     /// A retry is the same put: it keeps its stamp.
     fn put_again(&mut self, op: OpId, position: usize, put: Put, effects: &mut Vec<Effect>) {
-        let Some(stamp) = self.puts.get(position).map(|memo| memo.stamp) else {
+        let Some(stamp) = self.stamp_again(position, effects) else {
             return;
         };
         let change = put.change.into_record(stamp);
@@ -165,6 +166,19 @@ impl CriticalSection {
                 self.write(put.key, stamp, change, effects);
             }
         }
+    }
+
+    /// The stamp of a remembered put: the one that it has.
+    fn stamp_again(&mut self, position: usize, effects: &mut Vec<Effect>) -> Option<Stamp> {
+        let mut stamp = self.puts.get(position)?.stamp;
+        if mutation::is_on(Mutation::RetryNewStamp) {
+            let memo = self.puts.get(position)?;
+            if matches!(memo.progress, Progress::Unknown) {
+                stamp = self.next_stamp(memo.key, effects).ok()?;
+            }
+            self.puts.get_mut(position)?.stamp = stamp;
+        }
+        Some(stamp)
     }
 
     /// The change, if the section keeps a view of the record that needs it.
@@ -197,6 +211,12 @@ impl CriticalSection {
             .any(|hold| hold.phase == Phase::Renumbering)
         {
             return Err(Error::Renumbering);
+        }
+        if mutation::is_on(Mutation::RenumberAlone) && self.next_tick.is_none() {
+            for hold in &mut self.keys {
+                hold.holding.incarnation = hold.holding.incarnation.next().unwrap_or_default();
+            }
+            self.next_tick = Some(Tick::FIRST);
         }
         let Some(tick) = self.take_tick() else {
             for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
@@ -256,7 +276,8 @@ impl CriticalSection {
         // Before the status is read: the lease may have run out meanwhile.
         self.check_lease(context, effects);
         let holds = matches!(self.status, Status::Granted | Status::Released)
-            && self.lease_is_valid(context);
+            && self.lease_is_valid(context)
+            || mutation::is_on(Mutation::AcknowledgeAfterLease);
         let Some(position) = self.puts.iter().position(|memo| memo.stamp == stamp) else {
             return;
         };

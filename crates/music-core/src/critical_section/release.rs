@@ -19,9 +19,10 @@ use super::put::PutMemo;
 use super::{Context, CriticalSection, Error, KeyIndex, Lost, OpId, Reply, Status};
 use crate::lock_queue::{Mode, Outcome};
 use crate::lock_ref::Incarnation;
+use crate::mutation::{self, Mutation};
 
 /// A section on its way out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "facts of their own, none of which follows from another"
@@ -191,13 +192,18 @@ impl CriticalSection {
         let puts_acknowledged = self
             .puts
             .iter()
-            .all(|memo| memo.key != key || memo.is_acknowledged());
+            .all(|memo| memo.key != key || memo.is_acknowledged())
+            && !hold.unacknowledged
+            || mutation::is_on(Mutation::ReleaseUnacknowledged);
         // Until it has synchronised, what an adopter took over may still write.
-        let unsettled = hold.must_synchronize && hold.holding.incarnation > Incarnation::default();
-        let clean = self.status == Status::Released
+        let unsettled = hold.must_synchronize
+            && hold.holding.incarnation > Incarnation::default()
+            && !mutation::is_on(Mutation::AdopterLeavesUnsettled);
+        let asked_for =
+            self.status == Status::Released || mutation::is_on(Mutation::SilentClientReleased);
+        let clean = asked_for
             && puts_acknowledged
             && !unsettled
-            && !hold.unacknowledged
             && !matches!(hold.phase, Phase::SyncWriting | Phase::Renumbering);
         let confirm = self
             .ending

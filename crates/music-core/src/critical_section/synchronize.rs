@@ -20,7 +20,8 @@ use super::call::{Call, Effect, Failure, Purpose};
 use super::hold::{Hold, Phase, View};
 use super::{Context, CriticalSection, KeyIndex, Lost};
 use crate::lock_queue::{LockQueue, Mode, Outcome};
-use crate::lock_ref::LockRef;
+use crate::lock_ref::{LockRef, Tick};
+use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::stamp::Stamp;
 
@@ -44,10 +45,19 @@ impl CriticalSection {
             return hold.enter(Phase::SyncChecking(seen), key, &terms, effects);
         }
         self.write_back(key, &record, effects);
+        if mutation::is_on(Mutation::SyncedBeforeWrite)
+            && let Some(hold) = self.hold_in(key, |phase| *phase == Phase::SyncWriting)
+        {
+            hold.enter(Phase::SyncMarking, key, &terms, effects);
+        }
     }
 
     fn write_back(&mut self, key: KeyIndex, record: &Record, effects: &mut Vec<Effect>) {
-        let Some((deletion, fields)) = self.take_tick().zip(self.take_tick()) else {
+        let mut ticks = self.take_tick().zip(self.take_tick());
+        if mutation::is_on(Mutation::SyncSameStamps) {
+            ticks = Tick::new(0).zip(Tick::new(1));
+        }
+        let Some((deletion, fields)) = ticks else {
             // A section has a million ticks and spends two a try.
             return self.lose(Lost::Preempted, effects);
         };
@@ -55,7 +65,11 @@ impl CriticalSection {
             return;
         };
         let stamp = Stamp::critical(hold.holding, fields);
-        let mut change = Record::deletion(Stamp::critical(hold.holding, deletion));
+        let mut change = if mutation::is_on(Mutation::SyncWithoutDeletion) {
+            Record::deletion(Stamp::counter(0))
+        } else {
+            Record::deletion(Stamp::critical(hold.holding, deletion))
+        };
         let values = record
             .fields()
             .map(|(field, _, value)| (field.clone(), Some(value.clone())));

@@ -53,7 +53,7 @@ impl Default for Ballot {
 }
 
 /// What is decided: the queue, and which attempts made it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Value {
     /// The queue.
     pub queue: Arc<LockQueue>,
@@ -63,7 +63,7 @@ pub struct Value {
 }
 
 /// One replica's state for one key's queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Acceptor {
     promised: Ballot,
     accepted: Ballot,
@@ -72,7 +72,7 @@ pub struct Acceptor {
 }
 
 /// What a coordinator asks of an acceptor in a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Promise to accept nothing below this ballot, and tell what you have.
     Prepare(Ballot),
@@ -81,7 +81,7 @@ pub enum Request {
 }
 
 /// An acceptor's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// It promised, and this is what it knows.
     Promised {

@@ -58,13 +58,14 @@ use alloc::vec::Vec;
 use super::acceptor::{Acceptor, Ballot, Reply, Request, Value, with_release};
 use crate::id::ReplicaId;
 use crate::lock_queue::{Command, LockQueue, Outcome};
+use crate::mutation::{self, Mutation};
 use crate::quorum::Tally;
 
 /// What a command did, and the queue right after it.
 pub type Effect = (Outcome, Arc<LockQueue>);
 
 /// A change of one key's queue under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Transaction {
     site: ReplicaId,
     replicas: usize,
@@ -76,13 +77,13 @@ pub struct Transaction {
 }
 
 /// An attempt whose accept was sent: it may have been decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Attempt {
     ballot: Ballot,
     effects: Vec<Effect>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Not begun, or over.
     Idle,
@@ -97,7 +98,7 @@ enum Phase {
 }
 
 /// A decided transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decided {
     /// What each command did, in the order they were given.
     pub effects: Vec<Effect>,
@@ -215,7 +216,8 @@ impl Transaction {
         let earlier = self
             .sent
             .iter()
-            .find(|attempt| Some(&attempt.ballot) == counted);
+            .find(|attempt| Some(&attempt.ballot) == counted)
+            .filter(|_| !mutation::is_on(Mutation::AppliedTwice));
         let effects = match earlier {
             Some(attempt) => attempt.effects.clone(),
             None if self.commands.is_empty() => Vec::new(),

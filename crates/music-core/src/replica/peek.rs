@@ -24,10 +24,11 @@ use alloc::sync::Arc;
 use super::acceptor::{Acceptor, Ballot};
 use crate::id::ReplicaId;
 use crate::lock_queue::LockQueue;
+use crate::mutation::{self, Mutation};
 use crate::quorum::majority;
 
 /// A one-round read of a queue under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Peek {
     replicas: usize,
     copies: BTreeMap<ReplicaId, Acceptor>,
@@ -63,17 +64,19 @@ impl Peek {
     /// Takes in an acceptor's state.
     pub fn answered(&mut self, from: ReplicaId, copy: Acceptor) -> PeekStep {
         self.copies.insert(from, copy);
-        if self.copies.len() < majority(self.replicas) {
+        if self.copies.len() < majority(self.replicas) && !mutation::is_on(Mutation::PeekAtOne) {
             return PeekStep::Wait;
         }
         let mut copies = self.copies.values();
         let Some(first) = copies.next() else {
             return PeekStep::Wait;
         };
-        let seen = (first.accepted(), first.released());
-        if is_settled(first)
-            && copies.all(|copy| is_settled(copy) && (copy.accepted(), copy.released()) == seen)
-        {
+        let agrees = |copy: &Acceptor| {
+            copy.accepted() == first.accepted()
+                && (copy.released() == first.released()
+                    || mutation::is_on(Mutation::PeekForeignRelease))
+        };
+        if is_settled(first) && copies.all(|copy| is_settled(copy) && agrees(copy)) {
             return PeekStep::Agreed(first.queue());
         }
         PeekStep::Differ {
@@ -89,5 +92,5 @@ impl Peek {
 }
 
 fn is_settled(copy: &Acceptor) -> bool {
-    copy.promised() == copy.accepted()
+    copy.promised() == copy.accepted() || mutation::is_on(Mutation::PeekPromised)
 }

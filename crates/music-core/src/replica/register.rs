@@ -20,11 +20,12 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::id::ReplicaId;
+use crate::mutation::{self, Mutation};
 use crate::quorum::Tally;
 use crate::record::Record;
 
 /// A majority read of one record under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MajorityRead {
     replicas: u8,
     copies: BTreeMap<ReplicaId, Record>,
@@ -33,7 +34,7 @@ pub struct MajorityRead {
 }
 
 /// The second round: what is being made known to a majority.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Repair {
     record: Record,
     holders: Tally,
@@ -100,11 +101,14 @@ impl MajorityRead {
             }
         }
         self.copies.clear();
+        if mutation::is_on(Mutation::ReadWithoutRepair) {
+            return ReadStep::Done(record);
+        }
         let repair = self.repairing.insert(Repair { record, holders });
         match repair.step() {
             ReadStep::Done(record) => ReadStep::Done(record),
             ReadStep::Wait | ReadStep::Repair { .. } => ReadStep::Repair {
-                record: repair.record.clone(),
+                record: repair.sent(),
                 lacking,
             },
         }
@@ -121,6 +125,16 @@ impl MajorityRead {
 }
 
 impl Repair {
+    /// What those get who lack something: all of it.
+    fn sent(&self) -> Record {
+        if mutation::is_on(Mutation::RepairOneField) {
+            let cells = self.record.cells().take(1);
+            let cells = cells.map(|(field, cell)| (field.clone(), cell.clone()));
+            return Record::from_cells(self.record.deleted(), cells);
+        }
+        self.record.clone()
+    }
+
     fn step(&self) -> ReadStep {
         if self.holders.is_majority() {
             ReadStep::Done(self.record.clone())

@@ -1,3 +1,6 @@
 //! The subcommands.
 
+pub(crate) mod model;
+#[cfg(feature = "mutations")]
+pub(crate) mod mutations;
 pub(crate) mod sim;
