@@ -4,6 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use music_core::mutation::{Mutation, passed, switch};
+use music_sim::deployment;
+use music_sim::deployment::settings::Settings;
 use music_sim::exploration::explore;
 use music_sim::model::{Check, checks};
 
@@ -15,24 +17,32 @@ pub(crate) struct Arguments {
     /// Only this mutation
     #[arg(long)]
     only: Option<String>,
+    /// Ask this check alone
+    #[arg(long)]
+    by: Option<Finder>,
     /// How many random histories are tried at most
     #[arg(long, default_value_t = 100_000)]
     seeds: u64,
+    /// How many deployments are tried at most
+    #[arg(long, default_value_t = 2_000)]
+    deployments: u64,
     /// Write the table there
     #[arg(long)]
     table: Option<PathBuf>,
 }
 
 /// A check that may find a mutation, in the order in which they are asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Finder {
     /// Small worlds, explored to their end.
     Model,
     /// Random histories of the core.
     Exploration,
+    /// Whole deployments.
+    Simulation,
 }
 
-const FINDERS: &[Finder] = &[Finder::Model, Finder::Exploration];
+const FINDERS: &[Finder] = &[Finder::Model, Finder::Exploration, Finder::Simulation];
 
 /// How a mutation was found.
 struct Found {
@@ -45,6 +55,7 @@ struct Found {
 struct Effort {
     coverage: Vec<(Check, Vec<Mutation>)>,
     seeds: u64,
+    deployments: u64,
 }
 
 impl Finder {
@@ -52,6 +63,7 @@ impl Finder {
         match self {
             Self::Model => by_model(mutation, &effort.coverage),
             Self::Exploration => by_exploration(effort.seeds),
+            Self::Simulation => by_simulation(effort.deployments),
         }
     }
 }
@@ -100,6 +112,19 @@ fn by_exploration(seeds: u64) -> Option<Found> {
     })
 }
 
+fn by_simulation(seeds: u64) -> Option<Found> {
+    (0..seeds).find_map(|seed| {
+        let run = deployment::run(&Settings::of_seed(seed)).ok()?;
+        let verdict = deployment::verdict(&run);
+        let broken = verdict.first()?.split(':').next().unwrap_or_default();
+        Some(Found {
+            by: "simulation".to_owned(),
+            needed: format!("{} seeds", seed + 1),
+            broken: broken.to_owned(),
+        })
+    })
+}
+
 /// Tries every mutation; whether all were found.
 pub(crate) fn run(arguments: &Arguments) -> bool {
     std::panic::set_hook(Box::new(|_| {}));
@@ -107,15 +132,22 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         let only = arguments.only.as_deref();
         only.is_none_or(|name| name == mutation.name())
     };
+    let asked = |finder: &&Finder| arguments.by.is_none_or(|by| by == **finder);
+    let finders: Vec<Finder> = FINDERS.iter().filter(asked).copied().collect();
     let effort = Effort {
-        coverage: coverage(),
+        coverage: if finders.contains(&Finder::Model) {
+            coverage()
+        } else {
+            Vec::new()
+        },
         seeds: arguments.seeds,
+        deployments: arguments.deployments,
     };
     let mut rows = Vec::new();
     for mutation in Mutation::ALL.iter().filter(wanted) {
         let stopwatch = Stopwatch::start();
         switch(Some(*mutation));
-        let found = FINDERS
+        let found = finders
             .iter()
             .find_map(|finder| finder.find(*mutation, &effort));
         switch(None);

@@ -159,6 +159,7 @@ impl Scene {
             settings::between(&delays, from, to)
         });
         let deployment = Deployment::start(settings.sites, network);
+        deployment.set_healing(settings.healing);
         let cluster = Cluster::new(
             deployment,
             settings.sites,

@@ -218,9 +218,13 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Does some harm.
+    /// Does some harm. To force a section out costs the others little, so it
+    /// is done more often than the rest.
     fn strike(&self) {
-        let faults: Vec<Fault> = self.scene.settings.faults.iter().copied().collect();
+        let mut faults: Vec<Fault> = self.scene.settings.faults.iter().copied().collect();
+        if faults.contains(&Fault::Force) {
+            faults.extend([Fault::Force; 2]);
+        }
         let Some(fault) = faults.get(self.below(faults.len())) else {
             return;
         };

@@ -107,6 +107,8 @@ pub struct Settings {
     pub faults: BTreeSet<Fault>,
     /// The longest time between two faults.
     pub pause_max: Duration,
+    /// Replicas compare themselves at least so often.
+    pub healing: Duration,
     /// How messages fare, beside storms.
     pub weather: Weather,
     /// What clients like to do, each in percent.
@@ -144,20 +146,21 @@ impl Settings {
             clients: one_of([4, 5, 7]) as usize,
             keys: one_of([1, 2, 3]) as usize,
             node_lease_ms: one_of([600, 1000, 2000]).into(),
-            length: Duration::from_secs(one_of([12, 20, 30]).into()),
+            length: Duration::from_secs(one_of([15, 30, 60]).into()),
             faults: Fault::ALL.into(),
-            pause_max: Duration::from_millis(one_of([400, 1200, 3000]).into()),
+            pause_max: Duration::from_millis(one_of([200, 600, 2000]).into()),
+            healing: Duration::from_millis(one_of([500, 3000, 20_000]).into()),
             weather: Weather {
-                lost: part(one_of([0, 1, 4])),
+                lost: part(one_of([0, 3, 12])),
                 twice: part(one_of([0, 2, 8])),
-                late: part(one_of([0, 2, 8])),
-                late_max: Duration::from_millis(one_of([200, 800, 4000]).into()),
+                late: part(one_of([0, 4, 15])),
+                late_max: Duration::from_millis(one_of([400, 2000, 8000]).into()),
                 jitter: part(one_of([5, 40, 150])),
             },
             habits: Habits {
                 several_keys: one_of([5, 30, 60]),
                 shared: one_of([5, 20, 50]),
-                linger: one_of([2, 10, 30]),
+                linger: one_of([1, 5, 20]),
                 confirm: one_of([20, 40, 70]),
                 impatient: one_of([0, 10, 30]),
             },

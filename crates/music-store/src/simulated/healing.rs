@@ -2,7 +2,6 @@
 //! and sends it what that lacks.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use music_core::id::RecordId;
 use music_core::record::Record;
@@ -11,16 +10,10 @@ use music_core::replica::acceptor::Request;
 use super::Shared;
 use super::replica::{Ask, Replica};
 
-/// The longest time between two comparisons.
-const PAUSE_MAX: Duration = Duration::from_millis(500);
-
 /// Heals until the deployment is gone.
 pub(super) async fn run(shared: Weak<Shared>) {
     loop {
-        let Some(pause) = shared
-            .upgrade()
-            .map(|shared| shared.network.some_time(PAUSE_MAX))
-        else {
+        let Some(pause) = shared.upgrade().map(|shared| shared.healing_pause()) else {
             return;
         };
         tokio::time::sleep(pause).await;

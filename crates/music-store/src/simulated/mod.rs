@@ -79,6 +79,8 @@ struct Shared {
     replicas: Mutex<Vec<Replica>>,
     /// How long a disk may take for a change, by site.
     disks: Mutex<Vec<Duration>>,
+    /// The longest time between two comparisons of replicas.
+    healing: Mutex<Duration>,
     /// At one site, the transactions of one key take turns.
     turns: Mutex<BTreeMap<(usize, RecordId), Turn>>,
     catalogue: Mutex<Catalogue>,
@@ -104,6 +106,7 @@ impl Deployment {
             network,
             replicas: Mutex::new(vec![Replica::default(); sites]),
             disks: Mutex::new(vec![Duration::from_micros(200); sites]),
+            healing: Mutex::new(Duration::from_millis(500)),
             turns: Mutex::default(),
             catalogue: Mutex::default(),
             views: Mutex::default(),
@@ -138,6 +141,11 @@ impl Deployment {
         if let Some(disk) = lock(&self.shared.disks).get_mut(site) {
             *disk = time_max;
         }
+    }
+
+    /// Replicas compare themselves at least so often.
+    pub fn set_healing(&self, pause_max: Duration) {
+        *lock(&self.shared.healing) = pause_max;
     }
 
     /// Ends a replica at once: it keeps what it had answered for.
@@ -236,6 +244,11 @@ impl Shared {
 
     fn sites(&self) -> usize {
         self.replicas().len()
+    }
+
+    fn healing_pause(&self) -> Duration {
+        let longest = *lock(&self.healing);
+        self.network.some_time(longest)
     }
 
     fn is_running(&self, site: usize) -> bool {

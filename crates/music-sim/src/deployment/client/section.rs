@@ -59,7 +59,7 @@ impl Worker {
         let Some(held) = self.ask(keys, shared, wait).await else {
             return;
         };
-        let steps = self.dice.random_range(0..5);
+        let steps = self.dice.random_range(0..7);
         for _ in 0..steps {
             if held.section.is_lost().is_some() {
                 break;
