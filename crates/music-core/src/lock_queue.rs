@@ -187,9 +187,9 @@ impl LockQueue {
         if owner.is_some_and(|owner| owner != ticket.owner) {
             return Outcome::Gone;
         }
-        let silent = mutation::is_on(Mutation::ForceWithoutFlag)
-            || mutation::is_on(Mutation::SharedForceWithoutFlag) && ticket.mode == Mode::Shared;
-        if !silent {
+        if mutation::is_on(Mutation::SharedForceWithoutFlag) && ticket.mode == Mode::Shared {
+            self.synced = self.synced.max(lock_ref);
+        } else if !mutation::is_on(Mutation::ForceWithoutFlag) {
             self.forced = self.forced.max(lock_ref);
         }
         self.remove(lock_ref)
@@ -234,7 +234,7 @@ impl LockQueue {
     }
 
     fn mark_synced(&mut self, holding: Holding) -> Outcome {
-        if !self.present(holding) && !mutation::is_on(Mutation::SyncedOfGoneTicket) {
+        if !self.present(holding) {
             return Outcome::Gone;
         }
         self.synced = self.synced.max(holding.lock_ref);
@@ -246,14 +246,6 @@ impl LockQueue {
     /// Every ticket up to `holding` is gone from now on. Monotone: copies may
     /// take it in at any time, any number of times, in any order.
     pub fn release(&mut self, holding: Holding) {
-        let holding = if mutation::is_on(Mutation::ReleaseAnyIncarnation) {
-            Holding {
-                incarnation: Incarnation(u8::MAX),
-                ..holding
-            }
-        } else {
-            holding
-        };
         self.released = self.released.max(holding);
     }
 
@@ -335,14 +327,11 @@ impl LockQueue {
     ///
     /// "The head is not above `synced`" would be a weaker test, and wrong.
     pub fn needs_synchronization(&self) -> bool {
-        let is_unset = if mutation::is_on(Mutation::FlagByHead) {
-            let head = self.tickets().next();
-            head.is_some_and(|(head, _)| head <= self.synced)
-        } else {
-            self.ticket(self.synced).is_some()
-                || mutation::is_on(Mutation::FlagUnsetAtEqual) && self.forced == self.synced
-        };
-        self.forced > LockRef::NONE && self.forced >= self.synced && !is_unset
+        let equal = mutation::is_on(Mutation::FlagUnsetAtEqual) && self.forced == self.synced;
+        self.forced > LockRef::NONE
+            && self.forced >= self.synced
+            && self.ticket(self.synced).is_none()
+            && !equal
     }
 
     /// The highest lockRef issued.

@@ -9,7 +9,7 @@
 //! constant `false`, and the compiler removes what stands behind it.
 
 #[cfg(feature = "mutations")]
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 macro_rules! mutations {
     ($($(#[doc = $rule:literal])+ $variant:ident = $name:literal,)+) => {
@@ -51,21 +51,16 @@ mutations! {
     TickBeforeLockRef = "tick-before-lock-ref",
     /// A forced release does not raise `forced`, so it never sets the flag.
     ForceWithoutFlag = "force-without-flag",
-    /// The forced release of a shared ticket does not raise `forced`.
+    /// The forced release of a shared ticket, which may be synchronising,
+    /// leaves no flag.
     SharedForceWithoutFlag = "shared-force-without-flag",
     /// The flag is unset once `synced` has reached `forced`: a ticket that
     /// synchronised and was then forced itself leaves no flag.
     FlagUnsetAtEqual = "flag-unset-at-equal",
-    /// The flag is taken for unset because the head is not above `synced`.
-    FlagByHead = "flag-by-head",
-    /// `synced` is recorded for a ticket that is gone or was adopted.
-    SyncedOfGoneTicket = "synced-of-gone-ticket",
     /// An adoption records `synced` before the adopter has synchronised.
     SyncedAtAdoption = "synced-at-adoption",
     /// A ticket is adopted in whatever incarnation it has by now.
     AdoptAnyIncarnation = "adopt-any-incarnation",
-    /// A release ends the ticket in every incarnation.
-    ReleaseAnyIncarnation = "release-any-incarnation",
     /// A ticket is withdrawn by its number, in whatever incarnation.
     WithdrawAnyIncarnation = "withdraw-any-incarnation",
     /// A repeated enqueue of one request adds a second ticket.
@@ -84,12 +79,8 @@ mutations! {
     SyncedBeforeWrite = "synced-before-write",
     /// An adopter does not synchronise where the flag is unset.
     AdoptWithoutSync = "adopt-without-sync",
-    /// An adopter's synchronisation does not end with `synced`.
-    AdopterWithoutSynced = "adopter-without-synced",
     /// An adopter that has not synchronised yet leaves by a plain removal.
     AdopterLeavesUnsettled = "adopter-leaves-unsettled",
-    /// A waiter with a synchronising write under way leaves by a plain removal.
-    WaiterLeavesSyncing = "waiter-leaves-syncing",
     /// A holder with an unacknowledged put leaves by a plain release.
     ReleaseUnacknowledged = "release-unacknowledged",
     /// A node ends the section of a silent client, who may have moved on, by a
@@ -133,6 +124,10 @@ mutations! {
 #[cfg(feature = "mutations")]
 static ON: AtomicU8 = AtomicU8::new(0);
 
+/// A bit for each mutation whose place was come by.
+#[cfg(feature = "mutations")]
+static PASSED: AtomicU64 = AtomicU64::new(0);
+
 #[cfg(feature = "mutations")]
 impl Mutation {
     /// The mutation of that name.
@@ -145,6 +140,12 @@ impl Mutation {
     const fn number(self) -> u8 {
         (self as u8).saturating_add(1)
     }
+
+    /// A bit of its own; there are fewer than 64.
+    #[expect(clippy::as_conversions, reason = "the discriminants are a u8")]
+    const fn bit(self) -> u64 {
+        1 << self as u8
+    }
 }
 
 /// Turns one mutation on for the whole process, or all of them off.
@@ -153,9 +154,19 @@ pub fn switch(mutation: Option<Mutation>) {
     ON.store(mutation.map_or(0, Mutation::number), Ordering::Relaxed);
 }
 
+/// The mutations whose places were come by since this was last asked: what
+/// does not come by a place cannot tell whether the rule is broken.
+#[cfg(feature = "mutations")]
+pub fn passed() -> impl Iterator<Item = Mutation> {
+    let bits = PASSED.swap(0, Ordering::Relaxed);
+    let passed = move |mutation: &Mutation| bits & mutation.bit() != 0;
+    Mutation::ALL.iter().copied().filter(passed)
+}
+
 /// Whether that rule is broken now.
 #[cfg(feature = "mutations")]
 pub(crate) fn is_on(mutation: Mutation) -> bool {
+    PASSED.fetch_or(mutation.bit(), Ordering::Relaxed);
     ON.load(Ordering::Relaxed) == mutation.number()
 }
 

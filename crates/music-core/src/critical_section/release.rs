@@ -203,15 +203,12 @@ impl CriticalSection {
         let unsettled = hold.must_synchronize
             && hold.holding.incarnation > Incarnation::default()
             && !mutation::is_on(Mutation::AdopterLeavesUnsettled);
-        let synchronizing =
-            hold.phase == Phase::SyncWriting && !mutation::is_on(Mutation::WaiterLeavesSyncing);
         let asked_for =
             self.status == Status::Released || mutation::is_on(Mutation::SilentClientReleased);
         let clean = asked_for
             && puts_acknowledged
             && !unsettled
-            && !synchronizing
-            && hold.phase != Phase::Renumbering;
+            && !matches!(hold.phase, Phase::SyncWriting | Phase::Renumbering);
         let confirm = self
             .ending
             .as_ref()

@@ -20,7 +20,7 @@ use super::call::{Call, Effect, Failure, Purpose};
 use super::hold::{Hold, Phase, View};
 use super::{Context, CriticalSection, KeyIndex, Lost};
 use crate::lock_queue::{LockQueue, Mode, Outcome};
-use crate::lock_ref::{Incarnation, LockRef, Tick};
+use crate::lock_ref::{LockRef, Tick};
 use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::stamp::Stamp;
@@ -114,7 +114,6 @@ impl CriticalSection {
             return;
         };
         match result {
-            Ok(()) if skips_synced(hold) => self.hold_settled(key, context, effects),
             Ok(()) => hold.enter(Phase::SyncMarking, key, &terms, effects),
             Err(failure) => {
                 hold.unacknowledged |= failure == Failure::Unknown;
@@ -136,25 +135,20 @@ impl CriticalSection {
             return;
         };
         match result {
-            Ok((Outcome::Done(_), _)) => self.hold_settled(key, context, effects),
+            Ok((Outcome::Done(_), _)) => {
+                hold.must_synchronize = false;
+                hold.settle(Phase::Held);
+                if let Some(view) = &mut hold.view {
+                    view.complete = true;
+                }
+                self.settle_keys(context, effects);
+            }
             Ok((Outcome::Gone | Outcome::Exhausted, queue)) => {
                 let lost = lost_from(&queue, hold);
                 self.lose(lost, effects);
             }
             Err(failure) => hold.fail(failure, context.now),
         }
-    }
-
-    /// The key's value is at a majority, under this section's own stamps.
-    fn hold_settled(&mut self, key: KeyIndex, context: &Context, effects: &mut Vec<Effect>) {
-        if let Some(hold) = self.hold_in(key, |_| true) {
-            hold.must_synchronize = false;
-            hold.settle(Phase::Held);
-            if let Some(view) = &mut hold.view {
-                view.complete = true;
-            }
-        }
-        self.settle_keys(context, effects);
     }
 
     pub(super) fn sync_checked(
@@ -182,12 +176,6 @@ impl CriticalSection {
             Err(failure) => hold.fail(failure, context.now),
         }
     }
-}
-
-/// Whether a synchronisation ends without `synced`: never.
-fn skips_synced(hold: &Hold) -> bool {
-    mutation::is_on(Mutation::AdopterWithoutSynced)
-        && hold.holding.incarnation > Incarnation::default()
 }
 
 /// A lockRef in the record that is above the section's own.
