@@ -73,9 +73,11 @@ impl CriticalSection {
                 self.resume_end(key, effects);
                 self.advance(context, effects);
             }
-            // Another node was faster: its incarnation is the one to adopt.
+            // Another node was faster: its incarnation is the one to adopt. But
+            // the client may be there by now; it must be heard here once more.
             Ok((Outcome::Gone, queue)) if wanted && queue.holding_of(terms.request).is_some() => {
-                hold.enter(Phase::Finding, key, &terms, effects);
+                hold.settle(Phase::Finding);
+                hold.fail(Failure::NotApplied, context.now);
                 self.resume_end(key, effects);
             }
             Ok((Outcome::Gone, _)) => {
