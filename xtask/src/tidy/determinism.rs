@@ -27,6 +27,7 @@ const CHANCES: &[Chance] = &[
             "crates/music-placement/src/service/clock.rs",
             "crates/music-server/src/http/stopwatch.rs",
             "crates/music-server/src/node/world.rs",
+            "crates/music-sim/src/clock.rs",
             "crates/music-store/src/embedded/network.rs",
             "crates/music-store/src/embedded/shared.rs",
             "xtask/src/clock.rs",

@@ -5,12 +5,11 @@ use std::time::Duration;
 use music_core::critical_section::{Input, OpId, Put, Status};
 use music_core::id::{IdempotencyKey, RequestId};
 use music_core::lock_queue::Mode;
-use music_core::stamp::Stamp;
 
 use super::{Asked, Client, KEYS, NODES, Simulation};
-use crate::common::{id, lease};
-use crate::dice::Dice;
-use crate::oracle::{Oracle, PutFact};
+use crate::exploration::dice::Dice;
+use crate::exploration::world::{id, lease};
+use crate::oracle::{self, PutFact};
 
 impl Simulation {
     /// Some client does something.
@@ -63,7 +62,7 @@ impl Simulation {
         op
     }
 
-    pub(crate) fn release(&mut self, section: usize, confirm: bool) {
+    pub(in crate::exploration) fn release(&mut self, section: usize, confirm: bool) {
         let op = self.op(section, Asked::Release);
         self.step(section, Input::Release { op, confirm });
     }
@@ -84,7 +83,7 @@ impl Simulation {
         let number = self.oracle.puts.len();
         self.oracle.puts.push(PutFact {
             key: id(name),
-            stamp: Stamp::counter(0),
+            stamp: None,
             touches,
             settled: false,
             acknowledged: false,
@@ -98,7 +97,7 @@ impl Simulation {
             .machine
             .key_index(&fact.key)
             .unwrap();
-        let change = Oracle::change(number, fact.touches);
+        let change = oracle::change(number, fact.touches);
         let name = u128::try_from(number).unwrap();
         // Half of the puts have no name.
         let identity = number
@@ -181,7 +180,7 @@ impl Simulation {
     }
 
     /// Faults stop; everything must come to rest.
-    pub(crate) fn rest(&mut self) {
+    pub(in crate::exploration) fn rest(&mut self) {
         self.note(|_| "no more faults".to_owned());
         self.calm = true;
         self.paused = [false; NODES];
@@ -192,11 +191,10 @@ impl Simulation {
             }
             self.rest_round(round);
         }
-        for (number, section) in self.world.sections.iter().enumerate() {
-            println!("{number}: ended {} {:?}", section.ended, section.machine);
-        }
-        println!("{:?}", self.world.queues);
-        panic!("no rest: {:?}", self.flights);
+        self.note(|it| format!("{:?}", it.world.sections));
+        self.note(|it| format!("{:?}", it.world.queues));
+        self.note(|it| format!("{:?}", it.flights));
+        panic!("6 liveness: no rest");
     }
 
     fn is_at_rest(&self) -> bool {
@@ -240,7 +238,7 @@ impl Simulation {
     }
 
     /// A last client must be granted everything, and leaves nothing behind.
-    pub(crate) fn probe(&mut self) {
+    pub(in crate::exploration) fn probe(&mut self) {
         let node = (0..NODES).find(|node| !self.dead[*node]).unwrap();
         self.raise(node);
         while !self.late_commands.is_empty() {
@@ -261,12 +259,16 @@ impl Simulation {
         let before = self.granted;
         self.step(section, Input::Create);
         self.rest();
-        assert_eq!(self.granted, before + 1, "the last client is granted");
+        assert_eq!(
+            self.granted,
+            before + 1,
+            "6 liveness: the last client is granted"
+        );
         for (id, queue) in &self.world.queues {
             assert_eq!(
                 queue.tickets().count(),
                 0,
-                "a ticket is left in {id:?}: {queue:?}"
+                "6 liveness: a ticket is left in {id:?}: {queue:?}"
             );
         }
     }

@@ -4,12 +4,11 @@ use music_core::critical_section::{Error, Lost, OpId, Reply, Status};
 use music_core::id::RecordId;
 use music_core::lock_ref::{Holding, LockRef};
 use music_core::record::Record;
-use music_core::stamp::Stamp;
 
 use super::{Asked, Simulation};
-use crate::common::REPLICAS;
-use crate::flight::Flight;
-use crate::oracle::{Oracle, Seen};
+use crate::exploration::flight::Flight;
+use crate::exploration::must;
+use crate::oracle::{self, Floors, Guarantee, Seen, judge};
 
 impl Simulation {
     pub(super) fn look_at_end(&mut self, section: usize) {
@@ -40,7 +39,8 @@ impl Simulation {
             match (asked, reply) {
                 (Asked::Put(put), reply) => self.hear_put(section, put, &reply),
                 (Asked::Get { key, grants, own }, Ok(Reply::Record(record))) => {
-                    self.hear_get(section, &key, Oracle::seen(&record), (grants, own));
+                    self.hear_get(section, &key, oracle::seen(&record), (grants, own));
+                    self.gets += 1;
                 }
                 (Asked::Release, Ok(Reply::Confirmed)) => self.confirmed += 1,
                 (Asked::Get { .. } | Asked::Release, _) => {}
@@ -51,24 +51,23 @@ impl Simulation {
     fn hear_put(&mut self, section: usize, put: usize, reply: &Result<Reply, Error>) {
         let fact = self.oracle.puts[put].clone();
         if let Ok(Reply::Written(stamp)) = reply {
-            assert_eq!(*stamp, fact.stamp, "a put keeps its stamp");
-            self.oracle.acknowledged += 1;
+            assert_eq!(Some(*stamp), fact.stamp, "an answer names the put's stamp");
+            self.acknowledged += 1;
             self.oracle.puts[put].acknowledged = true;
-            let floors = Oracle::floors_of_put(&fact);
+            let floors = fact.floors();
             self.raise_own(section, &fact.key, floors);
             if fact.settled {
                 self.oracle.raise_floors(&fact.key, floors);
             } else {
-                let moved = self.world.queues[&fact.key]
-                    .ticket(fact.stamp.holding().unwrap().lock_ref)
-                    .is_none_or(|ticket| {
-                        Some(ticket.incarnation) == fact.stamp.holding().map(|h| h.incarnation)
-                    });
+                let holding = stamp.holding().unwrap();
+                let ticket = self.world.queues[&fact.key].ticket(holding.lock_ref);
+                let stayed = ticket.is_none_or(|it| it.incarnation == holding.incarnation);
                 let elsewhere = self.was_adopted(section);
-                assert!(
-                    !self.respects_leases || !moved || elsewhere,
-                    "acknowledged after its ticket was gone: {fact:?}"
-                );
+                must(judge(
+                    !self.respects_leases || !stayed || elsewhere,
+                    Guarantee::AcknowledgedPut,
+                    || format!("acknowledged after its ticket was gone: {fact:?}"),
+                ));
             }
         } else if reply == &Err(Error::Unknown) {
             for client in &mut self.clients {
@@ -85,24 +84,16 @@ impl Simulation {
         (section + 1..self.world.sections.len()).any(|later| request(later) == request(section))
     }
 
-    fn raise_own(&mut self, section: usize, key: &RecordId, floors: [Option<Stamp>; 2]) {
+    fn raise_own(&mut self, section: usize, key: &RecordId, floors: Floors) {
         let own = self.own.entry((section, key.clone())).or_default();
-        for at in 0..2 {
-            own[at] = own[at].max(floors[at]);
-        }
+        oracle::raise(own, floors);
     }
 
-    fn hear_get(
-        &mut self,
-        section: usize,
-        key: &RecordId,
-        seen: Seen,
-        began: (usize, [Option<Stamp>; 2]),
-    ) {
+    fn hear_get(&mut self, section: usize, key: &RecordId, seen: Seen, began: (usize, Floors)) {
         let Some(holding) = self.holding(section, key) else {
             return;
         };
-        self.oracle.got(key, holding, seen, began);
+        must(self.oracle.got(key, holding, seen, began));
         let floors = self.oracle.floors_of(seen);
         self.raise_own(section, key, floors);
         if self.world.queues[key].present(holding) {
@@ -166,20 +157,13 @@ impl Simulation {
         };
         for (id, holding) in held {
             let at_head = self.world.queues[&id].is_at_head(holding.lock_ref);
-            assert!(
-                at_head,
-                "guarantee 1: {holding:?} of {id:?} is not at the head"
-            );
-            let copies: Vec<_> = (0..REPLICAS)
-                .map(|replica| {
-                    self.world.replicas[replica]
-                        .get(&id)
-                        .cloned()
-                        .unwrap_or_default()
-                })
-                .collect();
+            must(judge(at_head, Guarantee::Exclusion, || {
+                format!("{holding:?} of {id:?} is not at the head")
+            }));
+            let copy = |replica: usize| self.world.replicas[replica].get(&id).cloned();
+            let copies = [0, 1, 2].map(|replica| copy(replica).unwrap_or_default());
             let late = self.on_its_way(&id);
-            self.oracle.granted(&id, holding, &copies, &late);
+            must(self.oracle.granted(&id, holding, &copies.each_ref(), &late));
             let seen = self.oracle.seen_at_grant(&id, holding).unwrap();
             let floors = self.oracle.floors_of(seen);
             self.raise_own(section, &id, floors);

@@ -3,20 +3,20 @@
 use music_core::critical_section::{Answer, Effect, Failure};
 use music_core::record::Record;
 
-use crate::common::{Pending, REPLICAS, World};
-use crate::dice::Dice;
+use crate::exploration::dice::Dice;
+use crate::exploration::world::{Pending, REPLICAS, World};
 
 /// A call, and what has happened of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Flight {
-    pub(crate) call: Pending,
+pub(super) struct Flight {
+    pub(super) call: Pending,
     /// Which replicas have the write, or were read.
-    pub(crate) at: [bool; REPLICAS],
+    pub(super) at: [bool; REPLICAS],
     /// What a read has found, and which replicas have that.
     merged: Record,
     repaired: [bool; REPLICAS],
     /// What the lock store will answer.
-    pub(crate) answer: Option<Answer>,
+    pub(super) answer: Option<Answer>,
 }
 
 fn count(at: [bool; REPLICAS]) -> usize {
@@ -24,7 +24,7 @@ fn count(at: [bool; REPLICAS]) -> usize {
 }
 
 impl Flight {
-    pub(crate) fn new(call: Pending) -> Self {
+    pub(super) fn new(call: Pending) -> Self {
         Self {
             call,
             at: [false; REPLICAS],
@@ -35,17 +35,17 @@ impl Flight {
     }
 
     /// Whether some store has seen it.
-    pub(crate) fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.answer.is_some() || count(self.at) > 0
     }
 
     /// Whether a majority has the write.
-    pub(crate) fn is_written(&self) -> bool {
+    pub(super) fn is_written(&self) -> bool {
         count(self.at) > REPLICAS / 2
     }
 
     /// The answer, once there is one.
-    pub(crate) fn answered(&self) -> Option<Answer> {
+    pub(super) fn answered(&self) -> Option<Answer> {
         match &self.call.effect {
             Effect::Write { .. } => self.is_written().then_some(Answer::Done(Ok(()))),
             Effect::Read { .. } => (count(self.repaired) > REPLICAS / 2)
@@ -55,13 +55,13 @@ impl Flight {
     }
 
     /// Lets a bit more of it happen.
-    pub(crate) fn progress(&mut self, world: &mut World, dice: &mut Dice) {
+    pub(super) fn progress(&mut self, world: &mut World, dice: &mut Dice) {
         let replica = dice.below(REPLICAS);
         let id = self.call.id().clone();
         match &self.call.effect {
-            Effect::Write { .. } => {
+            Effect::Write { change, .. } => {
                 self.at[replica] = true;
-                world.land(&self.call, &[replica]);
+                world.replicas[replica].entry(id).or_default().merge(change);
             }
             Effect::Read { .. } => {
                 let copy = world.replicas[replica].entry(id).or_default();
@@ -73,13 +73,13 @@ impl Flight {
                     self.repaired[replica] = true;
                 }
             }
-            _ if self.answer.is_none() => self.answer = Some(world.perform(&self.call, &[])),
+            _ if self.answer.is_none() => self.answer = Some(world.perform(&self.call)),
             _ => {}
         }
     }
 
     /// What may still arrive at the replicas after it was given up.
-    pub(crate) fn leftover(&self) -> Option<Record> {
+    pub(super) fn leftover(&self) -> Option<Record> {
         match &self.call.effect {
             Effect::Write { change, .. } => Some(change.clone()),
             Effect::Read { .. } => Some(self.merged.clone()),
@@ -88,7 +88,7 @@ impl Flight {
     }
 
     /// The answer of a store that gave up.
-    pub(crate) fn failure(&self, dice: &mut Dice) -> Answer {
+    pub(super) fn failure(&self, dice: &mut Dice) -> Answer {
         let refused = !self.has_begun() && dice.percent(40);
         let failure = if refused {
             Failure::NotApplied
@@ -100,6 +100,6 @@ impl Flight {
 }
 
 /// The queue that an answer carries, if it carries one.
-pub(crate) fn is_of_queue(effect: &Effect) -> bool {
+pub(super) fn is_of_queue(effect: &Effect) -> bool {
     matches!(effect, Effect::Apply { .. } | Effect::Peek { .. })
 }

@@ -2,10 +2,10 @@
 
 /// A stream of numbers that depends on its seed alone (splitmix64).
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
     }
 
@@ -17,36 +17,36 @@ impl Dice {
     }
 
     /// A number below `end`, which is above 0.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap();
         usize::try_from(self.next() % end).unwrap()
     }
 
     /// True in so many of a hundred cases.
-    pub(crate) fn percent(&mut self, percent: usize) -> bool {
+    pub(super) fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 }
 
 /// How often things happen under this seed, in percent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Temper {
+pub(super) struct Temper {
     /// Clients move to another node.
-    pub(crate) moves: usize,
+    pub(super) moves: usize,
     /// Calls fail.
-    pub(crate) fails: usize,
+    pub(super) fails: usize,
     /// Waiting clients give up.
-    pub(crate) gives_up: usize,
+    pub(super) gives_up: usize,
     /// Clients want one key.
-    pub(crate) single: usize,
+    pub(super) single: usize,
     /// Clients want to share.
-    pub(crate) shares: usize,
+    pub(super) shares: usize,
     /// Late messages arrive.
-    pub(crate) late: usize,
+    pub(super) late: usize,
 }
 
 impl Temper {
-    pub(crate) fn new(dice: &mut Dice) -> Self {
+    pub(super) fn new(dice: &mut Dice) -> Self {
         let mut one_of = |percents: [usize; 3]| percents[dice.below(3)];
         Self {
             moves: one_of([1, 2, 6]),

@@ -10,24 +10,24 @@ use music_core::critical_section::{Effect, Input, OpId, Status};
 use music_core::id::{RecordId, SessionId};
 use music_core::lock_queue::{Command, Mode};
 use music_core::record::Record;
-use music_core::stamp::Stamp;
 use music_core::time::MonotonicTime;
 
-use crate::common::{REPLICAS, World, lease};
-use crate::dice::{Dice, Temper};
-use crate::flight::{Flight, is_of_queue};
-use crate::oracle::Oracle;
+use crate::exploration::dice::{Dice, Temper};
+use crate::exploration::flight::{Flight, is_of_queue};
+use crate::exploration::must;
+use crate::exploration::world::{REPLICAS, World, lease};
+use crate::oracle::{Floors, Oracle};
 
-pub(crate) const NODES: usize = 3;
+pub(in crate::exploration) const NODES: usize = 3;
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
 /// A client and the section it has now.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
-    pub(crate) section: usize,
-    pub(crate) keys: Vec<&'static str>,
+pub(in crate::exploration) struct Client {
+    pub(in crate::exploration) section: usize,
+    pub(in crate::exploration) keys: Vec<&'static str>,
     /// It says nothing any more.
-    pub(crate) silent: bool,
+    pub(in crate::exploration) silent: bool,
     /// Puts that it may try again: their numbers.
     unknown: Vec<(usize, usize)>,
 }
@@ -39,21 +39,23 @@ enum Asked {
     Get {
         key: RecordId,
         grants: usize,
-        own: [Option<Stamp>; 2],
+        own: Floors,
     },
     Release,
 }
 
 /// Everything, under one seed.
-pub(crate) struct Simulation {
-    pub(crate) world: World,
-    pub(crate) dice: Dice,
-    pub(crate) oracle: Oracle,
-    pub(crate) clients: Vec<Client>,
-    pub(crate) trace: Option<Vec<String>>,
-    pub(crate) granted: usize,
-    pub(crate) lost: usize,
-    pub(crate) confirmed: usize,
+pub(in crate::exploration) struct Simulation {
+    pub(in crate::exploration) world: World,
+    pub(in crate::exploration) dice: Dice,
+    pub(in crate::exploration) oracle: Oracle,
+    pub(in crate::exploration) clients: Vec<Client>,
+    pub(in crate::exploration) trace: Option<Vec<String>>,
+    pub(in crate::exploration) granted: usize,
+    pub(in crate::exploration) lost: usize,
+    pub(in crate::exploration) confirmed: usize,
+    pub(in crate::exploration) gets: usize,
+    pub(in crate::exploration) acknowledged: usize,
     flights: Vec<Flight>,
     /// Writes and repairs that may still arrive.
     late: Vec<(RecordId, Record)>,
@@ -64,20 +66,20 @@ pub(crate) struct Simulation {
     next_session: u128,
     next_request: u128,
     paused: [bool; NODES],
-    pub(crate) dead: [bool; NODES],
+    pub(in crate::exploration) dead: [bool; NODES],
     asked: BTreeMap<(usize, OpId), Asked>,
     /// What a section may not see less than, by key.
-    own: BTreeMap<(usize, RecordId), [Option<Stamp>; 2]>,
+    own: BTreeMap<(usize, RecordId), Floors>,
     statuses: BTreeMap<usize, Status>,
     adopted_at: BTreeMap<usize, bool>,
     temper: Temper,
     /// Whether suspicion waits for leases to run out.
-    pub(crate) respects_leases: bool,
-    pub(crate) calm: bool,
+    pub(in crate::exploration) respects_leases: bool,
+    pub(in crate::exploration) calm: bool,
 }
 
 impl Simulation {
-    pub(crate) fn new(seed: u64, traced: bool) -> Self {
+    pub(in crate::exploration) fn new(seed: u64, traced: bool) -> Self {
         let mut dice = Dice::new(seed);
         let respects_leases = dice.percent(60);
         let mut simulation = Self {
@@ -88,6 +90,8 @@ impl Simulation {
             granted: 0,
             lost: 0,
             confirmed: 0,
+            gets: 0,
+            acknowledged: 0,
             flights: Vec::new(),
             late: Vec::new(),
             late_commands: Vec::new(),
@@ -115,7 +119,7 @@ impl Simulation {
         simulation
     }
 
-    pub(crate) fn note(&mut self, text: impl FnOnce(&Self) -> String) {
+    pub(in crate::exploration) fn note(&mut self, text: impl FnOnce(&Self) -> String) {
         if self.trace.is_some() {
             let text = format!("{:?} {}", self.world.now.since_start(), text(self));
             self.trace.get_or_insert_default().push(text);
@@ -163,7 +167,7 @@ impl Simulation {
     }
 
     /// Gives a section an event and looks at what comes of it.
-    pub(crate) fn step(&mut self, section: usize, input: Input) {
+    pub(in crate::exploration) fn step(&mut self, section: usize, input: Input) {
         if self.dead[self.node_of(section)] {
             return;
         }
@@ -182,9 +186,9 @@ impl Simulation {
                 call.effect
             );
             if let Effect::Write { id, change, .. } = &call.effect {
-                self.oracle.wrote(id, change);
+                must(self.oracle.wrote(id, change));
                 if let Some(Asked::Put(put)) = put.and_then(|op| self.asked.get(&(section, op))) {
-                    self.oracle.puts[*put].stamp = change.stamp_max().unwrap();
+                    must(self.oracle.issued(*put, change.stamp_max()));
                 }
             }
             self.flights.push(Flight::new(call));
@@ -195,7 +199,7 @@ impl Simulation {
     }
 
     /// One event of many.
-    pub(crate) fn event(&mut self) {
+    pub(in crate::exploration) fn event(&mut self) {
         let hurry = if self.dice.percent(2) { 3000 } else { 40 };
         let pass = self.dice.below(hurry);
         let pass = Duration::from_millis(u64::try_from(pass).unwrap());
@@ -378,7 +382,7 @@ impl Simulation {
         self.step(section, Input::Hint { key, forced });
     }
 
-    pub(crate) fn wake_some(&mut self) {
+    pub(in crate::exploration) fn wake_some(&mut self) {
         for section in self.open_sections() {
             let machine = &self.world.sections[section].machine;
             if machine.wake_at().is_none_or(|at| at > self.world.now) {
@@ -401,7 +405,7 @@ impl Simulation {
         }
     }
 
-    pub(crate) fn raise(&mut self, node: usize) {
+    pub(in crate::exploration) fn raise(&mut self, node: usize) {
         if !self.is_up(node) {
             return;
         }

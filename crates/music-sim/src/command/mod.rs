@@ -1,0 +1,5 @@
+//! The subcommands.
+
+pub(crate) mod model;
+#[cfg(feature = "mutations")]
+pub(crate) mod mutations;
