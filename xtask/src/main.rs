@@ -5,6 +5,8 @@
 //! | `cargo xtask test` | all tests of the workspace, documentation tests included |
 //! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
 //! | `cargo xtask bench` | MUSIC beside etcd, critical sections in rounds |
+//! | `cargo xtask model` | exhaustive checks of the core, in small worlds |
+//! | `cargo xtask mutations` | breaks each rule of the protocol; a check must find it |
 //! | `cargo xtask tidy` | the house rules that no other tool checks |
 //! | `cargo xtask deps` | licences, sources and direction of dependencies |
 
@@ -14,6 +16,7 @@ mod bench;
 mod ci;
 mod clock;
 mod deps;
+mod evidence;
 mod licence;
 mod packages;
 mod shell;
@@ -45,6 +48,18 @@ enum Task {
     /// Measure, on a machine that does nothing else
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Explore small worlds of the core to their end
+    Model {
+        /// Only this scenario
+        #[arg(long)]
+        scenario: Option<String>,
+    },
+    /// Break each rule of the protocol, and demand that a check finds it
+    Mutations {
+        /// Only this mutation; the table stays as it is
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Check the house rules
     Tidy,
     /// Check licences, sources and direction of dependencies
@@ -67,6 +82,8 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Test => test::run(&root),
         Task::Ci { after_test } => ci::run(&root, *after_test),
         Task::Bench(bench) => bench::run(&root, bench),
+        Task::Model { scenario } => evidence::model(&root, scenario.as_deref()),
+        Task::Mutations { only } => evidence::mutations(&root, only.as_deref()),
         Task::Tidy => tidy::run(&root),
         Task::Deps => deps::run(&root),
     }
