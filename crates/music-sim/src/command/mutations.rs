@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     only: Option<String>,
     /// How many random histories are tried at most
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 500_000)]
     seeds: u64,
     /// Write the table there
     #[arg(long)]
