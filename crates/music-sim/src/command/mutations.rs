@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     by: Option<Finder>,
     /// How many random histories are tried at most
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 500_000)]
     seeds: u64,
     /// How many deployments are tried at most
     #[arg(long, default_value_t = 2_000)]

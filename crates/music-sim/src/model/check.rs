@@ -161,3 +161,27 @@ where
     }
     report
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cargo xtask model` explores all of them, in an optimised build.
+    #[test]
+    fn the_smallest_worlds_keep_every_guarantee() {
+        let small = ["turns", "deletion", "adoption", "adopter-leaves"];
+        let checks = checks();
+        for name in small {
+            let check = checks.iter().find(|check| check.name == name).unwrap();
+            let report = check.run(2);
+            assert!(report.is_fine(), "{name}: {report:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let checks = checks();
+        let names: std::collections::BTreeSet<_> = checks.iter().map(|it| it.name).collect();
+        assert_eq!(names.len(), checks.len());
+    }
+}

@@ -184,9 +184,8 @@ impl Sections {
         };
         state.late.extend(flight.leftover());
         state.late_commands.extend(flight.late_command());
-        // Later than anything that a client said before it moved on.
-        let now = MonotonicTime::default().after(Duration::from_millis(1));
         let failed = Input::Answered(call, flight.failure());
+        let now = usual_time(state, flight.section).max(ms(1));
         self.step_at(state, flight.section, failed, now)
     }
 
@@ -218,8 +217,9 @@ impl Sections {
             (Input::Wake | Input::Renew, Some(machine)) => machine.wake_at(),
             _ => None,
         };
-        let now = retry.filter(|at| *at < super::sections::far());
-        self.step_at(state, at, input, now.unwrap_or_default())
+        let retry = retry.filter(|at| *at < super::sections::far());
+        let now = retry.unwrap_or_else(|| usual_time(state, at));
+        self.step_at(state, at, input, now)
     }
 
     fn step_at(&self, state: &mut State, at: usize, input: Input, now: MonotonicTime) -> Verdict {
@@ -322,6 +322,16 @@ impl Sections {
         state.sections[0].own = fact.floors();
         oracle.puts.push(fact);
     }
+}
+
+/// The time of a step that no clock has a part in: after a client has moved
+/// on, later than all that it said before, tries again included.
+fn usual_time(state: &State, at: usize) -> MonotonicTime {
+    ms(if state.sections[at].moved { 500 } else { 0 })
+}
+
+fn ms(ms: u64) -> MonotonicTime {
+    MonotonicTime::default().after(Duration::from_millis(ms))
 }
 
 /// A put that is acknowledged the moment it is issued; gives its write.
