@@ -41,6 +41,8 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) body: Option<Content>,
     pub(crate) idempotency_key: Option<Uuid>,
+    /// How often the section had moved when a node was asked to keep it.
+    pub(crate) moves: Option<u64>,
     pub(crate) repeat: Repeat,
     pub(crate) reach: Reach,
     /// How long the node is asked to wait before it answers.
@@ -57,6 +59,7 @@ impl Call {
             path,
             body: None,
             idempotency_key: None,
+            moves: None,
             repeat: Repeat::Reads,
             reach: Reach::Local,
             wait: Duration::ZERO,

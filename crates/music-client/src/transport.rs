@@ -150,6 +150,9 @@ impl Transport {
         if let Some(key) = call.idempotency_key {
             request = request.header(header::IDEMPOTENCY_KEY, key.to_string());
         }
+        if let Some(moves) = call.moves {
+            request = request.header(header::MOVES, moves);
+        }
         if let Some(body) = &call.body {
             request = request
                 .header(CONTENT_TYPE, &body.content_type)

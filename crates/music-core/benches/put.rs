@@ -16,7 +16,7 @@ use criterion::{BenchmarkId, Criterion};
 use music_core::critical_section::{
     Answer, Change, Context, CriticalSection, Effect, Input, KeyIndex, OpId, Put, Terms,
 };
-use music_core::id::{Field, Key, RecordId, RequestId, SessionId, TableId};
+use music_core::id::{Field, Key, Moves, RecordId, RequestId, SessionId, TableId};
 use music_core::lock_queue::{LockQueue, Mode};
 use music_core::time::{Lease, MonotonicTime};
 
@@ -39,6 +39,7 @@ fn granted(number: usize, effects: &mut Vec<Effect>) -> Option<CriticalSection> 
         client_lease: Lease::DEFAULT,
         owner: OWNER,
         node_lease: Lease::DEFAULT,
+        moves: Moves::default(),
     };
     let key = Key::new(format!("{number:016}").into_bytes()).ok()?;
     let id = RecordId {

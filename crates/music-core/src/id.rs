@@ -29,6 +29,14 @@ pub struct SessionId(pub u128);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub u128);
 
+/// How often a client had moved its section from one node to another when it
+/// asked a node to keep it. What was asked of a node before the last move is
+/// late, and takes nothing.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Moves(pub u64);
+
 /// What a client calls a changing request, so that a retry is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IdempotencyKey(pub u128);

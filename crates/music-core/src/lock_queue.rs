@@ -15,7 +15,7 @@ use alloc::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{RequestId, SessionId};
+use crate::id::{Moves, RequestId, SessionId};
 use crate::lock_ref::{Holding, Incarnation, LockRef};
 use crate::mutation::{self, Mutation};
 use crate::time::Lease;
@@ -40,6 +40,8 @@ pub struct NewTicket {
     pub lease: Lease,
     /// The section that the ticket is for; a second ticket is never given.
     pub request: RequestId,
+    /// How often the client had moved when it asked.
+    pub moves: Moves,
 }
 
 /// A place in the queue.
@@ -55,6 +57,8 @@ pub struct Ticket {
     pub lease: Lease,
     /// The section that the ticket is for.
     pub request: RequestId,
+    /// How often the client had moved when it asked the owner to keep it.
+    pub moves: Moves,
 }
 
 /// A change that needs consensus.
@@ -73,9 +77,10 @@ pub enum Command {
     },
     /// Gives a ticket another owner and the next incarnation.
     ///
-    /// Only while it has the incarnation that the adopter saw: an adoption
-    /// that lands late cannot take a section from whoever took it meanwhile.
-    /// Asked again after a lost answer, it finds its own work done.
+    /// Only while it has the incarnation that the adopter saw, and not after
+    /// the client has moved on: an adoption that lands late cannot take a
+    /// section from whoever took it meanwhile. Asked again after a lost
+    /// answer, it finds its own work done.
     Adopt {
         /// The ticket to take over, in the incarnation that was seen.
         holding: Holding,
@@ -83,6 +88,8 @@ pub enum Command {
         owner: SessionId,
         /// The new owner's lease.
         lease: Lease,
+        /// How often the client had moved when it asked the new owner.
+        moves: Moves,
     },
     /// Removes the ticket if it is still there in this incarnation.
     Confirm(Holding),
@@ -122,7 +129,8 @@ impl LockQueue {
                 holding,
                 owner,
                 lease,
-            } => self.adopt(holding, owner, lease),
+                moves,
+            } => self.adopt(holding, owner, lease, moves),
             Command::Confirm(holding) if self.present(holding) => self.remove(holding.lock_ref),
             Command::Confirm(_) => Outcome::Gone,
             Command::Synced(holding) => self.mark_synced(holding),
@@ -149,6 +157,7 @@ impl LockQueue {
             mode,
             lease,
             request,
+            moves,
         } = new;
         let incarnation = Incarnation::default();
         self.tickets.insert(
@@ -159,6 +168,7 @@ impl LockQueue {
                 mode,
                 lease,
                 request,
+                moves,
             },
         );
         self.last = lock_ref;
@@ -195,7 +205,7 @@ impl LockQueue {
         self.remove(lock_ref)
     }
 
-    fn adopt(&mut self, seen: Holding, owner: SessionId, lease: Lease) -> Outcome {
+    fn adopt(&mut self, seen: Holding, owner: SessionId, lease: Lease, moves: Moves) -> Outcome {
         let lock_ref = seen.lock_ref;
         let Some(ticket) = self.ticket(lock_ref).copied() else {
             return Outcome::Gone;
@@ -218,12 +228,16 @@ impl LockQueue {
         if ticket.incarnation != seen.incarnation && !done {
             return Outcome::Gone;
         }
+        if moves < ticket.moves && !mutation::is_on(Mutation::AdoptionAfterMove) {
+            return Outcome::Gone;
+        }
         self.tickets.insert(
             lock_ref,
             Ticket {
                 incarnation,
                 owner,
                 lease,
+                moves,
                 ..ticket
             },
         );

@@ -61,6 +61,9 @@ mutations! {
     SyncedAtAdoption = "synced-at-adoption",
     /// A ticket is adopted in whatever incarnation it has by now.
     AdoptAnyIncarnation = "adopt-any-incarnation",
+    /// An adoption takes a ticket although the client has moved on since it
+    /// asked for it.
+    AdoptionAfterMove = "adoption-after-move",
     /// A ticket is withdrawn by its number, in whatever incarnation.
     WithdrawAnyIncarnation = "withdraw-any-incarnation",
     /// A repeated enqueue of one request adds a second ticket.

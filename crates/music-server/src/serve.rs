@@ -224,7 +224,7 @@ async fn create_later(node: Node, tables: Vec<TableConfig>) {
 
 #[cfg(test)]
 mod tests {
-    use music_core::id::{Key, RecordId};
+    use music_core::id::{Key, Moves, RecordId};
     use music_core::lock_queue::Mode;
     use music_core::time::Lease;
 
@@ -258,6 +258,7 @@ mod tests {
             keys: vec![key],
             mode: Mode::Exclusive,
             lease,
+            moves: Moves::default(),
         }
     }
 

@@ -19,7 +19,7 @@ pub mod state;
 pub mod tables;
 
 use bytes::Bytes;
-use music_core::id::{Field, Key, RecordId, RequestId, SessionId, TableId};
+use music_core::id::{Field, Key, Moves, RecordId, RequestId, SessionId, TableId};
 use music_core::lock_queue::{Command, Mode, NewTicket, Outcome};
 use music_core::lock_ref::{Holding, LockRef};
 use music_core::record::Record;
@@ -148,6 +148,7 @@ pub(crate) fn new_ticket(request: u128) -> NewTicket {
         mode: Mode::Exclusive,
         lease: Lease::MAX,
         request,
+        moves: Moves::default(),
     }
 }
 

@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use music_core::id::{Field, Key, RecordId, RequestId, SessionId};
+use music_core::id::{Field, Key, Moves, RecordId, RequestId, SessionId};
 use music_core::lock_queue::{self, Mode, NewTicket, Outcome};
 use music_core::lock_ref::{Holding, LockRef};
 use music_core::record::Record;
@@ -106,6 +106,7 @@ async fn lock(site: Site, life: String) {
             mode: Mode::Exclusive,
             lease,
             request,
+            moves: Moves::default(),
         };
         let enqueue = lock_queue::Command::Enqueue(ticket);
         let applied = site.apply(&id(key.clone()), enqueue).await.unwrap();

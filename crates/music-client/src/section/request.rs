@@ -195,7 +195,9 @@ impl Pending {
     async fn create_once(&mut self) -> Result<Lock, Error> {
         let queued = std::mem::replace(&mut self.queued, true);
         let before = self.place.ask();
-        let url = self.client.endpoints.url(self.place.spot().at);
+        let spot = self.place.spot();
+        self.call.moves = Some(spot.epoch);
+        let url = self.client.endpoints.url(spot.at);
         let answer = self.client.transport.send(url, &self.call).await;
         match answer.and_then(|answer| answer.json()) {
             Ok(lock) => {

@@ -338,6 +338,7 @@ impl Seat {
         let before = self.place().ask();
         self.changed.notify_waiters();
         let spot = self.spot();
+        call.moves = Some(spot.epoch);
         let answer = self.client.transport.send(self.url(spot), &call).await;
         match answer.and_then(|answer| answer.json::<Lock>()) {
             Ok(lock) => {

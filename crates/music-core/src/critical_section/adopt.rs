@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use super::call::{Effect, Failure};
 use super::hold::{Exit, Phase};
-use super::{Context, CriticalSection, KeyIndex, Lost, Status};
+use super::{Context, CriticalSection, KeyIndex, Lost, Status, Terms};
 use crate::lock_queue::{LockQueue, Outcome};
 use crate::lock_ref::Holding;
 use crate::mutation::{self, Mutation};
@@ -90,6 +90,12 @@ impl CriticalSection {
                 self.resume_end(key, effects);
                 self.advance(context, effects);
             }
+            // The client has moved on to it: what it does there counts.
+            Ok((Outcome::Gone, queue)) if has_moved_on(&queue, &terms) => {
+                hold.leave(effects);
+                self.lose(Lost::Adopted, effects);
+                self.finish(effects);
+            }
             // Another node was faster: its incarnation is the one to adopt. But
             // the client may be there by now; it must be heard here once more.
             Ok((Outcome::Gone, queue)) if wanted && queue.holding_of(terms.request).is_some() => {
@@ -114,4 +120,10 @@ impl CriticalSection {
             }
         }
     }
+}
+
+/// Whether the client has asked a later node for the section.
+fn has_moved_on(queue: &LockQueue, terms: &Terms) -> bool {
+    let ticket = queue.ticket_of(terms.request);
+    ticket.is_some_and(|(_, ticket)| ticket.moves > terms.moves)
 }

@@ -271,6 +271,7 @@ impl Hold {
             holding: self.holding,
             owner: terms.owner,
             lease: terms.node_lease,
+            moves: terms.moves,
         };
         match self.phase {
             Phase::Entering => {
@@ -279,6 +280,7 @@ impl Hold {
                     mode,
                     owner,
                     node_lease: lease,
+                    moves,
                     ..
                 } = *terms;
                 let ticket = NewTicket {
@@ -286,6 +288,7 @@ impl Hold {
                     mode,
                     lease,
                     request,
+                    moves,
                 };
                 self.apply(index, Purpose::Enqueue, Command::Enqueue(ticket), effects);
             }

@@ -45,7 +45,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::id::{Field, IdempotencyKey, RecordId, RequestId, SessionId};
+use crate::id::{Field, IdempotencyKey, Moves, RecordId, RequestId, SessionId};
 use crate::lock_queue::Mode;
 use crate::lock_ref::{LockRef, Tick};
 use crate::record::Record;
@@ -83,6 +83,8 @@ pub struct Terms {
     pub owner: SessionId,
     /// How long that session may go unheard.
     pub node_lease: Lease,
+    /// How often the client had moved when it asked this node.
+    pub moves: Moves,
 }
 
 /// What the node knows at the moment of a step.

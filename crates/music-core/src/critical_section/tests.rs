@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::*;
-use crate::id::{Key, TableId};
+use crate::id::{Key, Moves, TableId};
 use crate::lock_queue::{Command, LockQueue};
 use crate::lock_ref::{Holding, Incarnation};
 
@@ -29,6 +29,7 @@ impl World {
             client_lease: Lease::DEFAULT,
             owner: OWNER,
             node_lease: Lease::DEFAULT,
+            moves: Moves::default(),
         };
         let key = Key::new("a").unwrap();
         let keys = Vec::from([RecordId {
@@ -180,6 +181,7 @@ fn when_both_are_used_up_the_section_answers_exhausted_and_must_be_released() {
             },
             owner: OWNER,
             lease: Lease::DEFAULT,
+            moves: Moves::default(),
         });
     }
     world.section.keys[0].holding.incarnation = Incarnation(255);

@@ -1,5 +1,6 @@
 //! The section "Lock queue" of PROTOCOL.md, sentence by sentence.
 
+use crate::id::Moves;
 use std::vec::Vec;
 
 use proptest::prelude::*;
@@ -24,6 +25,7 @@ fn ticket(request: u128, mode: Mode) -> Command {
         mode,
         lease: Lease::MIN,
         request: RequestId(request),
+        moves: Moves::default(),
     })
 }
 
@@ -51,6 +53,7 @@ fn adopt_seen(holding: Holding) -> Command {
         holding,
         owner: SessionId(7),
         lease: Lease::MAX,
+        moves: Moves::default(),
     }
 }
 
@@ -323,12 +326,28 @@ fn a_ticket_is_adopted_255_times_at_most() {
 }
 
 #[test]
+fn an_adoption_from_before_the_clients_last_move_takes_nothing() {
+    let mut queue = of(&[exclusive(1)]);
+    let adopt = |seen: u8, owner: u128, moves: u64| Command::Adopt {
+        holding: holding(1, seen),
+        owner: SessionId(owner),
+        lease: Lease::MAX,
+        moves: Moves(moves),
+    };
+    assert_eq!(queue.apply(adopt(0, 8, 2)), Outcome::Done(holding(1, 1)));
+    assert_eq!(queue.apply(adopt(1, 7, 1)), Outcome::Gone);
+    assert_eq!(queue.ticket(number(1)).unwrap().owner, SessionId(8));
+    assert_eq!(queue.apply(adopt(1, 7, 3)), Outcome::Done(holding(1, 2)));
+}
+
+#[test]
 fn an_adoption_that_lands_late_does_not_take_the_section_from_a_newer_node() {
     let mut queue = of(&[exclusive(1)]);
     let newer = Command::Adopt {
         holding: holding(1, 0),
         owner: SessionId(8),
         lease: Lease::MAX,
+        moves: Moves::default(),
     };
     assert_eq!(queue.apply(newer), Outcome::Done(holding(1, 1)));
     assert_eq!(queue.apply(adopt(1)), Outcome::Gone);

@@ -14,7 +14,7 @@ use music_core::critical_section::{
     Answer, Change, Context, CriticalSection, Effect, Error, Failure, Input, KeyIndex, OpId, Put,
     Reply, Status, Terms,
 };
-use music_core::id::{Field, IdempotencyKey, Key, RecordId, RequestId, SessionId, TableId};
+use music_core::id::{Field, IdempotencyKey, Key, Moves, RecordId, RequestId, SessionId, TableId};
 use music_core::lock_queue::{LockQueue, Mode};
 use music_core::lock_ref::{Holding, Incarnation, LockRef};
 use music_core::record::Record;
@@ -125,6 +125,7 @@ impl World {
             client_lease: lease(),
             owner: self.nodes[node].session,
             node_lease: lease(),
+            moves: Moves::default(),
         };
         let keys = keys.iter().map(|key| id(key)).collect();
         let machine = CriticalSection::new(terms, keys, self.now).unwrap();
@@ -164,6 +165,7 @@ impl World {
             .collect();
         let terms = Terms {
             owner: self.nodes[node].session,
+            moves: Moves(terms.moves.0 + 1),
             ..terms
         };
         let section = self.open(node, 0, terms.mode, &["dummy"]);

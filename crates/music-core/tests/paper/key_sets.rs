@@ -1,7 +1,7 @@
 //! PROTOCOL.md, "key sets".
 
 use music_core::critical_section::{CriticalSection, Failure, KEYS_MAX, Lost, Status, Terms};
-use music_core::id::RequestId;
+use music_core::id::{Moves, RequestId};
 use music_core::lock_queue::{Command, Mode};
 
 use crate::common::*;
@@ -15,6 +15,7 @@ fn keys_come_in_sorted_order_each_once_and_not_too_many() {
         client_lease: lease(),
         owner: world.nodes[0].session,
         node_lease: lease(),
+        moves: Moves::default(),
     };
     let fits = |keys: Vec<_>| CriticalSection::new(terms.clone(), keys, world.now).is_some();
     assert!(fits(vec![id("a"), id("b")]));
@@ -173,6 +174,7 @@ fn a_withdrawal_that_finds_the_ticket_adopted_is_a_loss() {
         },
         owner: world.nodes[2].session,
         lease: lease(),
+        moves: Moves::default(),
     };
     world.queue("b").apply(adopt);
     world.succeed(&withdraw);

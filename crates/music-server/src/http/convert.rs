@@ -11,7 +11,7 @@ use music_api::lock::{FencingToken, Lock, LockMode, LockState};
 use music_api::lock_ref::{KEYS_MAX, LockRef as LockRefText};
 use music_api::name::{self, FieldChanges, KeyRef, Value};
 use music_api::table::{self, Record as ApiRecord};
-use music_core::id::{Field, Key, RecordId, RequestId, TableId};
+use music_core::id::{Field, Key, Moves, RecordId, RequestId, TableId};
 use music_core::lock_queue::Mode;
 use music_core::record::Record;
 use music_core::stamp::Stamp;
@@ -324,6 +324,7 @@ pub(crate) fn section(text: &str) -> Result<SectionRef, Failure> {
         keys: keys.collect::<Option<_>>().ok_or_else(malformed)?,
         mode: mode(decoded.mode),
         lease: lease.ok_or_else(malformed)?,
+        moves: Moves::default(),
     })
 }
 

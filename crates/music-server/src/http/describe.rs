@@ -65,6 +65,17 @@ pub(crate) struct IdempotencyHeader {
     idempotency_key: Option<String>,
 }
 
+/// How often the section has moved.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct MovesParameter {
+    /// How often the client has moved the section to another node, 0 if
+    /// absent: what it asked of a node before its last move then takes nothing,
+    /// however late it lands.
+    #[param(rename = "music-moves")]
+    music_moves: Option<u64>,
+}
+
 /// A condition of a read.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

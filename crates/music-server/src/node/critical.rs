@@ -109,6 +109,7 @@ impl Inner {
             client_lease: section.lease,
             owner: self.liveness.session().0,
             node_lease: self.config.lease,
+            moves: section.moves,
         };
         let machine = CriticalSection::new(terms, section.keys.clone(), self.clock.now())
             .ok_or(Error::Section(critical_section::Error::KeyNotInSet))?;

@@ -1,7 +1,7 @@
 //! What a node shows of itself and its sections.
 
 use music_core::critical_section::Status;
-use music_core::id::{RecordId, RequestId, SessionId};
+use music_core::id::{Moves, RecordId, RequestId, SessionId};
 use music_core::lock_queue::Mode;
 use music_core::lock_ref::LockRef;
 use music_core::time::Lease;
@@ -17,6 +17,8 @@ pub struct SectionRef {
     pub mode: Mode,
     /// How long the client may go unheard.
     pub lease: Lease,
+    /// How often the client had moved when it asked this node.
+    pub moves: Moves,
 }
 
 /// A section as its node sees it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use music_core::critical_section::{self, Lost};
-use music_core::id::{Field, IdempotencyKey, Key, RecordId};
+use music_core::id::{Field, IdempotencyKey, Key, Moves, RecordId};
 use music_core::lock_queue::Mode;
 use music_core::time::Lease;
 use music_server::node::{
@@ -96,6 +96,7 @@ fn section(keys: &[&RecordId]) -> SectionRef {
         keys: keys.iter().copied().cloned().collect(),
         mode: Mode::Exclusive,
         lease: lease(60_000),
+        moves: Moves::default(),
     }
 }
 

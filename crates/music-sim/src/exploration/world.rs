@@ -8,7 +8,7 @@ use music_core::critical_section::{
     Answer, Call, Context, CriticalSection, Effect, Error, Failure, Input, OpId, Reply, Status,
     Terms,
 };
-use music_core::id::{Key, RecordId, RequestId, SessionId, TableId};
+use music_core::id::{Key, Moves, RecordId, RequestId, SessionId, TableId};
 use music_core::lock_queue::{LockQueue, Mode};
 use music_core::record::Record;
 use music_core::time::{Lease, MonotonicTime};
@@ -119,12 +119,17 @@ impl World {
 
     /// A section that has not had any event yet.
     pub(super) fn open(&mut self, node: usize, request: u128, mode: Mode, keys: &[&str]) -> usize {
+        let request = RequestId(request);
+        // Its client has been at these nodes before.
+        let before = |section: &&Section| section.machine.terms().request == request;
+        let moves = self.sections.iter().filter(before).count();
         let terms = Terms {
-            request: RequestId(request),
+            request,
             mode,
             client_lease: lease(),
             owner: self.nodes[node].session,
             node_lease: lease(),
+            moves: Moves(u64::try_from(moves).unwrap()),
         };
         let keys = keys.iter().map(|key| id(key)).collect();
         let machine = CriticalSection::new(terms, keys, self.now).unwrap();

@@ -6,7 +6,7 @@ use super::lease::Leases;
 use super::lock_store::{LockStore, Operation, enqueue, first};
 use super::scenarios::SCENARIOS;
 use super::sections::Sections;
-use music_core::id::SessionId;
+use music_core::id::{Moves, SessionId};
 use music_core::lock_queue::Command;
 use music_core::time::Lease;
 
@@ -79,6 +79,7 @@ fn lock_stores() -> [Check; 2] {
         holding: first(0),
         owner: SessionId(9),
         lease: Lease::MIN,
+        moves: Moves::default(),
     });
     let peeks = LockStore {
         scripts: vec![

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use music_core::id::{ReplicaId, RequestId, SessionId};
+use music_core::id::{Moves, ReplicaId, RequestId, SessionId};
 use music_core::lock_queue::{Command, LockQueue, Mode, NewTicket, Outcome};
 use music_core::lock_ref::{Holding, Incarnation, LockRef};
 use music_core::quorum::Tally;
@@ -155,6 +155,7 @@ pub(super) fn enqueue(request: u128) -> Command {
         mode: Mode::Exclusive,
         lease: Lease::MIN,
         request: RequestId(request),
+        moves: Moves::default(),
     })
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use music_core::critical_section::{CriticalSection, Status, Terms};
-use music_core::id::{Key, RecordId, RequestId, TableId};
+use music_core::id::{Key, Moves, RecordId, RequestId, TableId};
 use music_core::lock_queue::LockQueue;
 use music_core::lock_ref::LockRef;
 use music_core::record::Record;
@@ -281,9 +281,9 @@ impl Sections {
     }
 
     fn machine(&self, at: usize, plan: &Plan) -> CriticalSection {
-        let mut request = at;
+        let (mut request, mut moves) = (at, 0);
         while let Start::Adopt(of) = self.scenario.plans[request].start {
-            request = of;
+            (request, moves) = (of, moves + 1);
         }
         let terms = Terms {
             request: RequestId(u128::try_from(request).unwrap()),
@@ -291,6 +291,7 @@ impl Sections {
             client_lease: Lease::MAX,
             owner: session(at),
             node_lease: Lease::MAX,
+            moves: Moves(moves),
         };
         let keys = vec![self.key.clone()];
         CriticalSection::new(terms, keys, MonotonicTime::default()).unwrap()
@@ -366,7 +367,10 @@ impl Sections {
             Start::Adopt(of) => {
                 let section = &state.sections[of];
                 let over = section.status == Status::Released;
-                section.token > LockRef::NONE && !section.moved && !over
+                // It has the lockRef from the node where it began.
+                let knows = section.token > LockRef::NONE
+                    || section.begun && self.scenario.plans[of].start != Start::Create;
+                knows && !section.moved && !over
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use music_core::id::{RecordId, SessionId};
+use music_core::id::{Moves, RecordId, SessionId};
 use music_core::lock_queue::{Command, Outcome};
 use music_core::lock_ref::{Holding, Incarnation, LockRef};
 use music_core::time::Lease;
@@ -21,6 +21,7 @@ fn adopt(holding: Holding) -> Command {
         holding,
         owner: SessionId(77),
         lease: Lease::MIN,
+        moves: Moves::default(),
     }
 }
 

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use music_core::id::{Field, RequestId, SessionId};
+use music_core::id::{Field, Moves, RequestId, SessionId};
 use music_core::lock_queue::{Mode, NewTicket};
 use music_core::stamp::Stamp;
 use music_core::time::{Lease, WallTime};
@@ -26,6 +26,7 @@ fn enqueue() -> Command {
         mode: Mode::Exclusive,
         lease: Lease::MIN,
         request: RequestId(1),
+        moves: Moves::default(),
     })
 }
 

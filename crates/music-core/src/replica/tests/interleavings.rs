@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::history::{Answer, Operation, is_linearizable};
 use super::world::{Dice, Faults, World};
-use crate::id::{RequestId, SessionId};
+use crate::id::{Moves, RequestId, SessionId};
 use crate::lock_queue::{Command, Mode, NewTicket, Outcome};
 use crate::lock_ref::{Holding, Incarnation, LockRef};
 use crate::time::Lease;
@@ -23,6 +23,7 @@ fn enqueue(request: usize) -> Command {
         mode: Mode::Exclusive,
         lease: Lease::MIN,
         request: RequestId(u128::try_from(request).unwrap()),
+        moves: Moves::default(),
     })
 }
 
@@ -40,6 +41,7 @@ fn operation(dice: &mut Dice, unique: usize) -> Operation {
             holding,
             owner: SessionId(9),
             lease: Lease::MIN,
+            moves: Moves::default(),
         },
         4 => Command::Confirm(holding),
         5 => Command::Force {

@@ -6,7 +6,7 @@ use std::vec;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::id::{Field, ReplicaId, RequestId, SessionId};
+use crate::id::{Field, Moves, ReplicaId, RequestId, SessionId};
 use crate::lock_queue::{Command, LockQueue, Mode, NewTicket, Outcome};
 use crate::lock_ref::{Holding, Incarnation, LockRef};
 use crate::record::Record;
@@ -27,6 +27,7 @@ fn enqueue(request: u128) -> Command {
         mode: Mode::Exclusive,
         lease: Lease::MIN,
         request: RequestId(request),
+        moves: Moves::default(),
     })
 }
 
@@ -134,6 +135,7 @@ fn a_plain_release_seen_by_one_peek_is_seen_by_every_later_adopt() {
         holding: holding(1, 0),
         owner: SessionId(2),
         lease: Lease::MIN,
+        moves: Moves::default(),
     };
     let decided = decide(&mut acceptors, [B, C], adopt);
     assert_eq!(decided.effects[0].0, Outcome::Gone);
@@ -147,6 +149,7 @@ fn a_peek_does_not_overtake_an_adopt_that_was_promised_before_the_release() {
         holding: holding(1, 0),
         owner: SessionId(2),
         lease: Lease::MIN,
+        moves: Moves::default(),
     };
     let mut adopting = Transaction::new(C, 3, vec![adopt]);
     let prepare = adopting.begin(acceptors[0].promised(), 0);

@@ -4,8 +4,8 @@ use axum::extract::FromRequestParts;
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use music_api::code::Code;
-use music_api::header::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_BYTES_MAX};
-use music_core::id::IdempotencyKey;
+use music_api::header::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_BYTES_MAX, MOVES};
+use music_core::id::{IdempotencyKey, Moves};
 
 use crate::http::problem::Failure;
 
@@ -54,6 +54,28 @@ fn hash(seed: u128, bytes: &[u8]) -> u128 {
     bytes.iter().fold(seed, |hash, byte| {
         (hash ^ u128::from(*byte)).wrapping_mul(PRIME)
     })
+}
+
+/// How often the client has moved its section, where it says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MovesHeader(pub(crate) Moves);
+
+impl<S: Sync> FromRequestParts<S> for MovesHeader {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let Some(value) = parts.headers.get(MOVES) else {
+            return Ok(Self(Moves::default()));
+        };
+        let number = value.to_str().ok().and_then(|text| text.parse().ok());
+        let number = number.ok_or_else(|| {
+            Failure::new(
+                Code::BadRequest,
+                format!("{MOVES} is a whole number: how often the section has moved."),
+            )
+        })?;
+        Ok(Self(Moves(number)))
+    }
 }
 
 /// What a write says about itself; one with conditions is refused, for it

@@ -7,6 +7,6 @@ pub(crate) mod path;
 pub(crate) mod query;
 
 pub(crate) use body::{JsonBody, OptionalJsonBody, ValueBody};
-pub(crate) use headers::{Idempotency, Write};
+pub(crate) use headers::{Idempotency, MovesHeader, Write};
 pub(crate) use path::{LockAt, RecordAt, SectionRecordAt, TableAt, TicketAt};
 pub(crate) use query::Query;

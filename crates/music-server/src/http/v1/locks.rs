@@ -13,9 +13,9 @@ use music_core::id::{IdempotencyKey, RequestId};
 
 use crate::http::app::App;
 use crate::http::convert;
-use crate::http::describe::{IdempotencyHeader, LockPath, Problems};
+use crate::http::describe::{IdempotencyHeader, LockPath, MovesParameter, Problems};
 use crate::http::problem::{self, Failure};
-use crate::http::request::{Idempotency, JsonBody, LockAt, OptionalJsonBody, Query};
+use crate::http::request::{Idempotency, JsonBody, LockAt, MovesHeader, OptionalJsonBody, Query};
 use crate::http::respond::{self, Answer};
 use crate::node::{self, SectionRef, SectionView, State as Section};
 
@@ -32,7 +32,7 @@ pub(crate) fn request_id(idempotency: Idempotency) -> RequestId {
     post,
     path = "/v1/locks",
     tag = "locks",
-    params(IdempotencyHeader),
+    params(IdempotencyHeader, MovesParameter),
     request_body = CreateLockRef,
     responses(
         (
@@ -48,6 +48,7 @@ pub(crate) async fn create_lock_ref(
     State(app): State<Arc<App>>,
     query: Query,
     idempotency: Idempotency,
+    MovesHeader(moves): MovesHeader,
     JsonBody(body): JsonBody<CreateLockRef>,
 ) -> Answer {
     query.only(&[])?;
@@ -57,6 +58,7 @@ pub(crate) async fn create_lock_ref(
         keys: convert::key_set(&app, &body.keys)?,
         mode: convert::mode(body.mode),
         lease: app.lease(body.lease_ms)?,
+        moves,
     };
     let creation = app.node.create_lock_ref(section.clone(), wait);
     let view = app
@@ -105,7 +107,7 @@ pub(crate) async fn get_lock(State(app): State<Arc<App>>, at: LockAt, query: Que
     post,
     path = "/v1/locks/{lock_ref}/acquire",
     tag = "locks",
-    params(LockPath),
+    params(LockPath, MovesParameter),
     request_body = Option<Acquire>,
     responses(
         (status = OK, body = Lock, description = "The section, waiting or granted."),
@@ -122,12 +124,14 @@ pub(crate) async fn acquire(
     State(app): State<Arc<App>>,
     at: LockAt,
     query: Query,
+    MovesHeader(moves): MovesHeader,
     OptionalJsonBody(body): OptionalJsonBody<Acquire>,
 ) -> Answer {
     query.only(&[])?;
     let wait = app.wait(body.wait_ms)?;
     is_ours(&app, &at.section)?;
-    let LockAt { text, section } = at;
+    let LockAt { text, mut section } = at;
+    section.moves = moves;
     let acquisition = app.node.acquire(&section, wait);
     let view = app
         .hear(section.request, section.lease, acquisition)

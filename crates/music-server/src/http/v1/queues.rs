@@ -134,7 +134,7 @@ pub(crate) async fn force_ticket(
 mod tests {
     use std::time::Duration;
 
-    use music_core::id::{RequestId, SessionId};
+    use music_core::id::{Moves, RequestId, SessionId};
     use music_core::lock_queue::{Command, Mode, NewTicket};
     use music_core::time::Lease;
 
@@ -151,6 +151,7 @@ mod tests {
                 mode: Mode::Exclusive,
                 lease,
                 request,
+                moves: Moves::default(),
             }));
         }
         let (mut after, mut numbers) = (LockRef::NONE, Vec::new());

@@ -15,7 +15,7 @@ use music_api::lock::StepResult;
 use music_api::problem::Outcome;
 use music_api::problem::Problem;
 use music_api::run::{Compare, Run, RunResult};
-use music_core::id::{Field, IdempotencyKey, RecordId};
+use music_core::id::{Field, IdempotencyKey, Moves, RecordId};
 use music_core::lock_queue::Mode;
 use music_core::record::Record;
 use tokio::sync::watch;
@@ -203,6 +203,7 @@ impl Plan {
             keys: convert::key_set(app, &body.keys)?,
             mode: Mode::Exclusive,
             lease: app.config.cluster.client_lease_default,
+            moves: Moves::default(),
         };
         let compare = body
             .compare

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use music_core::id::{Field, Key, RecordId, RequestId, SessionId};
+use music_core::id::{Field, Key, Moves, RecordId, RequestId, SessionId};
 use music_core::lock_queue::{Command, Mode, NewTicket, Outcome};
 use music_core::record::Record;
 use music_core::stamp::Stamp;
@@ -46,6 +46,7 @@ async fn both_ports_work() {
                 mode: Mode::Exclusive,
                 lease: Lease::MIN,
                 request: RequestId(u128::try_from(number).unwrap()),
+                moves: Moves::default(),
             };
             let applied = site.apply(&id, Command::Enqueue(ticket)).await.unwrap();
             let Outcome::Done(holding) = applied.outcome else {
