@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::{clock::Stopwatch, deps, shell, test, tidy};
+use crate::{clock::Stopwatch, deps, evidence, shell, test, tidy};
 
 /// One thing that has to succeed.
 struct Step {
@@ -20,6 +20,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "test",
         run: test::run,
+    },
+    Step {
+        name: "sim",
+        run: evidence::sim_in_ci,
     },
     Step {
         name: "format",

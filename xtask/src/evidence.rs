@@ -41,6 +41,22 @@ pub(crate) fn sim(root: &Path, sim: &Sim) -> Result<()> {
     shell::run(&mut shell::program(root, "cargo", &arguments))
 }
 
+/// Runs a few hundred deployments in the profile that the tests were built in:
+/// to build another takes longer than they do.
+///
+/// # Errors
+///
+/// As [`sim`].
+pub(crate) fn sim_in_ci(root: &Path) -> Result<()> {
+    let run = ["run", "--locked", "--quiet", "--package", "music-sim"];
+    let arguments = ["--", "sim", "--seeds", "200"];
+    shell::run(&mut shell::program(
+        root,
+        "cargo",
+        &[&run[..], &arguments].concat(),
+    ))
+}
+
 /// Explores all small worlds, or one.
 ///
 /// # Errors
