@@ -61,8 +61,6 @@ mutations! {
     SyncedAtAdoption = "synced-at-adoption",
     /// A ticket is adopted in whatever incarnation it has by now.
     AdoptAnyIncarnation = "adopt-any-incarnation",
-    /// A ticket is withdrawn by its number, in whatever incarnation.
-    WithdrawAnyIncarnation = "withdraw-any-incarnation",
     /// A repeated enqueue of one request adds a second ticket.
     EnqueueTwice = "enqueue-twice",
     /// A fused grant takes "the last ticket was released" for "all were".
