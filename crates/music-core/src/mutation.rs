@@ -64,8 +64,6 @@ mutations! {
     /// An adoption takes a ticket although the client has moved on since it
     /// asked for it.
     AdoptionAfterMove = "adoption-after-move",
-    /// A ticket is withdrawn by its number, in whatever incarnation.
-    WithdrawAnyIncarnation = "withdraw-any-incarnation",
     /// A repeated enqueue of one request adds a second ticket.
     EnqueueTwice = "enqueue-twice",
     /// A fused grant takes "the last ticket was released" for "all were".

@@ -362,9 +362,6 @@ impl Hold {
     /// Takes the ticket back, but only in the incarnation that is known here:
     /// another node may have adopted it meanwhile, and be granted with it.
     fn withdrawal(&self) -> Command {
-        if mutation::is_on(Mutation::WithdrawAnyIncarnation) {
-            return Command::Withdraw(self.holding.lock_ref);
-        }
         Command::Confirm(self.holding)
     }
 

@@ -20,7 +20,6 @@ pub const SOMETIMES: &[&str] = &[
     "a node killed",
     "a node suspended",
     "a put acknowledged",
-    "a put refused",
     "a put unknown",
     "a replica crashed",
     "a section asked for and refused",
@@ -109,7 +108,6 @@ impl Sections {
             } => Some("a get inside a section"),
             What::PutEnded { outcome, .. } => Some(match outcome {
                 PutOutcome::Acknowledged { .. } => "a put acknowledged",
-                PutOutcome::NotApplied => "a put refused",
                 PutOutcome::Unknown => "a put unknown",
             }),
             What::Lost { section } => {
