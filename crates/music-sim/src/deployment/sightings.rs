@@ -108,6 +108,7 @@ impl Sections {
             } => Some("a get inside a section"),
             What::PutEnded { outcome, .. } => Some(match outcome {
                 PutOutcome::Acknowledged { .. } => "a put acknowledged",
+                PutOutcome::NotApplied => "a put refused",
                 PutOutcome::Unknown => "a put unknown",
             }),
             What::Lost { section } => {
