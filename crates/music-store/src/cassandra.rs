@@ -21,8 +21,10 @@
 //! | peek | read at `SERIAL`, and of the release at `QUORUM`, at once | 1 |
 //!
 //! A command takes two more rounds for each time that another node was
-//! faster, and the first of a node at a key that others have used. A commit at
-//! `LOCAL_QUORUM` is enough, since all who read a queue do so at `SERIAL`.
+//! faster, and so does a node's first one at a key that others have used: it
+//! takes the key for a new one. (A refusal costs as much as a success, as
+//! Cassandra has to propose that nothing changes.) A commit at `LOCAL_QUORUM`
+//! is enough, since all who read a queue do so at `SERIAL`.
 //!
 //! # What it needs of Cassandra
 //! `paxos_variant: v2` (v1 works, and takes two rounds more a command), with

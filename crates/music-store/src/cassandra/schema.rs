@@ -10,6 +10,7 @@
 //! each would take an id of its own, and Cassandra 5.0 does not mend that.)
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use music_core::id::TableId;
 use scylla::cluster::metadata::Strategy;
@@ -35,6 +36,10 @@ pub(super) const OWN_REGISTERS: i64 = -1;
 /// The version of the schema that this code creates, and the highest that it
 /// works with.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// How long a change of the schema may take: Cassandra does one after the
+/// other, each at all nodes.
+const DEFINITION_TIME: Duration = Duration::from_mins(1);
 
 /// Why an engine cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +73,8 @@ pub enum OpenError {
     /// The configuration, or the keyspace as it is, leaves a site without a replica.
     #[error(
         "the keyspace has no replica in the data centre {datacentre:?}: give it one in \
-         `replication`; if the keyspace exists, by ALTER KEYSPACE too, then `nodetool repair --full`"
+         `replication`; if the keyspace exists, by ALTER KEYSPACE too, and then run \
+         `nodetool repair --full`"
     )]
     NoReplica {
         /// The data centre without a replica.
@@ -282,7 +288,8 @@ pub(super) async fn drop_cells(cql: &Cql, table: TableId) -> Result<(), Failure>
 /// Changes the schema, and waits until all nodes that are up agree on it.
 async fn define(cql: &Cql, text: String) -> Result<(), Failure> {
     let access = Access::Plain(Level::Majority);
-    let statement = cql.statement(text, access);
+    let mut statement = cql.statement(text, access);
+    statement.set_request_timeout(Some(DEFINITION_TIME));
     let result = cql.session().query_unpaged(statement, ()).await;
     result.map_err(|error| Failure::new(error, crate::error::Needed::Majority))?;
     Ok(())

@@ -112,6 +112,14 @@ async fn calls_cost_the_rounds_that_the_protocol_says() {
         "the peek has told what the queue is"
     );
 
+    // Nobody has told the third site: it learns by being refused.
+    let [.., third] = &*deployment.sites else {
+        panic!("three sites");
+    };
+    let before = third.requests();
+    ticket(third, &key, 4).await;
+    assert_eq!(third.requests() - before, 2);
+
     let record = id(SYSTEM_TABLE, "record");
     for (level, sent) in [
         (Level::Majority, &["MUTATION_REQ"][..]),
