@@ -1,14 +1,15 @@
-//! A catalogue of tables in memory, for the engines that have no other.
+//! A catalogue of tables as one value, for the engines that have no other.
 
 use std::collections::BTreeMap;
 
 use music_core::id::TableId;
+use serde::{Deserialize, Serialize};
 
 use crate::table::SYSTEM_TABLE;
 use crate::{Table, TableMode, TableName};
 
 /// The tables there are.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Catalogue {
     tables: BTreeMap<TableName, Table>,
     next: u64,

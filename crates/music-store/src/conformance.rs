@@ -45,6 +45,12 @@ pub trait Harness: Send + Sync {
         false
     }
 
+    /// Whether the engine tells of changes: hints and changed records. One
+    /// that has no watches stays silent.
+    fn gives_hints(&self) -> bool {
+        true
+    }
+
     /// Skips all lockRefs of a key up to this one. Returns whether the
     /// harness can do that.
     fn advance(&self, _id: &RecordId, _lock_ref: LockRef) -> impl Future<Output = bool> + Send {

@@ -27,6 +27,9 @@ pub enum StateEngine {
     Memory(MemorySite),
     /// The same, with faults.
     FaultyMemory(Faulty<MemorySite>),
+    /// A Cassandra cluster, as the site's nodes see it.
+    #[cfg(feature = "cassandra")]
+    Cassandra(crate::cassandra::Cassandra),
     /// Over a network that fails, under one seed.
     #[cfg(feature = "simulation")]
     Simulated(crate::simulated::Site),
@@ -44,6 +47,9 @@ pub enum LockEngine {
     Memory(MemorySite),
     /// The same, with faults.
     FaultyMemory(Faulty<MemorySite>),
+    /// A Cassandra cluster, as the site's nodes see it.
+    #[cfg(feature = "cassandra")]
+    Cassandra(crate::cassandra::Cassandra),
     /// Over a network that fails, under one seed.
     #[cfg(feature = "simulation")]
     Simulated(crate::simulated::Site),
@@ -57,6 +63,8 @@ macro_rules! with {
             Self::FaultyEmbedded($engine) => $call,
             Self::Memory($engine) => $call,
             Self::FaultyMemory($engine) => $call,
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra($engine) => $call,
             #[cfg(feature = "simulation")]
             Self::Simulated($engine) => $call,
         }
@@ -83,6 +91,8 @@ from!(embedded::Site, Embedded);
 from!(Faulty<embedded::Site>, FaultyEmbedded);
 from!(MemorySite, Memory);
 from!(Faulty<MemorySite>, FaultyMemory);
+#[cfg(feature = "cassandra")]
+from!(crate::cassandra::Cassandra, Cassandra);
 #[cfg(feature = "simulation")]
 from!(crate::simulated::Site, Simulated);
 

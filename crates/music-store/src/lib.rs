@@ -9,12 +9,15 @@
 //! |---|---|
 //! | [`state_store`], [`lock_store`] | the ports |
 //! | [`embedded`] | every site in one process, on disk, with WAN delays and cuts |
+//! | `cassandra` | state and locks in Cassandra or ScyllaDB |
 //! | [`memory`] | the reference engine: plain maps behind one lock |
 //! | [`fault`] | an engine that fails as told, around any other |
 //! | `simulated` | replicas over a network that fails, under one seed |
 //! | [`engine`] | the closed set of engines, as the server holds them |
 //! | `conformance` | what every engine must promise, as tests |
 
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 mod catalogue;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -1,0 +1,128 @@
+//! The engine against a real Cassandra of three data centres.
+//!
+//! `MUSIC_CASSANDRA` is the address of one of its nodes (127.0.0.1:9042), and
+//! `MUSIC_CASSANDRA_DATACENTRES` are the names of three of its data centres
+//! (ohio,ncalifornia,oregon). Each test has a keyspace of its own.
+
+use std::collections::BTreeMap;
+
+use scylla::statement::{Consistency, Statement};
+
+use super::*;
+use crate::conformance::Harness;
+
+mod faults;
+mod opening;
+mod wear;
+
+/// A setting of the environment.
+fn setting(name: &str, otherwise: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| otherwise.to_owned())
+}
+
+/// The names of the data centres.
+fn datacentres() -> Vec<String> {
+    let names = setting("MUSIC_CASSANDRA_DATACENTRES", "ohio,ncalifornia,oregon");
+    names.split(',').map(str::to_owned).collect()
+}
+
+/// The configuration of a site of a deployment that nobody else has.
+fn config(keyspace: &Keyspace, datacentre: &str) -> Config {
+    let address = setting("MUSIC_CASSANDRA", "127.0.0.1:9042");
+    let replication: BTreeMap<String, u8> =
+        datacentres().into_iter().map(|name| (name, 1)).collect();
+    let mut config = Config::new(vec![address], keyspace.clone(), datacentre, replication);
+    // The machine may be slow: many servers, few cores.
+    config.request_time = Duration::from_secs(10);
+    config.call_time = Duration::from_mins(1);
+    // Nothing but what a test does is to be counted.
+    config.refresh_interval = Duration::from_hours(1);
+    config
+}
+
+/// A name that no other test has, in this run or another.
+fn fresh_keyspace() -> Keyspace {
+    Keyspace::new(format!("music_test_{:016x}", rand::random::<u64>())).unwrap()
+}
+
+/// A keyspace of its own, and a view of it at each site.
+struct Deployment {
+    sites: Vec<Cassandra>,
+}
+
+impl Deployment {
+    async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    async fn open_with(change: impl Fn(&mut Config)) -> Self {
+        let keyspace = fresh_keyspace();
+        let mut sites = Vec::new();
+        for name in datacentres() {
+            let mut config = config(&keyspace, &name);
+            if sites.is_empty() {
+                Cassandra::init(&config).await.unwrap();
+            }
+            change(&mut config);
+            sites.push(Cassandra::connect(config).await.unwrap());
+        }
+        Self { sites }
+    }
+}
+
+/// Drops a keyspace, at the end of a test.
+fn drop_keyspace(site: &Cassandra) {
+    let text = format!("DROP KEYSPACE IF EXISTS {}", site.inner.cql.keyspace());
+    let mut statement = Statement::new(text);
+    statement.set_request_timeout(Some(Duration::from_mins(1)));
+    let session = site.inner.cql.session();
+    tokio::task::block_in_place(|| {
+        let dropped = session.query_unpaged(statement, ());
+        let dropped = tokio::runtime::Handle::current().block_on(dropped);
+        // A keyspace too many does no harm.
+        if let Err(error) = dropped {
+            eprintln!("{error}");
+        }
+    });
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        drop_keyspace(&self.sites[0]);
+    }
+}
+
+impl Harness for Deployment {
+    type Store = Cassandra;
+
+    fn sites(&self) -> Vec<Cassandra> {
+        self.sites.clone()
+    }
+
+    /// A read of all replicas repairs them.
+    async fn settled(&self) {
+        for site in &self.sites {
+            site.refresh_tables().await.unwrap();
+        }
+        let cql = &self.sites[0].inner.cql;
+        let tables = self.sites[0].tables().into_iter().map(|table| table.id);
+        for table in tables.chain([crate::table::SYSTEM_TABLE]) {
+            let text = format!("SELECT * FROM {}", cells::name(cql, table));
+            let mut statement = Statement::new(text);
+            statement.set_consistency(Consistency::All);
+            statement.set_is_idempotent(true);
+            cql.session().query_unpaged(statement, ()).await.unwrap();
+        }
+    }
+
+    async fn advance(&self, id: &RecordId, lock_ref: LockRef) -> bool {
+        self.sites[0].advance(id, lock_ref).await.unwrap();
+        true
+    }
+
+    fn gives_hints(&self) -> bool {
+        false
+    }
+}
+
+crate::conformance_tests!(async { Deployment::open().await });

@@ -1,0 +1,68 @@
+//! Answers that do not come in time.
+
+use music_core::lock_queue::Outcome;
+
+use super::*;
+use crate::conformance::{id, ticket};
+use crate::error;
+use crate::table::SYSTEM_TABLE;
+
+/// A command whose answer was lost is neither applied twice nor answered as
+/// if another had done it, and what is not applied by the next transaction
+/// never is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_found_again_or_reported_as_unknown() {
+    let steady = Deployment::open().await;
+    let keyspace = steady.sites[0].inner.cql.keyspace().clone();
+    let mut hasty = Vec::new();
+    for (name, millis) in datacentres().iter().zip([1, 3, 9]) {
+        let mut config = config(&keyspace, name);
+        let patient = Cassandra::connect(config.clone()).await;
+        drop(patient.unwrap());
+        config.request_time = Duration::from_millis(millis);
+        hasty.push(connect_hastily(config).await);
+    }
+    let (mut done, mut unknown) = (0_u32, 0_u32);
+    for round in 0..120_u32 {
+        let key = id(SYSTEM_TABLE, format!("key {}", round % 5));
+        let [steady, ..] = &*steady.sites else {
+            panic!("three sites");
+        };
+        let site = &hasty[round as usize % hasty.len()];
+        let holding = ticket(steady, &key, round.into()).await;
+        let confirmed = site.apply(&key, Command::Confirm(holding)).await;
+        let force = Command::Force {
+            lock_ref: holding.lock_ref,
+            owner: None,
+        };
+        let forced = steady.apply(&key, force).await.unwrap().outcome;
+        match confirmed {
+            Ok(Applied { outcome, .. }) => {
+                assert_eq!(outcome, Outcome::Done(holding), "nobody else ends it");
+                assert_eq!(forced, Outcome::Gone);
+                done += 1;
+            }
+            Err(error) if error.outcome() == error::Outcome::NotApplied => {
+                assert_eq!(forced, Outcome::Done(holding), "{error}");
+            }
+            Err(_) => unknown += 1,
+        }
+        // Whatever it was, it is decided now.
+        let queue = steady.peek(&key).await.unwrap();
+        assert_eq!(queue.forced() == holding.lock_ref, forced != Outcome::Gone);
+        assert_eq!(queue.tickets().count(), 0);
+    }
+    eprintln!("{done} done, {unknown} of unknown outcome");
+    assert!(done > 0 && unknown > 0, "{done} done, {unknown} unknown");
+}
+
+/// Connects with so little time for a request that even this may fail.
+async fn connect_hastily(config: Config) -> Cassandra {
+    loop {
+        match Cassandra::connect(config.clone()).await {
+            Ok(site) => return site,
+            Err(OpenError::Engine(_)) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! When a transaction begins again, and what its attempts are called: the
+//! clock and the dice of the registers.
+
+use std::time::Duration;
+
+use rand::Rng;
+use tokio::time::Instant;
+
+/// How often a transaction begins again before it says that it cannot.
+const ATTEMPTS_MAX: u32 = 64;
+/// How many attempts follow each other without a delay.
+const EAGER_ATTEMPTS: u32 = 2;
+/// The longest delay before another attempt, in durations of the last one.
+const BACKOFF_MAX: u32 = 8;
+
+/// The attempts of one transaction, one after the other.
+pub(super) struct Pace {
+    deadline: Instant,
+    /// When the present attempt began.
+    began: Instant,
+    /// How many attempts there were, the present one included.
+    attempts: u32,
+}
+
+impl Pace {
+    /// Begins the first attempt of a transaction that may take so long.
+    pub(super) fn new(patience: Duration) -> Self {
+        let began = Instant::now();
+        Self {
+            deadline: began + patience,
+            began,
+            attempts: 1,
+        }
+    }
+
+    /// Lets others go first, for a random time that grows with the attempts,
+    /// in durations of the last one: it took what a transaction takes here.
+    /// Returns whether there is to be another attempt.
+    pub(super) async fn again(&mut self) -> bool {
+        let ended = Instant::now();
+        if self.attempts >= ATTEMPTS_MAX || ended >= self.deadline {
+            return false;
+        }
+        if let Some(number) = self.attempts.checked_sub(EAGER_ATTEMPTS) {
+            let times = 1_u32.checked_shl(number).unwrap_or(u32::MAX);
+            let most = (ended - self.began).saturating_mul(times.min(BACKOFF_MAX));
+            let share = rand::rng().random_range(0.0..1.0);
+            tokio::time::sleep_until(self.deadline.min(ended + most.mul_f64(share))).await;
+        }
+        self.began = Instant::now();
+        self.attempts = self.attempts.saturating_add(1);
+        true
+    }
+}
+
+/// A name that no other attempt at the same version has.
+pub(super) fn attempt_name() -> u64 {
+    rand::random()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_ends_after_its_attempts_or_its_time() {
+        let mut pace = Pace::new(Duration::from_mins(1));
+        let mut attempts = 1;
+        while pace.again().await {
+            attempts += 1;
+        }
+        assert_eq!(attempts, ATTEMPTS_MAX);
+        assert!(!Pace::new(Duration::ZERO).again().await);
+    }
+}

@@ -1,0 +1,296 @@
+//! The lock store's side of a node: commands, peeks and releases.
+//!
+//! One worker a key and node runs the transactions, one after the other, each
+//! with all the commands that were waiting: calls of one node never compete
+//! with each other. The worker ends when nothing waits.
+//!
+//! # A peek answers from what is at a majority
+//! A read at `SERIAL` is linearizable in what transactions wrote, and sees
+//! every release that a majority has. But Cassandra does not repair what such
+//! a read sees: a release of which one replica knows would be seen by one peek
+//! and not by the next. So a peek reads `released` at `QUORUM` as well, at the
+//! same time, which repairs. Where that read saw as much as the `SERIAL` one,
+//! what the latter saw is at a majority. Otherwise the peek raises `released`
+//! to it at a majority, by the write of a release, before it answers.
+//!
+//! # A call of unknown outcome
+//! An attempt without an answer may be applied until another is. Where a
+//! transaction ends so, the next call for the key, a peek too, begins with a
+//! transaction: when that is applied, the earlier one was, or never will be.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use music_core::id::RecordId;
+use music_core::lock_queue::{Command, LockQueue, Outcome};
+use music_core::lock_ref::{Holding, LockRef};
+use tokio::sync::oneshot;
+
+use super::codec::{self, DecodeError};
+use super::failure::Failure;
+use super::register::{Contents, Done, Place, Register, Undone};
+use super::session::Cql;
+use crate::{Applied, Error};
+
+/// How many calls wait for one key at one node; more are refused.
+const WAITING_MAX: usize = 1_024;
+/// How many commands one transaction carries.
+const COMMANDS_MAX: usize = 64;
+/// How many queues a node remembers, to save the first read.
+const REMEMBERED_MAX: usize = 16_384;
+
+/// What a call asks of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ask {
+    /// What it is.
+    Peek,
+    /// A change.
+    Command(Command),
+    /// That its numbers go on above this one.
+    Advance(LockRef),
+}
+
+/// A call that waits.
+struct Waiting {
+    ask: Ask,
+    answer: oneshot::Sender<Result<Applied, Error>>,
+}
+
+/// A queue as this node last saw it.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    contents: Contents<LockQueue>,
+    /// An attempt of this node may still be applied.
+    open: bool,
+}
+
+/// The queues of a node's Cassandra.
+pub(super) struct Queues {
+    cql: Arc<Cql>,
+    /// How long a call waits for its answer.
+    call_time: Duration,
+    /// The calls that wait, by key. A key is there while it has a worker.
+    waiting: Mutex<BTreeMap<RecordId, VecDeque<Waiting>>>,
+    known: Mutex<BTreeMap<RecordId, Known>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Queues {
+    pub(super) fn new(cql: Arc<Cql>, call_time: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            cql,
+            call_time,
+            waiting: Mutex::default(),
+            known: Mutex::default(),
+        })
+    }
+
+    /// Performs what is asked, after what was asked of that key before.
+    pub(super) async fn call(self: &Arc<Self>, id: &RecordId, ask: Ask) -> Result<Applied, Error> {
+        let (answer, answered) = oneshot::channel();
+        if self.add(id, Waiting { ask, answer })? {
+            // Ends by itself when nothing waits: each transaction is bounded.
+            tokio::spawn(Arc::clone(self).serve_all(id.clone()));
+        }
+        match tokio::time::timeout(self.call_time, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(Error::TimedOut),
+        }
+    }
+
+    /// Tells a majority of a release.
+    pub(super) async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
+        let released = codec::encode_release(holding);
+        let place = place(id);
+        self.register(&place).write_released(released).await?;
+        if let Some(known) = lock(&self.known).get_mut(id) {
+            known.contents.released = known.contents.released.max(Some(released));
+        }
+        Ok(())
+    }
+
+    fn register<'a>(&'a self, place: &'a Place) -> Register<'a> {
+        Register {
+            cql: &self.cql,
+            place,
+        }
+    }
+
+    /// Adds a call. Returns whether its key needs a worker.
+    fn add(&self, id: &RecordId, call: Waiting) -> Result<bool, Error> {
+        let mut waiting = lock(&self.waiting);
+        if let Some(calls) = waiting.get_mut(id) {
+            if calls.len() >= WAITING_MAX {
+                return Err(Error::Overloaded);
+            }
+            calls.push_back(call);
+            return Ok(false);
+        }
+        waiting.insert(id.clone(), VecDeque::from([call]));
+        Ok(true)
+    }
+
+    /// Takes the next calls of a key; with none, its worker has ended.
+    fn take(&self, id: &RecordId) -> Vec<Waiting> {
+        let mut waiting = lock(&self.waiting);
+        let Some(calls) = waiting.get_mut(id) else {
+            return Vec::new();
+        };
+        let mut taken = Vec::new();
+        while taken.len() < COMMANDS_MAX
+            && let Some(call) = calls.pop_front()
+        {
+            if !call.answer.is_closed() {
+                taken.push(call);
+            }
+        }
+        if taken.is_empty() {
+            waiting.remove(id);
+        }
+        taken
+    }
+
+    async fn serve_all(self: Arc<Self>, id: RecordId) {
+        loop {
+            let calls = self.take(&id);
+            if calls.is_empty() {
+                return;
+            }
+            self.serve(&id, calls).await;
+        }
+    }
+
+    async fn serve(&self, id: &RecordId, calls: Vec<Waiting>) {
+        let known = lock(&self.known).get(id).cloned().unwrap_or_default();
+        let peeks = calls.iter().all(|call| matches!(call.ask, Ask::Peek));
+        if peeks && !known.open {
+            match self.peek(id).await {
+                Ok(queue) => answer_peeks(calls, &queue),
+                Err(failure) => fail_all(calls, &failure),
+            }
+            return;
+        }
+        let place = place(id);
+        let asks: Vec<Ask> = calls.iter().map(|call| call.ask).collect();
+        let register = self.register(&place);
+        let done = register
+            .transact(known.contents, self.call_time, |queue, released| {
+                perform(queue, released, &asks)
+            })
+            .await;
+        match done {
+            Ok(Done { result, contents }) => {
+                self.remember(id, contents, false);
+                match result {
+                    Ok(all) => answer_all(calls, all),
+                    Err(error) => fail_all(calls, &error.into()),
+                }
+            }
+            Err(Undone { failure, open }) => {
+                self.forget(id, open);
+                fail_all(calls, &failure);
+            }
+        }
+    }
+
+    /// Reads a queue; what it returns, releases included, is at a majority.
+    async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Failure> {
+        let place = place(id);
+        let register = self.register(&place);
+        let (contents, settled) = tokio::join!(register.read(), register.read_released());
+        let (contents, settled): (Contents<LockQueue>, _) = (contents?, settled?);
+        if contents.released > settled
+            && let Some(released) = contents.released
+        {
+            register.write_released(released).await?;
+        }
+        let mut queue = contents.state.value.clone();
+        queue.release(codec::decode_release(contents.released)?);
+        self.remember(id, contents, false);
+        Ok(Arc::new(queue))
+    }
+
+    fn remember(&self, id: &RecordId, contents: Contents<LockQueue>, open: bool) {
+        let mut all = lock(&self.known);
+        if all.len() >= REMEMBERED_MAX && !all.contains_key(id) {
+            // Any that is not needed: a queue not known costs a round, no more.
+            let spare = all.iter().find(|(_, known)| !known.open);
+            if let Some(spare) = spare.map(|(id, _)| id.clone()) {
+                all.remove(&spare);
+            }
+        }
+        let known = all.entry(id.clone()).or_default();
+        // A release may have been acknowledged since the contents were read.
+        let released = known.contents.released.max(contents.released);
+        known.contents = contents;
+        known.contents.released = released;
+        known.open = open;
+    }
+
+    /// Ends what is known of a queue, but that an attempt is open.
+    fn forget(&self, id: &RecordId, open: bool) {
+        let was_open = lock(&self.known).remove(id).is_some_and(|known| known.open);
+        if open || was_open {
+            self.remember(id, Contents::default(), true);
+        }
+    }
+}
+
+/// The register of a key's queue.
+fn place(id: &RecordId) -> Place {
+    Place {
+        table_id: i64::try_from(id.table.0).unwrap_or(i64::MAX),
+        key: id.key.as_bytes().to_vec(),
+    }
+}
+
+/// Folds the release in, then does what is asked, one after the other.
+fn perform(
+    queue: &mut LockQueue,
+    released: Option<i64>,
+    asks: &[Ask],
+) -> Result<Vec<Applied>, DecodeError> {
+    queue.release(codec::decode_release(released)?);
+    let perform = |ask: &Ask| {
+        let outcome = match ask {
+            Ask::Peek => Outcome::Gone,
+            Ask::Command(command) => queue.apply(*command),
+            Ask::Advance(lock_ref) => {
+                queue.advance(*lock_ref);
+                Outcome::Gone
+            }
+        };
+        let queue = Arc::new(queue.clone());
+        Applied { outcome, queue }
+    };
+    Ok(asks.iter().map(perform).collect())
+}
+
+fn answer_peeks(calls: Vec<Waiting>, queue: &Arc<LockQueue>) {
+    for call in calls {
+        let (outcome, queue) = (Outcome::Gone, Arc::clone(queue));
+        answer(call, Ok(Applied { outcome, queue }));
+    }
+}
+
+fn answer_all(calls: Vec<Waiting>, all: Vec<Applied>) {
+    for (call, applied) in calls.into_iter().zip(all) {
+        answer(call, Ok(applied));
+    }
+}
+
+fn fail_all(calls: Vec<Waiting>, failure: &Failure) {
+    for call in calls {
+        answer(call, Err(failure.clone().into()));
+    }
+}
+
+fn answer(call: Waiting, result: Result<Applied, Error>) {
+    if call.answer.send(result).is_err() {
+        tracing::trace!("the call was given up");
+    }
+}

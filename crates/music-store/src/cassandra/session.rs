@@ -1,0 +1,259 @@
+//! One driver session a node, and the four ways in which it asks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use scylla::client::caching_session::{CachingSession, CachingSessionBuilder};
+use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::errors::NewSessionError;
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy};
+use scylla::response::query_result::QueryResult;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::{Consistency, SerialConsistency, Statement};
+use scylla::value::CqlValue;
+
+use super::config::{Config, Keyspace};
+use super::failure::Failure;
+use crate::Level;
+use crate::error::Needed;
+
+/// How many prepared statements are kept: a few a table.
+const STATEMENTS_MAX: usize = 1_024;
+
+/// How long a connection may take to be made.
+const CONNECTION_TIME: Duration = Duration::from_secs(5);
+
+/// How a statement is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// A read or a stamped write at one level.
+    Plain(Level),
+    /// A read after all transactions that ended before it.
+    Serial,
+    /// A conditional write.
+    Transaction,
+}
+
+impl Access {
+    /// The consistency level. A transaction's is that of its commit: other
+    /// sites need not have it, as all who read do so at `SERIAL`.
+    fn consistency(self) -> Consistency {
+        match self {
+            Self::Plain(Level::Local) => Consistency::LocalOne,
+            Self::Plain(Level::Majority) => Consistency::Quorum,
+            Self::Serial => Consistency::Serial,
+            Self::Transaction => Consistency::LocalQuorum,
+        }
+    }
+
+    fn needed(self) -> Needed {
+        match self {
+            Self::Plain(Level::Local) => Needed::Local,
+            Self::Plain(Level::Majority) | Self::Serial | Self::Transaction => Needed::Majority,
+        }
+    }
+}
+
+/// A node's session with Cassandra.
+pub(super) struct Cql {
+    session: CachingSession,
+    keyspace: Keyspace,
+    /// Asks nodes of the own data centre only: `LOCAL_ONE` means the data
+    /// centre of the node that is asked.
+    local: ExecutionProfileHandle,
+    /// Asks the own data centre first and others where it is down.
+    majority: ExecutionProfileHandle,
+    requests: AtomicU64,
+    #[cfg(test)]
+    traces: Traces,
+}
+
+/// Which requests Cassandra traced, as a test wants to know.
+#[cfg(test)]
+#[derive(Default)]
+struct Traces {
+    on: std::sync::atomic::AtomicBool,
+    ids: std::sync::Mutex<Vec<uuid::Uuid>>,
+}
+
+impl Cql {
+    /// Connects.
+    pub(super) async fn connect(config: &Config) -> Result<Self, NewSessionError> {
+        let profile = |failover: bool| {
+            let policy = DefaultPolicy::builder()
+                .prefer_datacenter(config.datacentre.clone())
+                .token_aware(true)
+                .permit_dc_failover(failover)
+                .build();
+            ExecutionProfile::builder()
+                .load_balancing_policy(policy)
+                .retry_policy(Arc::new(FallthroughRetryPolicy::new()))
+                .request_timeout(Some(config.request_time))
+                .build()
+                .into_handle()
+        };
+        let majority = profile(true);
+        let mut builder = SessionBuilder::new()
+            .known_nodes(&config.contact_points)
+            .keyspaces_to_fetch([config.keyspace.as_str()])
+            .fetch_full_schema_metadata(false)
+            .connection_timeout(CONNECTION_TIME)
+            .default_execution_profile_handle(majority.clone());
+        if let Some(credentials) = &config.credentials {
+            builder = builder.user(&credentials.user, &credentials.password);
+        }
+        let session = builder.build().await?;
+        Ok(Self {
+            session: CachingSessionBuilder::new(session)
+                .max_capacity(STATEMENTS_MAX)
+                .build(),
+            keyspace: config.keyspace.clone(),
+            local: profile(false),
+            majority,
+            requests: AtomicU64::new(0),
+            #[cfg(test)]
+            traces: Traces::default(),
+        })
+    }
+
+    /// The driver's session.
+    pub(super) fn session(&self) -> &Session {
+        self.session.get_session()
+    }
+
+    /// The keyspace.
+    pub(super) fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
+    /// How many requests were sent, beside those that prepare statements.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// A statement as it is executed.
+    pub(super) fn statement(&self, text: String, access: Access) -> Statement {
+        let mut statement = Statement::new(text);
+        statement.set_consistency(access.consistency());
+        statement.set_serial_consistency(Some(SerialConsistency::Serial));
+        statement.set_execution_profile_handle(Some(self.profile(access)));
+        // A write is tried once: its caller learns what became of it, and
+        // tries it again with the same stamp. A read may be tried again here.
+        let reads = access == Access::Serial || statement.contents.starts_with("SELECT");
+        statement.set_is_idempotent(reads);
+        if reads {
+            statement.set_retry_policy(Some(Arc::new(DefaultRetryPolicy::new())));
+        }
+        statement
+    }
+
+    fn profile(&self, access: Access) -> ExecutionProfileHandle {
+        match access.needed() {
+            Needed::Local => self.local.clone(),
+            Needed::Majority => self.majority.clone(),
+        }
+    }
+
+    /// Executes a statement; the result is whole, not paged.
+    pub(super) async fn execute(
+        &self,
+        text: String,
+        access: Access,
+        values: impl SerializeRow,
+    ) -> Result<QueryResult, Failure> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let statement = self.statement(text, access);
+        #[cfg(test)]
+        let statement = self.traced(statement);
+        let result = self.session.execute_unpaged(statement, values).await;
+        let result = result.map_err(|error| Failure::new(error, access.needed()))?;
+        #[cfg(test)]
+        self.note_trace(&result);
+        Ok(result)
+    }
+
+    /// The rows of a query.
+    pub(super) async fn rows<R>(
+        &self,
+        text: String,
+        access: Access,
+        values: impl SerializeRow,
+    ) -> Result<Vec<R>, Failure>
+    where
+        R: for<'frame> DeserializeRow<'frame, 'frame>,
+    {
+        let result = self.execute(text, access, values).await?;
+        let rows = result.into_rows_result().map_err(unexpected)?;
+        let rows = rows.rows::<R>().map_err(unexpected)?;
+        rows.collect::<Result<_, _>>().map_err(unexpected)
+    }
+
+    /// Performs writes to one partition, all of them or none at each replica.
+    pub(super) async fn write(
+        &self,
+        writes: Vec<(String, Vec<CqlValue>)>,
+        level: Level,
+    ) -> Result<(), Failure> {
+        let access = Access::Plain(level);
+        let (mut texts, mut values) = (Vec::new(), Vec::new());
+        for (text, bound) in writes {
+            texts.push(text);
+            values.push(bound);
+        }
+        if let ([text], [values]) = (&*texts, &*values) {
+            self.execute(text.clone(), access, values).await?;
+            return Ok(());
+        }
+        let mut batch = Batch::new(BatchType::Unlogged);
+        batch.set_consistency(access.consistency());
+        batch.set_execution_profile_handle(Some(self.profile(access)));
+        for text in texts {
+            batch.append_statement(self.statement(text, access));
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let result = self.session.batch(&batch, values).await;
+        result.map_err(|error| Failure::new(error, access.needed()))?;
+        Ok(())
+    }
+
+    /// Lets Cassandra trace what is executed from now on, or no more.
+    #[cfg(test)]
+    pub(super) fn set_traced(&self, on: bool) {
+        self.traces.on.store(on, Ordering::SeqCst);
+    }
+
+    /// The traces since they were last asked for.
+    #[cfg(test)]
+    pub(super) fn take_traces(&self) -> Vec<uuid::Uuid> {
+        std::mem::take(&mut self.traces.ids.lock().unwrap())
+    }
+
+    #[cfg(test)]
+    fn traced(&self, mut statement: Statement) -> Statement {
+        statement.set_tracing(self.traces.on.load(Ordering::SeqCst));
+        statement
+    }
+
+    #[cfg(test)]
+    fn note_trace(&self, result: &QueryResult) {
+        let mut ids = self.traces.ids.lock().unwrap();
+        ids.extend(result.tracing_id());
+    }
+
+    /// The driver's session with its cache of statements.
+    pub(super) fn caching(&self) -> &CachingSession {
+        &self.session
+    }
+}
+
+/// What a result of another form than the statement's means.
+pub(super) fn unexpected<E: std::error::Error>(error: E) -> Failure {
+    tracing::error!(%error, "Cassandra answered with columns that were not asked for");
+    Failure::Unexpected
+}
