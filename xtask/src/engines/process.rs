@@ -40,7 +40,8 @@ pub(super) fn launch(command: &mut Command, folder: &Path) -> Result<()> {
     command.stdout(log).stderr(copy);
     // Not in our group, so that Ctrl-C does not end it.
     let child = command.process_group(0).spawn();
-    let child = child.with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let child =
+        child.with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let began = began(child.id()).context("the process ended at once")?;
     fs::write(pid_file(folder), format!("{} {began}", child.id())).context("cannot write a pid")
 }

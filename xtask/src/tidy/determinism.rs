@@ -43,6 +43,7 @@ const CHANCES: &[Chance] = &[
             "crates/music-sim/src/deployment/world.rs",
             "crates/music-store/src/embedded/queues.rs",
             "crates/music-store/src/simulated/network.rs",
+            "crates/music-store/src/versioned/chance.rs",
         ],
     },
     Chance {
