@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`state_store`], [`lock_store`] | the ports |
 //! | [`embedded`] | every site in one process, on disk, with WAN delays and cuts |
+//! | `etcd`, `zookeeper` | queues in servers of that name, where the feature is on |
 //! | [`memory`] | the reference engine: plain maps behind one lock |
 //! | [`fault`] | an engine that fails as told, around any other |
 //! | `simulated` | replicas over a network that fails, under one seed |
@@ -18,9 +19,13 @@
 mod catalogue;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+#[cfg(feature = "versioned")]
+pub mod connect;
 pub mod embedded;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod fault;
 pub mod lock_store;
 pub mod memory;
@@ -28,6 +33,10 @@ pub mod memory;
 pub mod simulated;
 pub mod state_store;
 pub mod table;
+#[cfg(any(test, feature = "versioned"))]
+mod versioned;
+#[cfg(feature = "zookeeper")]
+pub mod zookeeper;
 
 pub use engine::{LockEngine, StateEngine};
 pub use error::Error;
