@@ -9,7 +9,7 @@ use super::messages::{
     TxnRequest, TxnResponse, WatchCreate, WatchRequest, WatchResponse,
 };
 use super::wire::Wire;
-use crate::versioned::{Failure, Register, Swapped, Versioned};
+use crate::versioned::{Failure, Register, Swapped, Version, Versioned};
 
 /// etcd compares for equality.
 const EQUAL: i32 = 0;
@@ -25,7 +25,16 @@ pub(super) struct Keys {
 impl Keys {
     /// `<prefix><table, 16 hexadecimal digits>/<the key's bytes>`
     fn key(&self, id: &RecordId) -> Vec<u8> {
-        let mut key = format!("{}{:016x}/", self.prefix, id.table.0).into_bytes();
+        self.below("", id)
+    }
+
+    /// The key that is written when a swap is refused.
+    fn mark(&self, id: &RecordId) -> Vec<u8> {
+        self.below("refused/", id)
+    }
+
+    fn below(&self, kind: &str, id: &RecordId) -> Vec<u8> {
+        let mut key = format!("{}{kind}{:016x}/", self.prefix, id.table.0).into_bytes();
         key.extend_from_slice(id.key.as_bytes());
         key
     }
@@ -53,9 +62,24 @@ impl Keys {
 fn first(kvs: Vec<KeyValue>) -> Versioned {
     let kv = kvs.into_iter().next();
     kv.map_or_else(Versioned::default, |kv| Versioned {
-        version: Some(kv.mod_revision),
+        version: Some(version(kv.mod_revision)),
         bytes: kv.value,
     })
+}
+
+/// The revision of a key's last change.
+fn version(revision: i64) -> Version {
+    Version {
+        at: revision,
+        number: revision,
+    }
+}
+
+/// What the transaction's read found.
+fn read(answer: TxnResponse) -> Versioned {
+    let mut responses = answer.responses.into_iter();
+    let read = responses.find_map(|response| response.range);
+    first(read.unwrap_or_default().kvs)
 }
 
 impl Register for Keys {
@@ -64,11 +88,12 @@ impl Register for Keys {
         Ok(value)
     }
 
-    /// One transaction; where the version is another one, it reads instead.
+    /// One transaction, which also reads the mark of refusals; where the
+    /// version is another one, it reads the key instead and leaves the mark.
     async fn swap(
         &self,
         id: &RecordId,
-        version: Option<i64>,
+        expected: Option<Version>,
         bytes: Bytes,
     ) -> Result<Swapped, Failure> {
         let key = self.key(id);
@@ -76,30 +101,37 @@ impl Register for Keys {
             result: EQUAL,
             target: MOD_REVISION,
             key: key.clone(),
-            with: Some(CompareWith::ModRevision(version.unwrap_or(0))),
+            with: Some(CompareWith::ModRevision(
+                expected.map_or(0, |version| version.number),
+            )),
         };
         let put = Request::Put(PutRequest {
             key: key.clone(),
             value: bytes,
         });
-        let get = Request::Range(RangeRequest { key });
+        let get = |key| Request::Range(RangeRequest { key });
+        let mark = Request::Put(PutRequest {
+            key: self.mark(id),
+            value: Bytes::new(),
+        });
         let operation = |request| RequestOp {
             request: Some(request),
         };
         let transaction = TxnRequest {
             compare: vec![compare],
-            success: vec![operation(put)],
-            failure: vec![operation(get)],
+            success: vec![operation(put), operation(get(self.mark(id)))],
+            failure: vec![operation(get(key)), operation(mark)],
         };
         let answer = self.wire.call("/etcdserverpb.KV/Txn", transaction);
         let answer: TxnResponse = answer.await?;
-        if answer.succeeded {
-            let revision = answer.header.map_or(0, |header| header.revision);
-            return Ok(Swapped::Done(revision));
+        if !answer.succeeded {
+            return Ok(Swapped::Refused(read(answer)));
         }
-        let read = answer.responses.into_iter().next();
-        let read = read.and_then(|response| response.range);
-        Ok(Swapped::Refused(first(read.unwrap_or_default().kvs)))
+        let revision = answer.header.as_ref().map_or(0, |header| header.revision);
+        Ok(Swapped::Done {
+            version: version(revision),
+            refused: read(answer).version.map_or(0, |mark| mark.at),
+        })
     }
 
     async fn follow(&self, id: &RecordId, changed: impl Fn(Versioned) + Send + Sync) -> Failure {

@@ -9,6 +9,7 @@ use music_core::lock_queue::Command;
 use music_core::lock_ref::{Holding, LockRef};
 use tokio::sync::oneshot;
 
+use super::register::Version;
 use super::value::Value;
 use crate::{Applied, Error};
 
@@ -18,6 +19,8 @@ const KEYS_MAX: usize = 16_384;
 const WAITING_MAX: usize = 1_024;
 /// How many commands one swap carries.
 const BATCH_MAX: usize = 64;
+/// After how many writes without a refusal others are taken to be gone.
+const QUIET_MAX: u32 = 32;
 /// Half of how many values are remembered.
 const KNOWN_HALF: usize = 8_192;
 
@@ -94,8 +97,33 @@ impl Caller {
 /// The value of a register as last seen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    pub(super) version: Option<i64>,
+    pub(super) version: Option<Version>,
     pub(super) value: Arc<Value>,
+    pub(super) crowd: Crowd,
+}
+
+/// Who else wants a key that this node wrote last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Crowd {
+    /// How often others were found refused.
+    pub(super) level: u32,
+    /// Writes since then. Others may be far, and try seldom.
+    quiet: u32,
+}
+
+impl Crowd {
+    /// After one more write.
+    pub(super) fn after(self, others_were_refused: bool) -> Self {
+        let quiet = self.quiet.saturating_add(1);
+        if others_were_refused {
+            let level = self.level.saturating_add(1);
+            Self { level, quiet: 0 }
+        } else if quiet < QUIET_MAX {
+            Self { quiet, ..self }
+        } else {
+            Self::default()
+        }
+    }
 }
 
 /// All keys of a node.

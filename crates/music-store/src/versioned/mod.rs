@@ -14,12 +14,13 @@
 //! retry under contention, but makes force, adopt, confirm and synced
 //! transactions over several entries and every peek a scan of them.
 //!
-//! What that costs: a swap that comes too late is tried again, on the value
-//! that the refusal carried. One of those that compete always succeeds, so the
-//! queue moves; a site far from the leader loses to a near one more often
-//! while both change the same queue all the time. A node has one swap a key
-//! under way, with all the commands that wait in it, so nodes compete, not
-//! clients. Once in the queue, order is the queue's.
+//! What that costs: a swap that comes too late is tried again at once, on the
+//! value that the refusal carried. One of those that compete always succeeds,
+//! so the queue moves. Alone that would starve whoever is far from the leader,
+//! so a refusal leaves a mark, and who succeeded and finds one waits a random
+//! time before it enqueues again: longer each time, until another got in. A
+//! node has one swap a key under way, with all the commands that wait in it,
+//! so nodes compete, not clients. Once in the queue, order is the queue's.
 //!
 //! A swap whose answer is lost is sent again **as it is**, name and all, until
 //! the register says whether it counted: either the version has moved on and
@@ -56,7 +57,7 @@ use self::worker::Worker;
 use crate::error::{Needed, Outcome};
 use crate::{Applied, Error, Hint, LockStore};
 
-pub(crate) use self::register::{Failure, Register, Swapped, Versioned};
+pub(crate) use self::register::{Failure, Register, Swapped, Version, Versioned};
 
 /// One node's view of queues in registers. Clones share it; its work ends
 /// with the last of them.

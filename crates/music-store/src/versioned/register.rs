@@ -6,12 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use music_core::id::RecordId;
 
+/// One value of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version {
+    /// When it was written, in the engine's order of all changes.
+    pub(crate) at: i64,
+    /// Its number, which a swap compares.
+    pub(crate) number: i64,
+}
+
 /// What a register holds, and which version that is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Versioned {
-    /// Differs from one value of the register to its next; `None` while it
-    /// was never written.
-    pub(crate) version: Option<i64>,
+    /// `None` while it was never written.
+    pub(crate) version: Option<Version>,
     pub(crate) bytes: Bytes,
 }
 
@@ -19,8 +27,14 @@ pub(crate) struct Versioned {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Swapped {
     /// The register has the new value, as this version.
-    Done(i64),
-    /// It had another version; this is what it held then or later.
+    Done {
+        version: Version,
+        /// When a swap was last refused.
+        refused: i64,
+    },
+    /// It had another version; this is what it held then or later. The
+    /// register bears a mark of the refusal, which the next who succeeds sees:
+    /// otherwise nobody would know that others want it.
     Refused(Versioned),
 }
 
@@ -47,7 +61,7 @@ pub(crate) trait Register: Send + Sync + 'static {
     fn swap(
         &self,
         id: &RecordId,
-        version: Option<i64>,
+        version: Option<Version>,
         bytes: Bytes,
     ) -> impl Future<Output = Result<Swapped, Failure>> + Send;
 

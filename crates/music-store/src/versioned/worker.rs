@@ -6,7 +6,7 @@ use bytes::Bytes;
 use music_core::id::RecordId;
 use music_core::lock_queue::{Command, LockQueue, Outcome};
 
-use super::keys::{Asked, Call, Known};
+use super::keys::{Asked, Call, Crowd, Known};
 use super::register::{Failure, Register, Swapped, Versioned};
 use super::value::{Attempt, Value};
 use super::{Shared, chance};
@@ -16,7 +16,7 @@ use crate::{Applied, Error};
 /// ZooKeeper take as one value; more are refused.
 const TICKETS_MAX: usize = 8_192;
 /// How often a batch comes too late before its calls are told so.
-const CONFLICTS_MAX: u32 = 64;
+const CONFLICTS_MAX: u32 = 256;
 
 /// Who serves the calls of one key.
 pub(super) struct Worker<R> {
@@ -91,6 +91,11 @@ impl<R: Register> Worker<R> {
     /// Performs commands, or finds that all of them have been given up.
     async fn write(&self, mut calls: Vec<Call>) {
         let (mut conflicts, mut failures) = (0_u32, 0_u32);
+        let crowd = self.shared.keys.known(&self.id).crowd.level;
+        // What ends a section, or moves it on, never waits.
+        if crowd > 0 && calls.iter().all(is_enqueue) {
+            chance::back_off(crowd).await;
+        }
         while conflicts < CONFLICTS_MAX {
             calls.retain(Call::begin);
             if calls.is_empty() {
@@ -136,12 +141,14 @@ impl<R: Register> Worker<R> {
             let register = &self.shared.register;
             let swapped = register.swap(&self.id, known.version, bytes.clone());
             let failure = match swapped.await {
-                Ok(Swapped::Done(version)) => {
+                Ok(Swapped::Done { version, refused }) => {
+                    let others = known.version.is_some_and(|before| refused > before.at);
                     self.shared.keys.learn(
                         &self.id,
                         Known {
                             version: Some(version),
                             value: Arc::clone(value),
+                            crowd: known.crowd.after(others),
                         },
                     );
                     return Settled::Applied;
@@ -185,6 +192,7 @@ pub(super) fn known(seen: &Versioned) -> Result<Known, Failure> {
     Ok(Known {
         version: seen.version,
         value: Arc::new(value),
+        crowd: Crowd::default(),
     })
 }
 
@@ -216,6 +224,10 @@ fn perform(queue: &mut LockQueue, asked: Asked) -> Result<Outcome, Error> {
         Asked::Peek => {}
     }
     Ok(Outcome::Gone)
+}
+
+fn is_enqueue(call: &Call) -> bool {
+    matches!(call.asked, Asked::Command(Command::Enqueue(_)))
 }
 
 /// What a peek answers, in the form of a command's answer.

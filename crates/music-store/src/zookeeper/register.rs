@@ -11,7 +11,7 @@ use zookeeper_client::{
 };
 
 use super::Credentials;
-use crate::versioned::{Failure, Register, Swapped, Versioned};
+use crate::versioned::{Failure, Register, Swapped, Version, Versioned};
 
 /// How long one request may take.
 const REQUEST_TIME: Duration = Duration::from_secs(2);
@@ -137,6 +137,17 @@ impl Znodes {
         answer
     }
 
+    /// Marks a refusal. Nobody waits for it: a lost mark costs time only.
+    fn mark(&self, client: &Client, path: &str) {
+        let child = format!("{path}/refused");
+        let mut mark = client.new_multi_writer();
+        let added = mark.add_create(&child, &[], &self.options());
+        if added.and_then(|()| mark.add_delete(&child, None)).is_ok() {
+            // It is sent already; only its answer is not waited for.
+            drop(mark.commit());
+        }
+    }
+
     /// Writes or creates a znode; `None` where its version is another one.
     async fn write(
         &self,
@@ -188,22 +199,30 @@ impl Register for Znodes {
 
     /// One write; where the version is another one, a read from the same
     /// server, which has seen the write refused.
+    ///
+    /// The mark of a refusal is a child that is made and deleted in one step:
+    /// nothing is left of it but the znode's `pzxid`, which a write answers.
     async fn swap(
         &self,
         id: &RecordId,
-        version: Option<i64>,
+        version: Option<Version>,
         bytes: Bytes,
     ) -> Result<Swapped, Failure> {
         let client = self.session().await?;
         let path = self.path(id);
         // It came from a znode, whose versions are of this size.
-        let version = version.map(|version| i32::try_from(version).unwrap_or(i32::MAX));
+        let version = version.map(|version| i32::try_from(version.number).unwrap_or(i32::MAX));
         let request = async {
             let written = self.write(&client, &path, version, &bytes).await?;
-            match written {
-                Some(stat) => Ok(Swapped::Done(stat.version.into())),
-                None => Ok(Swapped::Refused(value(client.get_data(&path).await)?)),
+            if let Some(stat) = written {
+                return Ok(Swapped::Done {
+                    version: version_of(&stat),
+                    refused: stat.pzxid,
+                });
             }
+            let read = client.get_data(&path);
+            self.mark(&client, &path);
+            Ok(Swapped::Refused(value(read.await)?))
         };
         self.within(request).await
     }
@@ -246,9 +265,16 @@ fn value(read: Result<(Vec<u8>, Stat), Refusal>) -> Result<Versioned, Failure> {
     }
 }
 
+fn version_of(stat: &Stat) -> Version {
+    Version {
+        at: stat.mzxid,
+        number: stat.version.into(),
+    }
+}
+
 fn versioned(bytes: Vec<u8>, stat: &Stat) -> Versioned {
     Versioned {
-        version: Some(stat.version.into()),
+        version: Some(version_of(stat)),
         bytes: bytes.into(),
     }
 }

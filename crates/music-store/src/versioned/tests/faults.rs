@@ -196,6 +196,26 @@ async fn bytes_of_somebody_else_are_an_error_and_stay_as_they_are() {
     assert_eq!(registers.get(&key()).bytes, "hello");
 }
 
+/// A node that never rests lets another in, whose every try is late at first.
+#[tokio::test]
+async fn a_node_that_never_rests_lets_others_in() {
+    let registers = Registers::default();
+    let ((_, busy), (counted, slow)) = (node(&registers), node(&registers));
+    let worker = tokio::spawn(async move {
+        for request in 10.. {
+            let holding = ticket(&busy, &key(), request).await;
+            busy.apply(&key(), Command::Confirm(holding)).await.unwrap();
+        }
+    });
+    for request in 0..5 {
+        let holding = ticket(&slow, &key(), request).await;
+        slow.apply(&key(), Command::Confirm(holding)).await.unwrap();
+    }
+    worker.abort();
+    let (_, swaps) = counted.counts();
+    assert!(swaps < 500, "{swaps}");
+}
+
 /// Three nodes, each with several tasks, and answers lost at random.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_command_is_done_twice_whatever_is_lost() {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use music_core::id::RecordId;
 use tokio::sync::watch;
 
-use crate::versioned::{Failure, Register, Swapped, Versioned};
+use crate::versioned::{Failure, Register, Swapped, Version, Versioned};
 
 /// What happens to a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +24,13 @@ pub(super) enum Fault {
 }
 
 /// A swap that was not answered: key, version, value.
-type Swap = (RecordId, Option<i64>, Bytes);
+type Swap = (RecordId, Option<Version>, Bytes);
 
 /// What all nodes share.
 #[derive(Clone, Default)]
 pub(super) struct Registers {
     values: Arc<Mutex<BTreeMap<RecordId, Versioned>>>,
+    refusals: Arc<Mutex<BTreeMap<RecordId, i64>>>,
     changes: Arc<watch::Sender<()>>,
 }
 
@@ -57,10 +58,15 @@ impl Registers {
         values.get(id).cloned().unwrap_or_default()
     }
 
-    pub(super) fn put(&self, id: &RecordId, bytes: Bytes) -> i64 {
+    pub(super) fn put(&self, id: &RecordId, bytes: Bytes) -> Version {
         let mut values = self.values.lock().unwrap();
         let value = values.entry(id.clone()).or_default();
-        let version = value.version.unwrap_or_default() + 1;
+        let number = value.version.map_or(1, |version| version.number + 1);
+        // Between two versions there is room for the mark of a refusal.
+        let version = Version {
+            at: 2 * number,
+            number,
+        };
         *value = Versioned {
             version: Some(version),
             bytes,
@@ -69,11 +75,16 @@ impl Registers {
         version
     }
 
-    fn swap(&self, id: &RecordId, version: Option<i64>, bytes: Bytes) -> Swapped {
+    fn swap(&self, id: &RecordId, version: Option<Version>, bytes: Bytes) -> Swapped {
         let present = self.get(id);
         if present.version == version {
-            Swapped::Done(self.put(id, bytes))
+            let refusals = self.refusals.lock().unwrap();
+            let refused = refusals.get(id).copied().unwrap_or(0);
+            let version = self.put(id, bytes);
+            Swapped::Done { version, refused }
         } else {
+            let at = present.version.map_or(1, |version| version.at + 1);
+            self.refusals.lock().unwrap().insert(id.clone(), at);
             Swapped::Refused(present)
         }
     }
@@ -137,7 +148,7 @@ impl Register for Node {
     async fn swap(
         &self,
         id: &RecordId,
-        version: Option<i64>,
+        version: Option<Version>,
         bytes: Bytes,
     ) -> Result<Swapped, Failure> {
         self.swaps.fetch_add(1, Ordering::SeqCst);
