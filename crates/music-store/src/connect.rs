@@ -41,7 +41,8 @@ pub enum ConnectError {
     },
     /// The service answers, and refuses.
     #[error(
-        "{engine} refuses this node: check its credentials, and that they may read and write below `{prefix}`"
+        "{engine} refuses this node: check its credentials, and that they may read and write \
+         below `{prefix}`"
     )]
     Refused {
         /// Which engine.
@@ -54,7 +55,8 @@ pub enum ConnectError {
     },
     /// The service does not answer. It may do so later.
     #[error(
-        "{engine} does not answer at {endpoints}: check that a majority of its servers run, and that this machine reaches them"
+        "{engine} does not answer at {endpoints}: check that a majority of its servers run, and \
+         that this machine reaches them"
     )]
     Unreachable {
         /// Which engine.
