@@ -3,6 +3,7 @@
 //! | command | what it does |
 //! |---|---|
 //! | `cargo xtask test` | all tests of the workspace, documentation tests included |
+//! | `cargo xtask engines` | real servers for tests: install, start, stop, status |
 //! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
 //! | `cargo xtask verify` | the formal models, by Spin and Alloy |
 //! | `cargo xtask bench` | MUSIC beside etcd, critical sections in rounds |
@@ -19,6 +20,7 @@ mod bench;
 mod ci;
 mod clock;
 mod deps;
+mod engines;
 mod evidence;
 mod fuzz;
 mod licence;
@@ -43,7 +45,14 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Run all tests of the workspace
-    Test,
+    Test {
+        /// Run those that need real servers instead, and the servers
+        #[arg(long)]
+        engines: bool,
+    },
+    /// Install, start and stop real servers for tests
+    #[command(subcommand)]
+    Engines(engines::Engines),
     /// Run everything that CI runs
     Ci {
         /// Leave the tests out, because they have just run
@@ -90,7 +99,9 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> anyhow::Result<()> {
     let root = shell::root()?;
     match task {
-        Task::Test => test::run(&root),
+        Task::Test { engines: false } => test::run(&root),
+        Task::Test { engines: true } => test::run_with_engines(&root),
+        Task::Engines(engines) => engines::run(&root, engines),
         Task::Ci { after_test } => ci::run(&root, *after_test),
         Task::Verify => verify::run(&root),
         Task::Bench(bench) => bench::run(&root, bench),

@@ -1,10 +1,11 @@
-//! `cargo xtask test`: all tests of the workspace.
+//! `cargo xtask test`: all tests of the workspace; those that need real servers
+//! on request.
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{packages, shell};
+use crate::{engines, packages, shell};
 
 /// Installs what tests need, then runs all of them.
 ///
@@ -19,4 +20,22 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         "cargo",
         &["test", "--workspace", "--locked"],
     ))
+}
+
+/// Starts the servers that are not running, and runs the tests that need them.
+///
+/// # Errors
+///
+/// When a server cannot be installed or started, or a test fails.
+pub(crate) fn run_with_engines(root: &Path) -> Result<()> {
+    let arguments = [
+        "test",
+        "--locked",
+        "--package=music-store",
+        "--features=live-engines",
+        "--test=live",
+    ];
+    engines::with_all(root, || {
+        shell::run(&mut shell::program(root, "cargo", &arguments))
+    })
 }

@@ -13,6 +13,7 @@
     reason = "these are tests, compiled for engines of other crates too"
 )]
 
+pub mod halves;
 pub mod locks;
 pub mod partitions;
 pub mod state;

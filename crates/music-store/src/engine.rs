@@ -53,6 +53,12 @@ pub enum LockEngine {
     /// Over a network that fails, under one seed.
     #[cfg(feature = "simulation")]
     Simulated(crate::simulated::Site),
+    /// Queues in etcd.
+    #[cfg(feature = "etcd")]
+    Etcd(crate::etcd::Etcd),
+    /// Queues in ZooKeeper.
+    #[cfg(feature = "zookeeper")]
+    ZooKeeper(crate::zookeeper::ZooKeeper),
 }
 
 /// Does the same with whichever engine it is.
@@ -67,6 +73,24 @@ macro_rules! with {
             Self::Cassandra($engine) => $call,
             #[cfg(feature = "simulation")]
             Self::Simulated($engine) => $call,
+        }
+    };
+}
+
+/// The same for engines that are a lock store, and those that are both.
+macro_rules! with_locks {
+    ($self:expr, $engine:ident => $call:expr) => {
+        match $self {
+            Self::Embedded($engine) => $call,
+            Self::FaultyEmbedded($engine) => $call,
+            Self::Memory($engine) => $call,
+            Self::FaultyMemory($engine) => $call,
+            #[cfg(feature = "simulation")]
+            Self::Simulated($engine) => $call,
+            #[cfg(feature = "etcd")]
+            Self::Etcd($engine) => $call,
+            #[cfg(feature = "zookeeper")]
+            Self::ZooKeeper($engine) => $call,
         }
     };
 }
@@ -95,6 +119,20 @@ from!(Faulty<MemorySite>, FaultyMemory);
 from!(crate::cassandra::Cassandra, Cassandra);
 #[cfg(feature = "simulation")]
 from!(crate::simulated::Site, Simulated);
+
+#[cfg(feature = "etcd")]
+impl From<crate::etcd::Etcd> for LockEngine {
+    fn from(engine: crate::etcd::Etcd) -> Self {
+        Self::Etcd(engine)
+    }
+}
+
+#[cfg(feature = "zookeeper")]
+impl From<crate::zookeeper::ZooKeeper> for LockEngine {
+    fn from(engine: crate::zookeeper::ZooKeeper) -> Self {
+        Self::ZooKeeper(engine)
+    }
+}
 
 impl StateStore for StateEngine {
     async fn write(&self, id: &RecordId, change: Record, level: Level) -> Result<(), Error> {
@@ -136,26 +174,26 @@ impl StateStore for StateEngine {
 
 impl LockStore for LockEngine {
     async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
-        with!(self, engine => engine.apply(id, command).await)
+        with_locks!(self, engine => engine.apply(id, command).await)
     }
 
     async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
-        with!(self, engine => engine.peek(id).await)
+        with_locks!(self, engine => engine.peek(id).await)
     }
 
     async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
-        with!(self, engine => engine.release(id, holding).await)
+        with_locks!(self, engine => engine.release(id, holding).await)
     }
 
     fn watch(&self, id: &RecordId) {
-        with!(self, engine => engine.watch(id));
+        with_locks!(self, engine => engine.watch(id));
     }
 
     fn unwatch(&self, id: &RecordId) {
-        with!(self, engine => engine.unwatch(id));
+        with_locks!(self, engine => engine.unwatch(id));
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {
-        with!(self, engine => engine.hints())
+        with_locks!(self, engine => engine.hints())
     }
 }

@@ -10,6 +10,7 @@
 //! | [`state_store`], [`lock_store`] | the ports |
 //! | [`embedded`] | every site in one process, on disk, with WAN delays and cuts |
 //! | `cassandra` | state and locks in Cassandra or ScyllaDB |
+//! | `etcd`, `zookeeper` | queues in servers of that name, where the feature is on |
 //! | [`memory`] | the reference engine: plain maps behind one lock |
 //! | [`fault`] | an engine that fails as told, around any other |
 //! | `simulated` | replicas over a network that fails, under one seed |
@@ -21,9 +22,13 @@ pub mod cassandra;
 mod catalogue;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+#[cfg(feature = "versioned")]
+pub mod connect;
 pub mod embedded;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod fault;
 pub mod lock_store;
 pub mod memory;
@@ -31,6 +36,10 @@ pub mod memory;
 pub mod simulated;
 pub mod state_store;
 pub mod table;
+#[cfg(any(test, feature = "versioned"))]
+mod versioned;
+#[cfg(feature = "zookeeper")]
+pub mod zookeeper;
 
 pub use engine::{LockEngine, StateEngine};
 pub use error::Error;

@@ -45,6 +45,7 @@ const CHANCES: &[Chance] = &[
             "crates/music-store/src/cassandra/pace.rs",
             "crates/music-store/src/embedded/queues.rs",
             "crates/music-store/src/simulated/network.rs",
+            "crates/music-store/src/versioned/chance.rs",
         ],
     },
     Chance {

@@ -1,0 +1,86 @@
+//! The suite that every engine passes, with and without lost answers.
+
+use std::time::Duration;
+
+use music_core::id::RecordId;
+use music_core::lock_ref::LockRef;
+
+use super::register::{Fault, Node, Registers};
+use crate::conformance::Harness;
+use crate::conformance::halves::Halves;
+use crate::memory::{Memory, MemorySite, Propagation};
+use crate::versioned::Queues;
+
+struct Deployment {
+    state: Memory,
+    nodes: Vec<Node>,
+    queues: Vec<Queues<Node>>,
+}
+
+impl Deployment {
+    fn open() -> Self {
+        let registers = Registers::default();
+        let nodes: Vec<Node> = (0..3).map(|_| registers.node()).collect();
+        let patience = Duration::from_secs(1);
+        let queues = nodes.iter().map(|node| Queues::new(node.clone(), patience));
+        Self {
+            state: Memory::new(3, Propagation::Immediate),
+            queues: queues.collect(),
+            nodes,
+        }
+    }
+
+    fn faulty() -> Self {
+        let deployment = Self::open();
+        for node in &deployment.nodes {
+            for _ in 0..50 {
+                for fault in [Fault::LoseAnswer, Fault::Unreachable, Fault::Late] {
+                    node.next(fault);
+                    node.skip();
+                }
+            }
+        }
+        deployment
+    }
+}
+
+impl Harness for Deployment {
+    type Store = Halves<MemorySite, Queues<Node>>;
+
+    fn sites(&self) -> Vec<Self::Store> {
+        let site = |(index, locks): (usize, &Queues<Node>)| Halves {
+            state: self.state.site(index).unwrap(),
+            locks: locks.clone(),
+        };
+        self.queues.iter().enumerate().map(site).collect()
+    }
+
+    /// Late swaps land at the worst time: when all seems quiet.
+    async fn settled(&self) {
+        self.state.propagate();
+        self.nodes.iter().for_each(Node::deliver);
+    }
+
+    fn set_isolated(&self, site: usize, isolated: bool) -> bool {
+        self.state.set_isolated(site, isolated);
+        self.nodes[site].isolate(isolated);
+        true
+    }
+
+    async fn advance(&self, id: &RecordId, lock_ref: LockRef) -> bool {
+        self.queues[0].advance(id, lock_ref).await.unwrap();
+        true
+    }
+}
+
+mod in_memory {
+    use super::*;
+
+    crate::conformance_tests!(async { Deployment::open() });
+}
+
+mod with_faults {
+    use super::*;
+
+    crate::conformance_tests!(async { Deployment::faulty() });
+}

