@@ -85,6 +85,8 @@ macro_rules! with_locks {
             Self::FaultyEmbedded($engine) => $call,
             Self::Memory($engine) => $call,
             Self::FaultyMemory($engine) => $call,
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra($engine) => $call,
             #[cfg(feature = "simulation")]
             Self::Simulated($engine) => $call,
             #[cfg(feature = "etcd")]

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use music_core::id::{Key, RecordId, RequestId, SessionId};
+use music_core::id::{Key, Moves, RecordId, RequestId, SessionId};
 use music_core::lock_queue::{Command, Mode, NewTicket, Outcome};
 use music_core::lock_ref::Holding;
 use music_core::time::Lease;
@@ -30,6 +30,7 @@ pub(crate) fn enqueue(request: u128) -> Command {
         mode: Mode::Exclusive,
         lease: Lease::MAX,
         request: RequestId(request),
+        moves: Moves::default(),
     })
 }
 

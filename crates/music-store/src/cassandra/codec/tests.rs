@@ -1,4 +1,4 @@
-use music_core::id::Field;
+use music_core::id::{Field, Moves};
 use music_core::lock_queue::{Command, LockQueue, Mode, NewTicket};
 use music_core::time::Lease;
 use proptest::prelude::*;
@@ -91,8 +91,7 @@ proptest! {
                 owner: music_core::id::SessionId(request),
                 mode: Mode::Exclusive,
                 lease: Lease::MAX,
-                request: music_core::id::RequestId(request),
-            }));
+                request: music_core::id::RequestId(request), moves: Moves::default() }));
         }
         let state = State { attempts: attempts.into(), value };
         prop_assert_eq!(decode_state(&encode_state(&state)), Ok(state));
