@@ -5,7 +5,6 @@
 //! ports mean, and lets tests decide when a copy hears of a write.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use music_core::id::{Key, RecordId, TableId};
@@ -264,25 +263,8 @@ impl StateStore for MemorySite {
     async fn scan(&self, range: ScanRange) -> Result<Vec<(Key, Record)>, Error> {
         let state = self.locked();
         state.known(range.table)?;
-        let Some(site) = state.sites.get(self.index) else {
-            return Ok(Vec::new());
-        };
-        let after = range.after.map(|key| RecordId {
-            table: range.table,
-            key,
-        });
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let found = site
-            .records
-            .range((from, Bound::Unbounded))
-            .filter(|(id, record)| {
-                id.table == range.table
-                    && id.key.as_bytes().starts_with(&range.prefix)
-                    && record.exists()
-            })
-            .take(range.limit)
-            .map(|(id, record)| (id.key.clone(), record.clone()));
-        Ok(found.collect())
+        let site = state.sites.get(self.index);
+        Ok(site.map_or_else(Vec::new, |site| range.of(&site.records)))
     }
 
     async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {

@@ -1,6 +1,8 @@
 //! The port to the state: replicated records, last writer wins by stamp.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::Bound;
 
 use music_core::id::{Key, RecordId, TableId};
 use music_core::record::Record;
@@ -28,6 +30,24 @@ pub struct ScanRange {
     pub after: Option<Key>,
     /// At most this many records.
     pub limit: usize,
+}
+
+impl ScanRange {
+    /// What a copy of the records has in this range.
+    pub(crate) fn of(self, records: &BTreeMap<RecordId, Record>) -> Vec<(Key, Record)> {
+        let table = self.table;
+        let after = self.after.map(|key| RecordId { table, key });
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = records
+            .range((from, Bound::Unbounded))
+            .filter(|(id, record)| {
+                id.table == table && id.key.as_bytes().starts_with(&self.prefix) && record.exists()
+            })
+            .take(self.limit);
+        found
+            .map(|(id, record)| (id.key.clone(), record.clone()))
+            .collect()
+    }
 }
 
 /// One site's view of the replicated state.

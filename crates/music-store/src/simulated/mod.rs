@@ -21,14 +21,13 @@ mod replica;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use music_core::id::{Key, RecordId, ReplicaId, TableId};
 use music_core::lock_queue::{Command, LockQueue};
 use music_core::lock_ref::{Holding, LockRef};
-use music_core::quorum::majority;
+use music_core::quorum::{Tally, majority};
 use music_core::record::Record;
 use music_core::replica::acceptor::{Acceptor, Request, Value};
 use tokio::sync::{broadcast, mpsc};
@@ -296,6 +295,19 @@ impl Shared {
         }
     }
 
+    /// Makes a change at a majority.
+    async fn tell_majority(self: &Arc<Self>, site: usize, change: &Ask) -> Result<(), Error> {
+        self.check_majority(site)?;
+        let (answers, mut inbox) = mpsc::unbounded_channel();
+        self.ask_all(site, change, &answers);
+        let mut tally = Tally::new(self.sites());
+        while !tally.is_majority() {
+            let (from, _) = answered(&mut inbox).await;
+            tally.answer(from);
+        }
+        Ok(())
+    }
+
     /// Sends a question to a replica; its answer may come, late, twice, or
     /// never.
     fn ask(self: &Arc<Self>, from: usize, to: usize, ask: Ask, answers: Option<Answers>) {
@@ -433,7 +445,13 @@ impl StateStore for Site {
         self.shared.known(id.table)?;
         match level {
             Level::Local => in_time(self.write_local(id, change)).await,
-            Level::Majority => in_time(records::write(&self.shared, self.index, id, change)).await,
+            Level::Majority => {
+                in_time(
+                    self.shared
+                        .tell_majority(self.index, &Ask::Merge(id.clone(), change)),
+                )
+                .await
+            }
         }
     }
 
@@ -449,26 +467,8 @@ impl StateStore for Site {
         self.shared.known(range.table)?;
         self.local()?;
         let replicas = self.shared.replicas();
-        let Some(replica) = replicas.get(self.index) else {
-            return Ok(Vec::new());
-        };
-        let after = range.after.map(|key| RecordId {
-            table: range.table,
-            key,
-        });
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let found = replica
-            .records
-            .range((from, Bound::Unbounded))
-            .filter(|(id, record)| {
-                id.table == range.table
-                    && id.key.as_bytes().starts_with(&range.prefix)
-                    && record.exists()
-            });
-        Ok(found
-            .take(range.limit)
-            .map(|(id, record)| (id.key.clone(), record.clone()))
-            .collect())
+        let replica = replicas.get(self.index);
+        Ok(replica.map_or_else(Vec::new, |replica| range.of(&replica.records)))
     }
 
     async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
@@ -514,7 +514,11 @@ impl LockStore for Site {
     }
 
     async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
-        in_time(queues::release(&self.shared, self.index, id, holding)).await
+        in_time(
+            self.shared
+                .tell_majority(self.index, &Ask::Release(id.clone(), holding)),
+        )
+        .await
     }
 
     fn watch(&self, id: &RecordId) {

@@ -1,12 +1,10 @@
-//! The lock store's side of a site: commands, peeks and releases.
+//! The lock store's side of a site: commands and peeks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use music_core::id::{RecordId, ReplicaId};
 use music_core::lock_queue::{Command, LockQueue};
-use music_core::lock_ref::Holding;
-use music_core::quorum::Tally;
 use music_core::replica::acceptor::Request;
 use music_core::replica::lightweight_transaction::{Decided, Step, Transaction};
 use music_core::replica::peek::{Peek, PeekStep};
@@ -73,24 +71,6 @@ async fn look(shared: &Arc<Shared>, site: usize, id: &RecordId) -> PeekStep {
             step => return step,
         }
     }
-}
-
-/// Tells a majority that every ticket up to `holding` is gone.
-pub(super) async fn release(
-    shared: &Arc<Shared>,
-    site: usize,
-    id: &RecordId,
-    holding: Holding,
-) -> Result<(), Error> {
-    shared.check_majority(site)?;
-    let (answers, mut inbox) = mpsc::unbounded_channel();
-    shared.ask_all(site, &Ask::Release(id.clone(), holding), &answers);
-    let mut tally = Tally::new(shared.sites());
-    while !tally.is_majority() {
-        let (from, _) = answered(&mut inbox).await;
-        tally.answer(from);
-    }
-    Ok(())
 }
 
 /// Runs one transaction; those of one site at one key take turns.

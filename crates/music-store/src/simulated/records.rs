@@ -1,9 +1,8 @@
-//! The state store's side of a site: writes and repairing reads.
+//! The state store's side of a site: repairing reads.
 
 use std::sync::Arc;
 
 use music_core::id::{RecordId, ReplicaId};
-use music_core::quorum::Tally;
 use music_core::record::Record;
 use music_core::replica::register::{MajorityRead, ReadStep};
 use tokio::sync::mpsc;
@@ -11,24 +10,6 @@ use tokio::sync::mpsc;
 use super::replica::{Answer, Ask};
 use super::{Shared, answered};
 use crate::Error;
-
-/// Merges a change at a majority.
-pub(super) async fn write(
-    shared: &Arc<Shared>,
-    site: usize,
-    id: &RecordId,
-    change: Record,
-) -> Result<(), Error> {
-    shared.check_majority(site)?;
-    let (answers, mut inbox) = mpsc::unbounded_channel();
-    shared.ask_all(site, &Ask::Merge(id.clone(), change), &answers);
-    let mut tally = Tally::new(shared.sites());
-    while !tally.is_majority() {
-        let (from, _) = answered(&mut inbox).await;
-        tally.answer(from);
-    }
-    Ok(())
-}
 
 /// Reads a record at a majority, and makes known there what it returns.
 pub(super) async fn read(
