@@ -210,14 +210,6 @@ impl LockQueue {
         let Some(ticket) = self.ticket(lock_ref).copied() else {
             return Outcome::Gone;
         };
-        let seen = if mutation::is_on(Mutation::AdoptAnyIncarnation) {
-            Holding {
-                incarnation: ticket.incarnation,
-                ..seen
-            }
-        } else {
-            seen
-        };
         if mutation::is_on(Mutation::SyncedAtAdoption) {
             self.synced = self.synced.max(lock_ref);
         }

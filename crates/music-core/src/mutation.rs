@@ -59,8 +59,6 @@ mutations! {
     FlagUnsetAtEqual = "flag-unset-at-equal",
     /// An adoption records `synced` before the adopter has synchronised.
     SyncedAtAdoption = "synced-at-adoption",
-    /// A ticket is adopted in whatever incarnation it has by now.
-    AdoptAnyIncarnation = "adopt-any-incarnation",
     /// An adoption takes a ticket although the client has moved on since it
     /// asked for it.
     AdoptionAfterMove = "adoption-after-move",
