@@ -1,0 +1,149 @@
+//! The two ports of one site.
+
+use std::sync::Arc;
+
+use music_core::id::{Key, RecordId, TableId};
+use music_core::lock_queue::{Command, LockQueue};
+use music_core::lock_ref::Holding;
+use music_core::record::Record;
+use tokio::sync::{broadcast, mpsc};
+
+use super::replica::Ask;
+use super::{HINTS_MAX, Site, answered, in_time, lock, queues, records};
+use crate::error::{Needed, Outcome};
+use crate::{
+    Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
+};
+
+impl Site {
+    fn local(&self) -> Result<(), Error> {
+        let (needed, outcome) = (Needed::Local, Outcome::NotApplied);
+        if self.shared.is_running(self.index) {
+            Ok(())
+        } else {
+            Err(Error::Unavailable { needed, outcome })
+        }
+    }
+
+    /// A change at the local replica alone; healing tells the others.
+    async fn write_local(&self, id: &RecordId, change: Record) -> Result<(), Error> {
+        self.local()?;
+        let (answers, mut inbox) = mpsc::unbounded_channel();
+        let ask = Ask::Merge(id.clone(), change);
+        let own = self.index;
+        self.shared.ask(own, own, ask, Some(answers));
+        answered(&mut inbox).await;
+        Ok(())
+    }
+
+    fn copy(&self, id: &RecordId) -> Result<Record, Error> {
+        self.local()?;
+        let replicas = self.shared.replicas();
+        Ok(replicas
+            .get(self.index)
+            .map(|replica| replica.record(id))
+            .unwrap_or_default())
+    }
+}
+
+impl StateStore for Site {
+    async fn write(&self, id: &RecordId, change: Record, level: Level) -> Result<(), Error> {
+        self.shared.known(id.table)?;
+        match level {
+            Level::Local => in_time(self.write_local(id, change)).await,
+            Level::Majority => {
+                in_time(
+                    self.shared
+                        .tell_majority(self.index, &Ask::Merge(id.clone(), change)),
+                )
+                .await
+            }
+        }
+    }
+
+    async fn read(&self, id: &RecordId, level: Level) -> Result<Record, Error> {
+        self.shared.known(id.table)?;
+        match level {
+            Level::Local => self.copy(id),
+            Level::Majority => in_time(records::read(&self.shared, self.index, id)).await,
+        }
+    }
+
+    async fn scan(&self, range: ScanRange) -> Result<Vec<(Key, Record)>, Error> {
+        self.shared.known(range.table)?;
+        self.local()?;
+        let replicas = self.shared.replicas();
+        let replica = replicas.get(self.index);
+        Ok(replica.map_or_else(Vec::new, |replica| range.of(&replica.records)))
+    }
+
+    async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
+        self.shared.reach_majority(self.index)?;
+        Ok(lock(&self.shared.catalogue).create(name, mode))
+    }
+
+    async fn drop_table(&self, name: &TableName) -> Result<bool, Error> {
+        self.shared.reach_majority(self.index)?;
+        let Some(table) = lock(&self.shared.catalogue).remove(name) else {
+            return Ok(false);
+        };
+        for replica in self.shared.replicas().iter_mut() {
+            replica.records.retain(|id, _| id.table != table.id);
+        }
+        Ok(true)
+    }
+
+    fn table(&self, name: &TableName) -> Option<Table> {
+        lock(&self.shared.catalogue).table(name).cloned()
+    }
+
+    fn table_by_id(&self, id: TableId) -> Option<Table> {
+        lock(&self.shared.catalogue).table_by_id(id).cloned()
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        lock(&self.shared.catalogue).tables().cloned().collect()
+    }
+
+    fn changes(&self) -> broadcast::Receiver<RecordId> {
+        self.view.changes.subscribe()
+    }
+}
+
+impl LockStore for Site {
+    async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
+        in_time(queues::apply(&self.shared, self.index, id, command)).await
+    }
+
+    async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
+        in_time(queues::peek(&self.shared, self.index, id)).await
+    }
+
+    async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
+        in_time(
+            self.shared
+                .tell_majority(self.index, &Ask::Release(id.clone(), holding)),
+        )
+        .await
+    }
+
+    fn watch(&self, id: &RecordId) {
+        *lock(&self.view.watched).entry(id.clone()).or_default() += 1;
+    }
+
+    fn unwatch(&self, id: &RecordId) {
+        let mut watched = lock(&self.view.watched);
+        if let Some(count) = watched.get_mut(id) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                watched.remove(id);
+            }
+        }
+    }
+
+    fn hints(&self) -> mpsc::Receiver<Hint> {
+        let (sender, receiver) = mpsc::channel(HINTS_MAX);
+        *lock(&self.view.hints) = Some(sender);
+        receiver
+    }
+}
