@@ -36,7 +36,7 @@ pub mod memory;
 pub mod simulated;
 pub mod state_store;
 pub mod table;
-#[cfg(feature = "versioned")]
+#[cfg(any(test, feature = "versioned"))]
 mod versioned;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;

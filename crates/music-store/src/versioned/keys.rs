@@ -1,7 +1,7 @@
 //! The calls that wait, and the values last seen, by key.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use music_core::id::RecordId;
@@ -64,15 +64,17 @@ impl Call {
     }
 
     /// Before it goes into a swap; false where it was given up. Either this
-    /// sees that, or the caller sees that it was sent.
+    /// sees that, or the caller sees that it was sent: each side writes its
+    /// own mark before it reads the other's, with a fence between.
     pub(super) fn begin(&self) -> bool {
-        self.sent.store(true, Ordering::SeqCst);
+        self.sent.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
         !self.answer.is_closed()
     }
 
     /// After a swap that had no effect.
     pub(super) fn take_back(&self) {
-        self.sent.store(false, Ordering::SeqCst);
+        self.sent.store(false, Ordering::Release);
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -90,7 +92,8 @@ impl Caller {
     /// Gives the call up. Returns whether it may take effect all the same.
     pub(super) fn give_up(&mut self) -> bool {
         self.answered.close();
-        self.sent.load(Ordering::SeqCst)
+        fence(Ordering::SeqCst);
+        self.sent.load(Ordering::Acquire)
     }
 }
 

@@ -28,15 +28,6 @@
 //! Later calls for the key wait behind it. So a call of unknown outcome is
 //! settled before the next one of the node takes effect, and no command is
 //! ever applied twice.
-//!
-//! # Known fault
-//!
-//! Under load on the machine, about one run in twenty-four of the tests in
-//! memory ends with a lockRef that nobody was told of: either a call that was
-//! said to have had no effect had one, or an enqueue was written twice. Seen in
-//! `concurrent_enqueues_from_all_sites_get_distinct_dense_numbers` and in
-//! `a_register_that_cannot_be_reached_is_unavailable_until_it_can`, not on real
-//! servers. Until its cause is found no configuration selects these engines.
 
 mod chance;
 mod keys;

@@ -21,7 +21,7 @@ impl Deployment {
     fn open() -> Self {
         let registers = Registers::default();
         let nodes: Vec<Node> = (0..3).map(|_| registers.node()).collect();
-        let patience = Duration::from_secs(1);
+        let patience = Duration::from_secs(2);
         let queues = nodes.iter().map(|node| Queues::new(node.clone(), patience));
         Self {
             state: Memory::new(3, Propagation::Immediate),

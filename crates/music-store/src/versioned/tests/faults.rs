@@ -107,7 +107,7 @@ async fn a_late_swap_has_no_effect_after_the_second_try() {
 }
 
 /// The caller left; the swap is still under way.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_call_of_unknown_outcome_is_settled_before_the_next() {
     for arrives in [false, true] {
         let node = Registers::default().node();
@@ -158,7 +158,7 @@ async fn an_attempt_that_nobody_remembers_is_said_to_be_unknown() {
     assert_eq!(error.outcome(), error::Outcome::Unknown);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_register_that_cannot_be_reached_is_unavailable_until_it_can() {
     let node = Registers::default().node();
     let queues = Queues::new(node.clone(), Duration::from_millis(50));
@@ -273,7 +273,7 @@ async fn sections(faulty: &Node, queues: &Queues<Node>, task: usize) -> Vec<Hold
     holdings
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_work_of_a_view_ends_with_it() {
     let node = Arc::new(Registers::default().node());
     let queues = Queues::new(Node::clone(&node), Duration::from_millis(10));

@@ -29,9 +29,32 @@ type Swap = (RecordId, Option<Version>, Bytes);
 /// What all nodes share.
 #[derive(Clone, Default)]
 pub(super) struct Registers {
-    values: Arc<Mutex<BTreeMap<RecordId, Versioned>>>,
-    refusals: Arc<Mutex<BTreeMap<RecordId, i64>>>,
+    cells: Arc<Mutex<BTreeMap<RecordId, Cell>>>,
     changes: Arc<watch::Sender<()>>,
+}
+
+/// One register.
+#[derive(Default)]
+struct Cell {
+    value: Versioned,
+    /// When a swap was last refused.
+    refused: i64,
+}
+
+impl Cell {
+    fn put(&mut self, bytes: Bytes) -> Version {
+        let number = self.value.version.map_or(1, |version| version.number + 1);
+        // Between two versions there is room for the mark of a refusal.
+        let version = Version {
+            at: 2 * number,
+            number,
+        };
+        self.value = Versioned {
+            version: Some(version),
+            bytes,
+        };
+        version
+    }
 }
 
 /// One node's connection; clones share it.
@@ -54,38 +77,30 @@ impl Registers {
     }
 
     pub(super) fn get(&self, id: &RecordId) -> Versioned {
-        let values = self.values.lock().unwrap();
-        values.get(id).cloned().unwrap_or_default()
+        let cells = self.cells.lock().unwrap();
+        let value = cells.get(id).map(|cell| cell.value.clone());
+        value.unwrap_or_default()
     }
 
     pub(super) fn put(&self, id: &RecordId, bytes: Bytes) -> Version {
-        let mut values = self.values.lock().unwrap();
-        let value = values.entry(id.clone()).or_default();
-        let number = value.version.map_or(1, |version| version.number + 1);
-        // Between two versions there is room for the mark of a refusal.
-        let version = Version {
-            at: 2 * number,
-            number,
-        };
-        *value = Versioned {
-            version: Some(version),
-            bytes,
-        };
+        let mut cells = self.cells.lock().unwrap();
+        let version = cells.entry(id.clone()).or_default().put(bytes);
         self.changes.send_replace(());
         version
     }
 
+    /// Compares and writes under one lock: that is all that a register is for.
     fn swap(&self, id: &RecordId, version: Option<Version>, bytes: Bytes) -> Swapped {
-        let present = self.get(id);
-        if present.version == version {
-            let refusals = self.refusals.lock().unwrap();
-            let refused = refusals.get(id).copied().unwrap_or(0);
-            let version = self.put(id, bytes);
+        let mut cells = self.cells.lock().unwrap();
+        let cell = cells.entry(id.clone()).or_default();
+        if cell.value.version == version {
+            let refused = cell.refused;
+            let version = cell.put(bytes);
+            self.changes.send_replace(());
             Swapped::Done { version, refused }
         } else {
-            let at = present.version.map_or(1, |version| version.at + 1);
-            self.refusals.lock().unwrap().insert(id.clone(), at);
-            Swapped::Refused(present)
+            cell.refused = cell.value.version.map_or(1, |version| version.at + 1);
+            Swapped::Refused(cell.value.clone())
         }
     }
 }
