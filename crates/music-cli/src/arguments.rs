@@ -5,7 +5,7 @@ use music_client::{Client, Options};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::{bench, completions, delete, demo, dev, get, lock, lock_child, put};
+use crate::{bench, completions, delete, demo, dev, engine, get, lock, lock_child, put};
 use crate::{queue, scan, serve, status, table, watch};
 
 /// Critical sections over state at many sites.
@@ -54,6 +54,7 @@ impl Global {
 pub(crate) enum Command {
     Dev(dev::Dev),
     Serve(serve::Serve),
+    Engine(engine::Engine),
     Put(put::Put),
     Get(get::Get),
     Delete(delete::Delete),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use music_client::api::code::Code;
 use music_client::error::Invalid;
 use music_client::{Error, Outcome};
-use music_server::serve::{self, EngineError};
+use music_server::engine::EngineError;
+use music_server::serve;
 use rustix::process::Signal;
 
 use crate::bench;
@@ -27,6 +28,9 @@ pub(crate) enum Failure {
     /// A node does not start.
     #[error(transparent)]
     Serve(#[from] serve::Error),
+    /// The engines cannot be used.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// A development deployment does not start.
     #[error(transparent)]
     Dev(#[from] music_server::dev::Error),
@@ -108,6 +112,7 @@ impl Failure {
             Self::Serve(error) | Self::Dev(music_server::dev::Error::Serve(error)) => {
                 exit_of_start(error)
             }
+            Self::Engine(error) => exit_of_engine(error),
             Self::Dev(_)
             | Self::Temporary(_)
             | Self::File { .. }
@@ -156,7 +161,16 @@ const NO_NODE: &str =
 /// A node that does not start: for what it was told, or for what it found.
 fn exit_of_start(error: &serve::Error) -> Exit {
     match error {
-        serve::Error::Engine(EngineError::Open(_)) | serve::Error::Listen { .. } => Exit::Io,
+        serve::Error::Engine(error) => exit_of_engine(error),
+        serve::Error::Listen { .. } => Exit::Io,
+        _ => Exit::Configuration,
+    }
+}
+
+fn exit_of_engine(error: &EngineError) -> Exit {
+    match error {
+        EngineError::Open(_) => Exit::Io,
+        error if error.is_retryable() => Exit::Unavailable,
         _ => Exit::Configuration,
     }
 }

@@ -9,6 +9,7 @@ mod demo;
 mod dev;
 mod dev_control;
 mod duration;
+mod engine;
 mod environment;
 mod exit;
 mod failure;
@@ -55,6 +56,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
     let Arguments { global, command } = arguments;
     match command {
         Command::Dev(dev) => dev::run(dev, output).await,
+        Command::Engine(engine) => engine::run(&engine, output).await,
         Command::Serve(serve) => serve::run(serve, output).await,
         Command::Put(put) => put::run(&global, put, output).await,
         Command::Get(get) => get::run(&global, get, output).await,

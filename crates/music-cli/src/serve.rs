@@ -85,7 +85,10 @@ pub(crate) async fn run(serve: Serve, output: &Output) -> Result<Exit, Failure> 
     }
     let mut signals = Signals::new()?;
     logging::install(&config.log)?;
-    let node = NodeServer::open(config).await?;
+    let node = tokio::select! {
+        node = NodeServer::open(config) => node?,
+        signal = signals.next() => return Ok(Exit::signal(signal.as_raw())),
+    };
     let url = format!("http://{}", node.address());
     let (name, site) = (node.name(), node.site());
     let serving = Serving {

@@ -5,6 +5,7 @@
 //! | [`node`] | the protocol's machines, driven over an engine |
 //! | [`config`] | settings: file, environment, flags, checked whole |
 //! | [`serve`] | one node with its HTTP side: start, shut down, kill |
+//! | [`engine`] | setting up the engines of a deployment |
 //! | [`dev`] | a whole deployment in one process, with controls |
 //! | `simulated` | a node without sockets, whose time and chance are simulated |
 //! | [`logging`] | structured logs |
@@ -12,6 +13,7 @@
 
 pub mod config;
 pub mod dev;
+pub mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod http;

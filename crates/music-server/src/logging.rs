@@ -6,6 +6,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 
+/// What the engines' drivers say is said again by the node, in its own words.
+/// A directive of the configuration that names them wins.
+const DRIVERS: &str = "scylla=off,zookeeper_client=off";
+
 /// Why nothing is logged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,7 +27,7 @@ pub enum Error {
 /// # Errors
 /// Where the level is none, or logs were set up before.
 pub fn install(config: &LogConfig) -> Result<(), Error> {
-    let filter: EnvFilter = config.level.parse()?;
+    let filter: EnvFilter = format!("{DRIVERS},{}", config.level).parse()?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -14,8 +14,7 @@ use crate::http::front::{Front, Setup};
 use crate::http::router;
 use crate::listen::{Bounds, Server};
 use crate::node::{self, Node, NodeConfig, World};
-pub use crate::topology::EngineError;
-use crate::topology::Topology;
+use crate::topology::{EngineError, Topology};
 
 /// How long to wait between tries to create the tables of the configuration.
 const TABLES_PAUSE: Duration = Duration::from_secs(1);
@@ -74,10 +73,15 @@ impl Drop for NodeServer {
 }
 
 impl NodeServer {
-    /// Opens the engine of the configuration, and starts a node on it.
+    /// Opens the engines of the configuration, and starts a node on them. An
+    /// engine that is a service of its own and does not answer is waited for;
+    /// until it does, nobody listens, so that clients use other nodes.
     ///
     /// # Errors
     /// Where either does not start.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
     pub async fn open(config: Config) -> Result<Self, Error> {
         let topology = Topology::open(&config.engine).await?;
         Self::start(Arc::new(config), topology).await
@@ -90,7 +94,7 @@ impl NodeServer {
             source,
         };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let ports = topology.site(&config.site).map_err(EngineError::from)?;
+        let ports = topology.ports(&config).map_err(EngineError::from)?;
         let world = World::of_the_machine();
         let engine = (Some(topology), ports);
         let (app, front) = assemble(Arc::clone(&config), world, engine).await?;

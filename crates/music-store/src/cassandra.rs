@@ -66,6 +66,7 @@ mod register;
 mod schema;
 mod session;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -77,8 +78,9 @@ use music_core::record::Record;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::config::{Config, Credentials, Keyspace, KeyspaceError};
+pub use self::config::{Config, Keyspace, KeyspaceError};
 pub use self::schema::{OpenError, SCHEMA_VERSION};
+pub use crate::connect::Credentials;
 
 use self::catalogue::Tables;
 use self::failure::Failure;
@@ -181,6 +183,21 @@ impl Cassandra {
     /// statements. Free.
     pub fn requests(&self) -> u64 {
         self.inner.cql.requests()
+    }
+
+    /// The data centre of this node's site.
+    pub fn datacentre(&self) -> &str {
+        self.inner.cql.datacentre()
+    }
+
+    /// The data centres in which some node of Cassandra is connected. Free.
+    pub fn connected_datacentres(&self) -> BTreeSet<String> {
+        let cluster = self.inner.cql.session().get_cluster_state();
+        let nodes = cluster.get_nodes_info().iter();
+        let connected = nodes.filter(|node| node.is_connected());
+        connected
+            .filter_map(|node| node.datacenter.clone())
+            .collect()
     }
 
     /// Reads the tables again now, instead of at the next interval.

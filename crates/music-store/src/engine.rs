@@ -61,38 +61,51 @@ pub enum LockEngine {
     ZooKeeper(crate::zookeeper::ZooKeeper),
 }
 
-/// Does the same with whichever engine it is.
+/// Does the same with whichever engine it is. What a service of its own is
+/// asked goes into a box: its driver's futures are large, and deeply nested.
 macro_rules! with {
+    ($self:expr, $engine:ident => await $call:expr) => {
+        with!(@ $self, $engine => $call.await, Box::pin($call).await)
+    };
     ($self:expr, $engine:ident => $call:expr) => {
+        with!(@ $self, $engine => $call, $call)
+    };
+    (@ $self:expr, $engine:ident => $here:expr, $there:expr) => {
         match $self {
-            Self::Embedded($engine) => $call,
-            Self::FaultyEmbedded($engine) => $call,
-            Self::Memory($engine) => $call,
-            Self::FaultyMemory($engine) => $call,
+            Self::Embedded($engine) => $here,
+            Self::FaultyEmbedded($engine) => $here,
+            Self::Memory($engine) => $here,
+            Self::FaultyMemory($engine) => $here,
             #[cfg(feature = "cassandra")]
-            Self::Cassandra($engine) => $call,
+            Self::Cassandra($engine) => $there,
             #[cfg(feature = "simulation")]
-            Self::Simulated($engine) => $call,
+            Self::Simulated($engine) => $here,
         }
     };
 }
 
 /// The same for engines that are a lock store, and those that are both.
 macro_rules! with_locks {
+    ($self:expr, $engine:ident => await $call:expr) => {
+        with_locks!(@ $self, $engine => $call.await, Box::pin($call).await)
+    };
     ($self:expr, $engine:ident => $call:expr) => {
+        with_locks!(@ $self, $engine => $call, $call)
+    };
+    (@ $self:expr, $engine:ident => $here:expr, $there:expr) => {
         match $self {
-            Self::Embedded($engine) => $call,
-            Self::FaultyEmbedded($engine) => $call,
-            Self::Memory($engine) => $call,
-            Self::FaultyMemory($engine) => $call,
+            Self::Embedded($engine) => $here,
+            Self::FaultyEmbedded($engine) => $here,
+            Self::Memory($engine) => $here,
+            Self::FaultyMemory($engine) => $here,
             #[cfg(feature = "cassandra")]
-            Self::Cassandra($engine) => $call,
+            Self::Cassandra($engine) => $there,
             #[cfg(feature = "simulation")]
-            Self::Simulated($engine) => $call,
+            Self::Simulated($engine) => $here,
             #[cfg(feature = "etcd")]
-            Self::Etcd($engine) => $call,
+            Self::Etcd($engine) => $there,
             #[cfg(feature = "zookeeper")]
-            Self::ZooKeeper($engine) => $call,
+            Self::ZooKeeper($engine) => $there,
         }
     };
 }
@@ -138,23 +151,23 @@ impl From<crate::zookeeper::ZooKeeper> for LockEngine {
 
 impl StateStore for StateEngine {
     async fn write(&self, id: &RecordId, change: Record, level: Level) -> Result<(), Error> {
-        with!(self, engine => engine.write(id, change, level).await)
+        with!(self, engine => await engine.write(id, change, level))
     }
 
     async fn read(&self, id: &RecordId, level: Level) -> Result<Record, Error> {
-        with!(self, engine => engine.read(id, level).await)
+        with!(self, engine => await engine.read(id, level))
     }
 
     async fn scan(&self, range: ScanRange) -> Result<Vec<(Key, Record)>, Error> {
-        with!(self, engine => engine.scan(range).await)
+        with!(self, engine => await engine.scan(range))
     }
 
     async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
-        with!(self, engine => engine.create_table(name, mode).await)
+        with!(self, engine => await engine.create_table(name, mode))
     }
 
     async fn drop_table(&self, name: &TableName) -> Result<bool, Error> {
-        with!(self, engine => engine.drop_table(name).await)
+        with!(self, engine => await engine.drop_table(name))
     }
 
     fn table(&self, name: &TableName) -> Option<Table> {
@@ -176,15 +189,15 @@ impl StateStore for StateEngine {
 
 impl LockStore for LockEngine {
     async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
-        with_locks!(self, engine => engine.apply(id, command).await)
+        with_locks!(self, engine => await engine.apply(id, command))
     }
 
     async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
-        with_locks!(self, engine => engine.peek(id).await)
+        with_locks!(self, engine => await engine.peek(id))
     }
 
     async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
-        with_locks!(self, engine => engine.release(id, holding).await)
+        with_locks!(self, engine => await engine.release(id, holding))
     }
 
     fn watch(&self, id: &RecordId) {

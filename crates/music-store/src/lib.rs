@@ -22,7 +22,7 @@ pub mod cassandra;
 mod catalogue;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-#[cfg(feature = "versioned")]
+#[cfg(any(feature = "cassandra", feature = "versioned"))]
 pub mod connect;
 pub mod embedded;
 pub mod engine;

@@ -12,12 +12,14 @@ use std::time::Duration;
 use music_core::time::Lease;
 use music_store::{TableMode, TableName};
 
+mod engine;
 mod environment;
 mod page;
 mod read;
 mod setting;
 mod validate;
 
+pub use engine::{EmbeddedConfig, EngineConfig, LocksConfig, ServicesConfig};
 pub use page::page;
 
 /// All settings of a node.
@@ -33,7 +35,7 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// What all nodes of a deployment must agree on.
     pub cluster: ClusterConfig,
-    /// The engine behind both ports.
+    /// The engines behind the two ports.
     pub engine: EngineConfig,
     /// What the node takes on.
     pub limits: Limits,
@@ -78,25 +80,6 @@ impl ClusterConfig {
             (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         })
     }
-}
-
-/// The engine behind both ports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EngineConfig {
-    /// All sites' replicas in this process.
-    Embedded(EmbeddedConfig),
-}
-
-/// The embedded engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmbeddedConfig {
-    /// Where it keeps its files; `None` for memory only.
-    pub dir: Option<PathBuf>,
-    /// The profile of delays between the sites.
-    pub profile: String,
-    /// The sites; empty for those of the profile.
-    pub sites: Vec<String>,
 }
 
 /// What a node takes on; beyond it, requests are refused as `overloaded`.
@@ -157,9 +140,9 @@ pub struct Overrides {
     pub site: Option<String>,
     /// `listen`
     pub listen: Option<String>,
-    /// `engine.dir`
+    /// `embedded.dir`
     pub dir: Option<String>,
-    /// `engine.profile`
+    /// `embedded.profile`
     pub profile: Option<String>,
     /// `log.level`
     pub log_level: Option<String>,

@@ -13,7 +13,10 @@ anew.
 A node reads one TOML file, `music serve --config music.toml`. A variable of the environment wins
 over the file, a flag over both. Each setting has its variable: `MUSIC_`, and its path in capitals
 with `_` for `.`, as `MUSIC_LIMITS_WAIT_MAX_MS`. A list is written there with commas, tables as
-`kv=eventual,locks=critical`. All faults are reported together, before anything starts.
+`kv=eventual,locks=critical`, replication as `ohio=1,oregon=1`. All faults are reported together,
+before anything starts.
+
+`deploy/` has a commented file for each deployment.
 
 The settings of `[cluster]` must be the same at all nodes: compare `cluster_checksum` in
 `GET /v1/status`.
@@ -70,6 +73,8 @@ fn allowed(kind: Kind) -> String {
             .collect::<Vec<_>>()
             .join(", "),
         Kind::Names => "names, each once".to_owned(),
+        Kind::Endpoints => "addresses, each once".to_owned(),
+        Kind::Replication => "1 to 255 for each data centre".to_owned(),
         Kind::Tables => "`name` and `mode` (`critical` or `eventual`) each".to_owned(),
     }
 }

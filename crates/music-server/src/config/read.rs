@@ -101,7 +101,8 @@ impl Reader {
                 .trim()
                 .parse()
                 .map_or_else(|_| Value::String(text.to_owned()), Value::Integer),
-            Kind::Names => Value::Array(words().map(Value::from).collect()),
+            Kind::Names | Kind::Endpoints => Value::Array(words().map(Value::from).collect()),
+            Kind::Replication => Value::Table(words().map(replicas_from_text).collect()),
             Kind::Tables => Value::Array(words().map(table_from_text).collect()),
             Kind::Name | Kind::Text | Kind::Address | Kind::Path | Kind::Choice(_) => {
                 Value::String(text.to_owned())
@@ -193,6 +194,14 @@ impl Reader {
         self.get(setting, names).unwrap_or_default()
     }
 
+    pub(super) fn endpoints(&mut self, setting: &Setting) -> Vec<String> {
+        self.get(setting, endpoints).unwrap_or_default()
+    }
+
+    pub(super) fn replication(&mut self, setting: &Setting) -> BTreeMap<String, u8> {
+        self.get(setting, replication).unwrap_or_default()
+    }
+
     pub(super) fn tables(&mut self, setting: &Setting) -> Vec<TableConfig> {
         self.get(setting, tables).unwrap_or_default()
     }
@@ -212,11 +221,19 @@ fn flags(overrides: &Overrides) -> [(&'static Setting, Option<&str>); 7] {
         (&setting::NODE, node.as_deref()),
         (&setting::SITE, site.as_deref()),
         (&setting::LISTEN, listen.as_deref()),
-        (&setting::ENGINE_DIR, dir.as_deref()),
-        (&setting::ENGINE_PROFILE, profile.as_deref()),
+        (&setting::EMBEDDED_DIR, dir.as_deref()),
+        (&setting::EMBEDDED_PROFILE, profile.as_deref()),
         (&setting::LOG_LEVEL, log_level.as_deref()),
         (&setting::LOG_FORMAT, log_format.as_deref()),
     ]
+}
+
+fn replicas_from_text(text: &str) -> (String, Value) {
+    let (datacentre, replicas) = text.split_once('=').unwrap_or((text, ""));
+    let replicas = replicas
+        .parse()
+        .map_or_else(|_| Value::from(replicas), Value::Integer);
+    (datacentre.to_owned(), replicas)
 }
 
 fn table_from_text(text: &str) -> Value {
@@ -280,6 +297,39 @@ fn names(value: &Value) -> Result<Vec<String>, String> {
         names.push(name.to_owned());
     }
     Ok(names)
+}
+
+fn endpoints(value: &Value) -> Result<Vec<String>, String> {
+    let rule = "is a list of addresses, each once";
+    let list = value
+        .as_array()
+        .ok_or_else(|| format!("{rule}, not {value}"))?;
+    let mut endpoints: Vec<String> = Vec::new();
+    for value in list {
+        let endpoint = value.as_str().filter(|text| !text.is_empty());
+        let endpoint = endpoint.ok_or_else(|| format!("{rule}, not {value}"))?;
+        if endpoints.iter().any(|other| other == endpoint) {
+            return Err(format!("has \"{endpoint}\" twice: give each once"));
+        }
+        endpoints.push(endpoint.to_owned());
+    }
+    Ok(endpoints)
+}
+
+fn replication(value: &Value) -> Result<BTreeMap<String, u8>, String> {
+    let rule = "has a number of replicas, 1 to 255, for each data centre, as { ohio = 1 }";
+    let table = value
+        .as_table()
+        .ok_or_else(|| format!("{rule}, not {value}"))?;
+    let replicas = |(datacentre, replicas): (&String, &Value)| {
+        let number = replicas
+            .as_integer()
+            .and_then(|number| u8::try_from(number).ok());
+        let number = number.filter(|number| *number > 0 && !datacentre.is_empty());
+        let number = number.ok_or_else(|| format!("{rule}, not {datacentre} = {replicas}"))?;
+        Ok((datacentre.clone(), number))
+    };
+    table.iter().map(replicas).collect()
 }
 
 fn tables(value: &Value) -> Result<Vec<TableConfig>, String> {

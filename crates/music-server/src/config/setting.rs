@@ -17,6 +17,10 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     /// A list of names, each once.
     Names,
+    /// A list of addresses, each once, in the engine's own form.
+    Endpoints,
+    /// How many replicas each data centre has: a table of numbers.
+    Replication,
     /// A list of tables: name and mode.
     Tables,
 }
@@ -107,29 +111,150 @@ pub(super) const VALUE_BYTES_MAX: Setting = setting(
     "The largest value of a field.",
 );
 
-pub(super) const ENGINE_KIND: Setting = setting(
-    "engine.kind",
-    Kind::Choice(&["embedded"]),
+pub(super) const ENGINE_STATE: Setting = setting(
+    "engine.state",
+    Kind::Choice(&["embedded", "cassandra"]),
     "\"embedded\"",
-    "The engine. `embedded` keeps the replicas of all sites in this process.",
+    "Where the state is. `embedded` keeps the replicas of all sites in this process.",
 );
-pub(super) const ENGINE_DIR: Setting = setting(
-    "engine.dir",
+pub(super) const ENGINE_LOCKS: Setting = setting(
+    "engine.locks",
+    Kind::Choice(&["embedded", "cassandra", "etcd", "zookeeper"]),
+    "\"embedded\"",
+    "Where the lock queues are. `embedded` where the state is, and nowhere else.",
+);
+
+pub(super) const EMBEDDED_DIR: Setting = setting(
+    "embedded.dir",
     Kind::Path,
     "\"\"",
     "Where the engine keeps its files; empty for memory only, lost at the end.",
 );
-pub(super) const ENGINE_PROFILE: Setting = setting(
-    "engine.profile",
-    Kind::Choice(super::validate::PROFILES),
+pub(super) const EMBEDDED_PROFILE: Setting = setting(
+    "embedded.profile",
+    Kind::Choice(super::engine::PROFILES),
     "\"local3\"",
     "The delays between the sites.",
 );
-pub(super) const ENGINE_SITES: Setting = setting(
-    "engine.sites",
+pub(super) const EMBEDDED_SITES: Setting = setting(
+    "embedded.sites",
     Kind::Names,
     "[]",
     "The names of the sites, as many as the profile has or fewer; empty for the profile's own.",
+);
+
+pub(super) const CASSANDRA_CONTACT_POINTS: Setting = setting(
+    "cassandra.contact_points",
+    Kind::Endpoints,
+    "[]",
+    "`host:port` of some of Cassandra's nodes, those of the own site first; the others are found \
+     through them.",
+);
+pub(super) const CASSANDRA_KEYSPACE: Setting = setting(
+    "cassandra.keyspace",
+    Kind::Text,
+    "\"music\"",
+    "The keyspace that holds all that MUSIC keeps: `a` to `z`, digits and `_`.",
+);
+pub(super) const CASSANDRA_DATACENTRE: Setting = setting(
+    "cassandra.datacentre",
+    Kind::Text,
+    "\"\"",
+    "The data centre of this node's site, by Cassandra's name; empty where it is that of the site.",
+);
+pub(super) const CASSANDRA_REPLICATION: Setting = setting(
+    "cassandra.replication",
+    Kind::Replication,
+    "{}",
+    "How many replicas each data centre has: `{ ohio = 1, oregon = 1 }`. All data centres that \
+     hold state, the same at all nodes.",
+);
+pub(super) const CASSANDRA_USER: Setting = setting(
+    "cassandra.user",
+    Kind::Text,
+    "\"\"",
+    "Who logs in; empty where Cassandra asks nobody.",
+);
+pub(super) const CASSANDRA_PASSWORD: Setting = setting(
+    "cassandra.password",
+    Kind::Text,
+    "\"\"",
+    "The user's password; better as the variable than in a file.",
+);
+pub(super) const CASSANDRA_REQUEST_MS: Setting = setting(
+    "cassandra.request_timeout_ms",
+    Kind::Number(100, HOUR_MS),
+    "3000",
+    "How long one request may take: longer than Cassandra's own time-outs, so that it says what \
+     has timed out.",
+);
+pub(super) const CASSANDRA_CALL_MS: Setting = setting(
+    "cassandra.call_timeout_ms",
+    Kind::Number(100, HOUR_MS),
+    "10000",
+    "How long one read, write or command may take, with all its requests.",
+);
+
+pub(super) const ETCD_ENDPOINTS: Setting = setting(
+    "etcd.endpoints",
+    Kind::Endpoints,
+    "[]",
+    "Members, as `http://host:port`, that of the own site first.",
+);
+pub(super) const ETCD_PREFIX: Setting = setting(
+    "etcd.prefix",
+    Kind::Text,
+    "\"music/queues/\"",
+    "What the names of all keys begin with; the same at all nodes.",
+);
+pub(super) const ETCD_USER: Setting = setting(
+    "etcd.user",
+    Kind::Text,
+    "\"\"",
+    "Who logs in; empty where etcd asks nobody.",
+);
+pub(super) const ETCD_PASSWORD: Setting = setting(
+    "etcd.password",
+    Kind::Text,
+    "\"\"",
+    "The user's password; better as the variable than in a file.",
+);
+pub(super) const ETCD_CALL_MS: Setting = setting(
+    "etcd.call_timeout_ms",
+    Kind::Number(100, HOUR_MS),
+    "5000",
+    "How long one command may take.",
+);
+
+pub(super) const ZOOKEEPER_ENDPOINTS: Setting = setting(
+    "zookeeper.endpoints",
+    Kind::Endpoints,
+    "[]",
+    "Servers, as `host:port`, that of the own site first.",
+);
+pub(super) const ZOOKEEPER_ROOT: Setting = setting(
+    "zookeeper.root",
+    Kind::Text,
+    "\"/music/queues\"",
+    "The znode below which all queues are; the same at all nodes.",
+);
+pub(super) const ZOOKEEPER_USER: Setting = setting(
+    "zookeeper.user",
+    Kind::Text,
+    "\"\"",
+    "With whose rights the znodes are made (scheme `digest`); empty for everybody's.",
+);
+pub(super) const ZOOKEEPER_PASSWORD: Setting = setting(
+    "zookeeper.password",
+    Kind::Text,
+    "\"\"",
+    "The user's password; better as the variable than in a file.",
+);
+pub(super) const ZOOKEEPER_CALL_MS: Setting = setting(
+    "zookeeper.call_timeout_ms",
+    Kind::Number(100, HOUR_MS),
+    "5000",
+    "How long one command may take.",
 );
 
 pub(super) const CONNECTIONS_MAX: Setting = setting(
@@ -200,7 +325,7 @@ pub(super) const LOG_LEVEL: Setting = setting(
     Kind::Text,
     "\"info\"",
     "What is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives such as \
-     `info,music_server=debug`.",
+     `info,music_server=debug`. The drivers are silent unless named: `info,scylla=warn`.",
 );
 
 /// Every setting, in the order of the page.
@@ -214,10 +339,29 @@ pub(super) const ALL: &[&Setting] = &[
     &CLIENT_LEASE_DEFAULT_MS,
     &CLIENT_LEASE_MAX_MS,
     &VALUE_BYTES_MAX,
-    &ENGINE_KIND,
-    &ENGINE_DIR,
-    &ENGINE_PROFILE,
-    &ENGINE_SITES,
+    &ENGINE_STATE,
+    &ENGINE_LOCKS,
+    &EMBEDDED_DIR,
+    &EMBEDDED_PROFILE,
+    &EMBEDDED_SITES,
+    &CASSANDRA_CONTACT_POINTS,
+    &CASSANDRA_KEYSPACE,
+    &CASSANDRA_DATACENTRE,
+    &CASSANDRA_REPLICATION,
+    &CASSANDRA_USER,
+    &CASSANDRA_PASSWORD,
+    &CASSANDRA_REQUEST_MS,
+    &CASSANDRA_CALL_MS,
+    &ETCD_ENDPOINTS,
+    &ETCD_PREFIX,
+    &ETCD_USER,
+    &ETCD_PASSWORD,
+    &ETCD_CALL_MS,
+    &ZOOKEEPER_ENDPOINTS,
+    &ZOOKEEPER_ROOT,
+    &ZOOKEEPER_USER,
+    &ZOOKEEPER_PASSWORD,
+    &ZOOKEEPER_CALL_MS,
     &CONNECTIONS_MAX,
     &IN_FLIGHT_MAX,
     &WATCHERS_MAX,

@@ -46,13 +46,134 @@ fn sites_that_the_engine_would_refuse_are_a_fault() {
         (r#"["a", "b_1"]"#, "'b_1' cannot name a site"),
         (r#"["a", "host"]"#, "'host' cannot name a site"),
     ] {
-        let text = format!("site = 'a'\n[engine]\nprofile = 'local3'\nsites = {sites}");
+        let text = format!("site = 'a'\n[embedded]\nprofile = 'local3'\nsites = {sites}");
         let faults = faults(&text);
         let [fault] = faults.as_slice() else {
             panic!("{faults:?}")
         };
-        let start = "engine.sites: does not fit engine.profile: ";
+        let start = "embedded.sites: does not fit embedded.profile: ";
         assert!(fault.starts_with(start) && fault.contains(why), "{fault}");
+    }
+}
+
+const THREE_SITES: &str = r#"
+    site = "ohio"
+    [engine]
+    state = "cassandra"
+    locks = "zookeeper"
+    [cassandra]
+    contact_points = ["127.0.0.1:9042"]
+    replication = { ohio = 1, oregon = 2 }
+    [zookeeper]
+    endpoints = ["127.0.0.1:2181"]
+"#;
+
+#[test]
+fn engines_are_chosen_independently() {
+    let environment = |name: &str| match name {
+        "MUSIC_CASSANDRA_REPLICATION" => Some("ohio=3, oregon=1".to_owned()),
+        "MUSIC_CASSANDRA_USER" => Some("music".to_owned()),
+        "MUSIC_ETCD_ENDPOINTS" => Some("http://a:1,http://b:1".to_owned()),
+        "MUSIC_ENGINE_LOCKS" => Some("etcd".to_owned()),
+        _ => None,
+    };
+    let of_file = parse(THREE_SITES).unwrap().engine;
+    let EngineConfig::Services(of_file) = of_file else {
+        panic!("{of_file:?}")
+    };
+    let ServicesConfig { state, locks } = *of_file;
+    assert_eq!(state.datacentre, "ohio");
+    assert_eq!(state.replication["oregon"], 2);
+    assert!(state.credentials.is_none());
+    let LocksConfig::ZooKeeper(zookeeper) = locks else {
+        panic!("{locks:?}")
+    };
+    assert_eq!(zookeeper.endpoints, ["127.0.0.1:2181"]);
+
+    let config = Config::parse(THREE_SITES, environment, &Overrides::default());
+    let EngineConfig::Services(services) = config.unwrap().engine else {
+        panic!("no services")
+    };
+    let ServicesConfig { state, locks } = *services;
+    assert_eq!(
+        (state.replication["ohio"], state.replication["oregon"]),
+        (3, 1)
+    );
+    assert_eq!(state.credentials.unwrap().user, "music");
+    let LocksConfig::Etcd(etcd) = locks else {
+        panic!("{locks:?}")
+    };
+    assert_eq!(etcd.endpoints, ["http://a:1", "http://b:1"]);
+}
+
+#[test]
+fn the_examples_are_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+    for (name, wanted) in [
+        ("cassandra.toml", "Cassandra"),
+        ("cassandra-etcd.toml", "Etcd"),
+        ("cassandra-zookeeper.toml", "ZooKeeper"),
+    ] {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let config = parse(&text).unwrap();
+        let EngineConfig::Services(services) = config.engine else {
+            panic!("{name}")
+        };
+        let locks = format!("{:?}", services.locks);
+        assert!(locks.starts_with(wanted), "{locks}");
+        assert_eq!(config.tables.len(), 2);
+    }
+}
+
+#[test]
+fn engines_that_do_not_fit_are_a_fault_each() {
+    for (text, fault) in [
+        (
+            "[engine]\nlocks = 'etcd'",
+            "engine.locks: is embedded where",
+        ),
+        (
+            "[engine]\nstate = 'mongo'",
+            "engine.state: is one of embedded, cassandra",
+        ),
+        (
+            &THREE_SITES.replace("\"zookeeper\"", "\"embedded\""),
+            "engine.locks: is cassandra, etcd",
+        ),
+        (&THREE_SITES.replace("\"ohio\"", "\"Ohio\""), "site:"),
+        (
+            &THREE_SITES.replace("\"ohio\"", "\"utah\""),
+            "cassandra.replication: gives the data centre utah",
+        ),
+        (
+            &THREE_SITES.replace("oregon = 2", "oregon = 0"),
+            "cassandra.replication: has a number",
+        ),
+        (
+            &THREE_SITES.replace("oregon = 2", "oregon = 'x'"),
+            "cassandra.replication: has a number",
+        ),
+        (
+            &THREE_SITES.replace("[\"127.0.0.1:9042\"]", "[]"),
+            "cassandra.contact_points: is empty",
+        ),
+        (
+            &THREE_SITES.replace("[\"127.0.0.1:2181\"]", "[]"),
+            "zookeeper.endpoints: is empty",
+        ),
+        (
+            &THREE_SITES.replace("[\"127.0.0.1:2181\"]", "['a', 'a']"),
+            "zookeeper.endpoints: has \"a\" twice",
+        ),
+        (
+            "[cassandra]\nkeyspace = 'Music'",
+            "cassandra.keyspace: is no name",
+        ),
+        ("[etcd]\npassword = 'secret'", "etcd.user: is missing"),
+    ] {
+        let faults = faults(text);
+        assert!(faults[0].starts_with(fault), "{faults:?}");
+        assert!(!faults[0].contains("secret"), "{faults:?}");
     }
 }
 
@@ -80,7 +201,7 @@ fn all_faults_are_reported_together() {
         node_lease_ms = -1
         client_lease_default_ms = 20000
         client_lease_max_ms = 10000
-        [engine]
+        [embedded]
         profile = "moon"
         sites = ["a", "b"]
         dirr = "x"
@@ -101,8 +222,8 @@ fn all_faults_are_reported_together() {
     assert!(about("limits:").contains("[limits]"));
     assert!(about("cluster.node_lease_ms:").contains("100 to 86400000, not -1"));
     assert!(about("cluster.client_lease_default_ms:").contains("which is 10000"));
-    assert!(about("engine.profile:").contains("lUsEu"));
-    assert!(about("engine.dirr:").contains("engine.dir,"));
+    assert!(about("embedded.profile:").contains("lUsEu"));
+    assert!(about("embedded.dirr:").contains("embedded.dir,"));
     assert!(about("site:").contains("a, b"));
     assert!(about("log.level:").contains("directives"));
     assert_eq!(faults.len(), 11, "{faults:#?}");

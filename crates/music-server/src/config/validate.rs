@@ -6,26 +6,21 @@ use music_core::time::Lease;
 
 use super::read::Reader;
 use super::setting::{self, Setting};
-use super::{
-    ClusterConfig, Config, EmbeddedConfig, EngineConfig, Error, Limits, LogConfig, LogFormat,
-};
-use crate::topology;
-
-/// The profiles of delays that the embedded engine knows.
-pub(super) const PROFILES: &[&str] = &["local3", "metro3", "lUs", "lUsEu", "global5"];
+use super::{ClusterConfig, Config, Error, Limits, LogConfig, LogFormat, engine};
 
 /// Room that a JSON body needs beside a value.
 const BODY_OVERHEAD_BYTES: usize = 1024;
 
 /// Reads every setting, then checks them against each other.
 pub(super) fn config(mut reader: Reader) -> Result<Config, Error> {
+    let site = reader.text(&setting::SITE);
     let config = Config {
         node: reader.text(&setting::NODE),
-        site: reader.text(&setting::SITE),
         listen: reader.address(&setting::LISTEN),
         shutdown_timeout: reader.duration(&setting::SHUTDOWN_MS),
         cluster: cluster(&mut reader),
-        engine: engine(&mut reader),
+        engine: engine::config(&mut reader, &site),
+        site,
         limits: limits(&mut reader),
         tables: reader.tables(&setting::TABLES),
         log: log(&mut reader),
@@ -47,16 +42,6 @@ fn cluster(reader: &mut Reader) -> ClusterConfig {
 /// The bounds of the settings are those of a lease, as a test makes sure.
 fn lease(reader: &mut Reader, setting: &Setting) -> Lease {
     Lease::new(reader.duration(setting)).unwrap_or(Lease::MIN)
-}
-
-fn engine(reader: &mut Reader) -> EngineConfig {
-    // The only kind there is; another is a fault of this setting.
-    reader.text(&setting::ENGINE_KIND);
-    EngineConfig::Embedded(EmbeddedConfig {
-        dir: reader.path(&setting::ENGINE_DIR),
-        profile: reader.text(&setting::ENGINE_PROFILE),
-        sites: reader.names(&setting::ENGINE_SITES),
-    })
 }
 
 fn limits(reader: &mut Reader) -> Limits {
@@ -99,17 +84,7 @@ fn contradictions(config: &Config, reader: &mut Reader) {
             format!("is at least {needed}, to fit a value of cluster.value_bytes_max in base64"),
         );
     }
-    let EngineConfig::Embedded(embedded) = &config.engine;
-    if !embedded.sites.is_empty() && !embedded.sites.contains(&config.site) {
-        let sites = embedded.sites.join(", ");
-        reader.contradiction(&setting::SITE, format!("is one of engine.sites: {sites}"));
-    }
-    if let Err(error) = topology::profile(embedded) {
-        reader.contradiction(
-            &setting::ENGINE_SITES,
-            format!("does not fit engine.profile: {error}"),
-        );
-    }
+    engine::contradictions(config, reader);
     if let Err(error) = config.log.level.parse::<tracing_subscriber::EnvFilter>() {
         reader.contradiction(
             &setting::LOG_LEVEL,

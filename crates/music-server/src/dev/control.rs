@@ -10,7 +10,7 @@ use music_store::embedded::{Direction, NoSuchSite};
 use crate::config::{Config, Limits};
 use crate::http::app::App;
 use crate::serve::{self, NodeServer};
-use crate::topology::Topology;
+use crate::topology::{Embedded, Topology};
 
 /// The longest round trip that a link can be given.
 pub(super) const RTT_MAX: Duration = Duration::from_mins(1);
@@ -51,24 +51,24 @@ struct Place {
 
 /// A deployment, for its controls.
 pub(super) struct Control {
-    topology: Topology,
+    engine: Embedded,
     profile: String,
     limits: Limits,
     places: Mutex<Vec<Place>>,
 }
 
 impl Control {
-    pub(super) fn new(topology: Topology, profile: String, limits: Limits) -> Self {
+    pub(super) fn new(engine: Embedded, profile: String, limits: Limits) -> Self {
         Self {
-            topology,
+            engine,
             profile,
             limits,
             places: Mutex::default(),
         }
     }
 
-    pub(super) fn topology(&self) -> &Topology {
-        &self.topology
+    pub(super) fn engine(&self) -> &Embedded {
+        &self.engine
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -78,7 +78,8 @@ impl Control {
     /// Adds a node and starts it.
     pub(super) async fn add(&self, config: Config) -> Result<(), serve::Error> {
         let config = Arc::new(config);
-        let server = NodeServer::start(Arc::clone(&config), self.topology.clone()).await?;
+        let server =
+            NodeServer::start(Arc::clone(&config), Topology::Embedded(self.engine.clone())).await?;
         let place = Place {
             config,
             address: server.address(),
@@ -122,8 +123,8 @@ impl Control {
         DevStatus {
             profile: self.profile.clone(),
             nodes: self.nodes(),
-            sites: self.topology.sites(),
-            links: self.topology.links(),
+            sites: self.engine.sites(),
+            links: self.engine.links(),
         }
     }
 
@@ -177,7 +178,8 @@ impl Control {
             control: self,
             node,
         };
-        let server = NodeServer::start(Arc::new(config), self.topology.clone()).await?;
+        let server =
+            NodeServer::start(Arc::new(config), Topology::Embedded(self.engine.clone())).await?;
         self.with(node, |place| {
             place.server = Some(Arc::new(server));
             Ok(())
@@ -196,20 +198,20 @@ impl Control {
         } else {
             Direction::Both
         };
-        Ok(self.topology.set_cut((a, b), direction, cut)?)
+        Ok(self.engine.set_cut((a, b), direction, cut)?)
     }
 
     pub(super) fn set_rtt(&self, a: &str, b: &str, rtt: Duration) -> Result<(), Error> {
         different(a, b)?;
-        Ok(self.topology.set_rtt(a, b, rtt)?)
+        Ok(self.engine.set_rtt(a, b, rtt)?)
     }
 
     pub(super) fn set_site_cut(&self, site: &str, cut: bool) -> Result<(), Error> {
-        Ok(self.topology.set_site_cut(site, cut)?)
+        Ok(self.engine.set_site_cut(site, cut)?)
     }
 
     pub(super) fn set_site_running(&self, site: &str, running: bool) -> Result<(), Error> {
-        Ok(self.topology.set_running(site, running)?)
+        Ok(self.engine.set_running(site, running)?)
     }
 
     /// Ends all nodes, each releasing what it holds.

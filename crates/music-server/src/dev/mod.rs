@@ -26,8 +26,8 @@ use crate::config::{Config, EmbeddedConfig, EngineConfig, TableConfig};
 use crate::http::front::{Front, Setup};
 use crate::http::metrics::Metrics;
 use crate::listen::{Bounds, Server};
-use crate::serve::{self, EngineError};
-use crate::topology::{self, Topology};
+use crate::serve;
+use crate::topology::{self, Embedded, EngineError};
 
 mod control;
 mod routes;
@@ -136,11 +136,12 @@ impl Deployment {
     /// # Errors
     /// Where some part does not start; then none runs.
     pub async fn start(config: DevConfig) -> Result<Self, Error> {
-        let base = base_config(&config)?;
-        let topology = Topology::open(&base.engine).await?;
-        let names = topology.names().to_vec();
+        let embedded = embedded_config(&config)?;
+        let base = base_config(&config, &embedded)?;
+        let engine = Embedded::open(&embedded).await?;
+        let names = engine.names().to_vec();
         let control = Arc::new(Control::new(
-            topology,
+            engine,
             config.profile.clone(),
             base.limits.clone(),
         ));
@@ -253,12 +254,11 @@ impl Deployment {
     pub async fn shutdown(self) {
         self.control.shutdown().await;
         self.server.shutdown(Duration::ZERO).await;
-        self.control.topology().clone().close().await;
+        self.control.engine().clone().close().await;
     }
 }
 
-fn base_config(config: &DevConfig) -> Result<Config, Error> {
-    let mut base = Config::load(None, &crate::config::Overrides::default())?;
+fn embedded_config(config: &DevConfig) -> Result<EmbeddedConfig, Error> {
     let mut embedded = EmbeddedConfig {
         dir: config.dir.clone(),
         profile: config.profile.clone(),
@@ -267,7 +267,12 @@ fn base_config(config: &DevConfig) -> Result<Config, Error> {
     if let Some(count) = config.sites {
         embedded.sites = topology::first_sites(&config.profile, count)?;
     }
-    base.engine = EngineConfig::Embedded(embedded);
+    Ok(embedded)
+}
+
+fn base_config(config: &DevConfig, embedded: &EmbeddedConfig) -> Result<Config, Error> {
+    let mut base = Config::load(None, &crate::config::Overrides::default())?;
+    base.engine = EngineConfig::Embedded(embedded.clone());
     base.cluster.node_lease = config.node_lease.unwrap_or(base.cluster.node_lease);
     let client_lease = config
         .client_lease

@@ -43,7 +43,15 @@ fn holds_together(config: &Config) {
     assert!(cluster.client_lease_default <= cluster.client_lease_max);
     assert!(cluster.value_bytes_max < config.limits.body_bytes_max);
     assert_eq!(cluster.checksum(), cluster.clone().checksum());
-    let EngineConfig::Embedded(embedded) = &config.engine;
-    let profile = topology::profile(embedded);
-    assert!(profile.is_ok(), "{profile:?} of {embedded:?}");
+    match &config.engine {
+        EngineConfig::Embedded(embedded) => {
+            let profile = topology::profile(embedded);
+            assert!(profile.is_ok(), "{profile:?} of {embedded:?}");
+        }
+        EngineConfig::Services(services) => {
+            let state = &services.state;
+            assert!(!state.contact_points.is_empty());
+            assert!(state.replication.contains_key(&state.datacentre));
+        }
+    }
 }

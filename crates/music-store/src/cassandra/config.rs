@@ -4,23 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::connect::Credentials;
+
 /// The longest name of a keyspace, in bytes.
 const KEYSPACE_BYTES_MAX: usize = 48;
-
-/// A user of Cassandra.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The name of the role.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials({}, …)", self.user)
-    }
-}
 
 /// The name of the keyspace that holds all that MUSIC keeps: `a` to `z`,
 /// digits and `_`, the first a letter, 1 to 48 bytes.
@@ -49,6 +36,13 @@ impl Keyspace {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// `music`.
+impl Default for Keyspace {
+    fn default() -> Self {
+        Self("music".to_owned())
     }
 }
 

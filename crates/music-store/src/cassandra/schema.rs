@@ -100,6 +100,17 @@ pub enum OpenError {
     Engine(#[source] Error),
 }
 
+impl OpenError {
+    /// Whether the same may succeed later, without anybody mending it here.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Engine(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
 impl From<Failure> for OpenError {
     fn from(failure: Failure) -> Self {
         Self::Engine(failure.into())

@@ -64,18 +64,19 @@ impl Access {
 pub(super) struct Cql {
     session: CachingSession,
     keyspace: Keyspace,
+    datacentre: String,
     /// Asks nodes of the own data centre only: `LOCAL_ONE` means the data
     /// centre of the node that is asked.
     local: ExecutionProfileHandle,
     /// Asks the own data centre first and others where it is down.
     majority: ExecutionProfileHandle,
     requests: AtomicU64,
-    #[cfg(test)]
+    #[cfg(all(test, feature = "live-engines"))]
     traces: Traces,
 }
 
 /// Which requests Cassandra traced, as a test wants to know.
-#[cfg(test)]
+#[cfg(all(test, feature = "live-engines"))]
 #[derive(Default)]
 struct Traces {
     on: std::sync::atomic::AtomicBool,
@@ -114,10 +115,11 @@ impl Cql {
                 .max_capacity(STATEMENTS_MAX)
                 .build(),
             keyspace: config.keyspace.clone(),
+            datacentre: config.datacentre.clone(),
             local: profile(false),
             majority,
             requests: AtomicU64::new(0),
-            #[cfg(test)]
+            #[cfg(all(test, feature = "live-engines"))]
             traces: Traces::default(),
         })
     }
@@ -130,6 +132,11 @@ impl Cql {
     /// The keyspace.
     pub(super) fn keyspace(&self) -> &Keyspace {
         &self.keyspace
+    }
+
+    /// The data centre of the node's site.
+    pub(super) fn datacentre(&self) -> &str {
+        &self.datacentre
     }
 
     /// How many requests were sent, beside those that prepare statements.
@@ -169,11 +176,11 @@ impl Cql {
     ) -> Result<QueryResult, Failure> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let statement = self.statement(text, access);
-        #[cfg(test)]
+        #[cfg(all(test, feature = "live-engines"))]
         let statement = self.traced(statement);
         let result = self.session.execute_unpaged(statement, values).await;
         let result = result.map_err(|error| Failure::new(error, access.needed()))?;
-        #[cfg(test)]
+        #[cfg(all(test, feature = "live-engines"))]
         self.note_trace(&result);
         Ok(result)
     }
@@ -223,24 +230,24 @@ impl Cql {
     }
 
     /// Lets Cassandra trace what is executed from now on, or no more.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "live-engines"))]
     pub(super) fn set_traced(&self, on: bool) {
         self.traces.on.store(on, Ordering::SeqCst);
     }
 
     /// The traces since they were last asked for.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "live-engines"))]
     pub(super) fn take_traces(&self) -> Vec<uuid::Uuid> {
         std::mem::take(&mut self.traces.ids.lock().unwrap())
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "live-engines"))]
     fn traced(&self, mut statement: Statement) -> Statement {
         statement.set_tracing(self.traces.on.load(Ordering::SeqCst));
         statement
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "live-engines"))]
     fn note_trace(&self, result: &QueryResult) {
         let mut ids = self.traces.ids.lock().unwrap();
         ids.extend(result.tracing_id());

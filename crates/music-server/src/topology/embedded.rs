@@ -1,50 +1,24 @@
-//! The engine, and the sites and links of a deployment as it knows them.
+//! The embedded engine: every site and link of the deployment is here.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use music_api::status::{LinkStatus, SiteStatus};
-use music_store::embedded::profile::ProfileError;
 use music_store::embedded::{Direction, Engine, NoSuchSite, OpenError, Options, Place, Profile};
 use music_store::engine::{LockEngine, StateEngine};
 
-use crate::config::{EmbeddedConfig, EngineConfig};
+use super::EngineError;
+use crate::config::EmbeddedConfig;
 
-/// Why an engine does not open.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// The embedded engine refuses.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The profile is none.
-    #[error(transparent)]
-    Profile(#[from] ProfileError),
-    /// The profile has fewer sites than asked for.
-    #[error("the profile {profile} has {has} sites, not {wanted}: choose a larger one")]
-    TooManySites {
-        /// The profile's name.
-        profile: String,
-        /// How many sites it has.
-        has: usize,
-        /// How many were asked for.
-        wanted: usize,
-    },
-    /// There is no such site.
-    #[error(transparent)]
-    NoSuchSite(#[from] NoSuchSite),
-}
-
-/// An engine; clones are the same one.
+/// The engine; clones are the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct Topology {
+pub(crate) struct Embedded {
     engine: Engine,
 }
 
-impl Topology {
+impl Embedded {
     /// Opens the engine of a configuration. Must be called within a runtime.
-    pub(crate) async fn open(config: &EngineConfig) -> Result<Self, EngineError> {
-        let EngineConfig::Embedded(config) = config;
+    pub(crate) async fn open(config: &EmbeddedConfig) -> Result<Self, EngineError> {
         let profile = profile(config)?;
         let place = match &config.dir {
             Some(dir) => Place::Directory(dir.clone()),
@@ -64,12 +38,6 @@ impl Topology {
             .site(name)
             .ok_or_else(|| NoSuchSite(name.to_owned()))?;
         Ok((StateEngine::from(site.clone()), LockEngine::from(site)))
-    }
-
-    /// The engine's name.
-    #[expect(clippy::unused_self, reason = "there will be other engines")]
-    pub(crate) fn engine(&self) -> &'static str {
-        "embedded"
     }
 
     /// The names of the sites.

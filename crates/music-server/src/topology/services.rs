@@ -1,0 +1,76 @@
+//! Engines that are services of their own, as a node of one site sees them.
+
+use music_api::status::SiteStatus;
+use music_store::cassandra::Cassandra;
+use music_store::engine::{LockEngine, StateEngine};
+use music_store::etcd::Etcd;
+use music_store::zookeeper::ZooKeeper;
+
+use super::EngineError;
+use crate::config::{LocksConfig, ServicesConfig};
+
+/// A node's connections; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Services {
+    state: Cassandra,
+    locks: LockEngine,
+    sites: Vec<String>,
+}
+
+impl Services {
+    /// Connects to both.
+    pub(crate) async fn connect(config: &ServicesConfig) -> Result<Self, EngineError> {
+        let ServicesConfig { state, locks } = config;
+        let sites = state.replication.keys().cloned().collect();
+        let state = Cassandra::connect(state.clone()).await?;
+        let locks = match locks {
+            LocksConfig::Cassandra => LockEngine::from(state.clone()),
+            LocksConfig::Etcd(etcd) => Etcd::connect(etcd.clone()).await?.into(),
+            LocksConfig::ZooKeeper(zookeeper) => {
+                ZooKeeper::connect(zookeeper.clone()).await?.into()
+            }
+        };
+        Ok(Self {
+            state,
+            locks,
+            sites,
+        })
+    }
+
+    /// Creates what the engines need, where it is not there yet.
+    pub(crate) async fn init(config: &ServicesConfig) -> Result<(), EngineError> {
+        Cassandra::init(&config.state).await?;
+        // Beginning to use the lock store makes what it needs.
+        Self::connect(config).await.map(drop)
+    }
+
+    /// The two ports.
+    pub(crate) fn ports(&self) -> (StateEngine, LockEngine) {
+        (self.state.clone().into(), self.locks.clone())
+    }
+
+    /// Their names.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.locks {
+            LockEngine::Etcd(_) => "cassandra+etcd",
+            LockEngine::ZooKeeper(_) => "cassandra+zookeeper",
+            _ => "cassandra",
+        }
+    }
+
+    /// The sites that hold state, by the names of their data centres.
+    pub(crate) fn sites(&self) -> Vec<SiteStatus> {
+        let connected = self.state.connected_datacentres();
+        let site = |name: &String| SiteStatus {
+            name: name.clone(),
+            running: connected.contains(name),
+        };
+        self.sites.iter().map(site).collect()
+    }
+
+    /// Whether a node of the state store at this node's site is connected.
+    pub(crate) fn is_running(&self) -> bool {
+        let connected = self.state.connected_datacentres();
+        connected.contains(self.state.datacentre())
+    }
+}
