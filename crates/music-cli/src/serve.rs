@@ -71,6 +71,8 @@ pub(crate) async fn run(serve: Serve, output: &Output) -> Result<Exit, Failure> 
         node: serve.node,
         site: serve.site,
         listen: serve.listen,
+        state: None,
+        locks: None,
         dir: serve.data,
         profile: serve.profile,
         log_level: serve.log_level,

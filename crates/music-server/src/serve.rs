@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use music_store::engine::{LockEngine, StateEngine};
+use music_store::fault::Faults;
 use tokio::net::TcpListener;
 
 use crate::config::{Config, TableConfig};
@@ -87,14 +88,36 @@ impl NodeServer {
         Self::start(Arc::new(config), topology).await
     }
 
+    /// The same with engines that fail as told.
+    ///
+    /// # Errors
+    /// As [`NodeServer::open`].
+    ///
+    /// # Cancel safety
+    /// As [`NodeServer::open`].
+    pub async fn open_faulty(config: Config, faults: &Faults) -> Result<Self, Error> {
+        let topology = Topology::open(&config.engine).await?;
+        let (state, locks) = topology.ports(&config).map_err(EngineError::from)?;
+        let ports = (state.faulty(faults.clone()), locks.faulty(faults.clone()));
+        Self::start_on(Arc::new(config), topology, ports).await
+    }
+
     /// Starts a node on an engine.
     pub(crate) async fn start(config: Arc<Config>, topology: Topology) -> Result<Self, Error> {
+        let ports = topology.ports(&config).map_err(EngineError::from)?;
+        Self::start_on(config, topology, ports).await
+    }
+
+    async fn start_on(
+        config: Arc<Config>,
+        topology: Topology,
+        ports: (StateEngine, LockEngine),
+    ) -> Result<Self, Error> {
         let listen = |source| Error::Listen {
             address: config.listen,
             source,
         };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let ports = topology.ports(&config).map_err(EngineError::from)?;
         let world = World::of_the_machine();
         let engine = (Some(topology), ports);
         let (app, front) = assemble(Arc::clone(&config), world, engine).await?;

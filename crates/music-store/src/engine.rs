@@ -8,7 +8,7 @@ use music_core::lock_ref::Holding;
 use music_core::record::Record;
 use tokio::sync::{broadcast, mpsc};
 
-use crate::fault::Faulty;
+use crate::fault::{Faults, Faulty};
 use crate::memory::MemorySite;
 use crate::{
     Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
@@ -30,6 +30,9 @@ pub enum StateEngine {
     /// A Cassandra cluster, as the site's nodes see it.
     #[cfg(feature = "cassandra")]
     Cassandra(crate::cassandra::Cassandra),
+    /// The same, with faults.
+    #[cfg(feature = "cassandra")]
+    FaultyCassandra(Faulty<crate::cassandra::Cassandra>),
     /// Over a network that fails, under one seed.
     #[cfg(feature = "simulation")]
     Simulated(crate::simulated::Site),
@@ -50,15 +53,24 @@ pub enum LockEngine {
     /// A Cassandra cluster, as the site's nodes see it.
     #[cfg(feature = "cassandra")]
     Cassandra(crate::cassandra::Cassandra),
+    /// The same, with faults.
+    #[cfg(feature = "cassandra")]
+    FaultyCassandra(Faulty<crate::cassandra::Cassandra>),
     /// Over a network that fails, under one seed.
     #[cfg(feature = "simulation")]
     Simulated(crate::simulated::Site),
     /// Queues in etcd.
     #[cfg(feature = "etcd")]
     Etcd(crate::etcd::Etcd),
+    /// The same, with faults.
+    #[cfg(feature = "etcd")]
+    FaultyEtcd(Faulty<crate::etcd::Etcd>),
     /// Queues in ZooKeeper.
     #[cfg(feature = "zookeeper")]
     ZooKeeper(crate::zookeeper::ZooKeeper),
+    /// The same, with faults.
+    #[cfg(feature = "zookeeper")]
+    FaultyZooKeeper(Faulty<crate::zookeeper::ZooKeeper>),
 }
 
 /// Does the same with whichever engine it is. What a service of its own is
@@ -78,6 +90,8 @@ macro_rules! with {
             Self::FaultyMemory($engine) => $here,
             #[cfg(feature = "cassandra")]
             Self::Cassandra($engine) => $there,
+            #[cfg(feature = "cassandra")]
+            Self::FaultyCassandra($engine) => $there,
             #[cfg(feature = "simulation")]
             Self::Simulated($engine) => $here,
         }
@@ -100,12 +114,18 @@ macro_rules! with_locks {
             Self::FaultyMemory($engine) => $here,
             #[cfg(feature = "cassandra")]
             Self::Cassandra($engine) => $there,
+            #[cfg(feature = "cassandra")]
+            Self::FaultyCassandra($engine) => $there,
             #[cfg(feature = "simulation")]
             Self::Simulated($engine) => $here,
             #[cfg(feature = "etcd")]
             Self::Etcd($engine) => $there,
+            #[cfg(feature = "etcd")]
+            Self::FaultyEtcd($engine) => $there,
             #[cfg(feature = "zookeeper")]
             Self::ZooKeeper($engine) => $there,
+            #[cfg(feature = "zookeeper")]
+            Self::FaultyZooKeeper($engine) => $there,
         }
     };
 }
@@ -146,6 +166,40 @@ impl From<crate::etcd::Etcd> for LockEngine {
 impl From<crate::zookeeper::ZooKeeper> for LockEngine {
     fn from(engine: crate::zookeeper::ZooKeeper) -> Self {
         Self::ZooKeeper(engine)
+    }
+}
+
+impl StateEngine {
+    /// The same with faults; one that has some already, or is simulated, as
+    /// it is.
+    #[must_use]
+    pub fn faulty(self, faults: Faults) -> Self {
+        match self {
+            Self::Embedded(site) => Self::FaultyEmbedded(Faulty::new(site, faults)),
+            Self::Memory(site) => Self::FaultyMemory(Faulty::new(site, faults)),
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(engine) => Self::FaultyCassandra(Faulty::new(engine, faults)),
+            other => other,
+        }
+    }
+}
+
+impl LockEngine {
+    /// The same with faults; one that has some already, or is simulated, as
+    /// it is.
+    #[must_use]
+    pub fn faulty(self, faults: Faults) -> Self {
+        match self {
+            Self::Embedded(site) => Self::FaultyEmbedded(Faulty::new(site, faults)),
+            Self::Memory(site) => Self::FaultyMemory(Faulty::new(site, faults)),
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(engine) => Self::FaultyCassandra(Faulty::new(engine, faults)),
+            #[cfg(feature = "etcd")]
+            Self::Etcd(engine) => Self::FaultyEtcd(Faulty::new(engine, faults)),
+            #[cfg(feature = "zookeeper")]
+            Self::ZooKeeper(engine) => Self::FaultyZooKeeper(Faulty::new(engine, faults)),
+            other => other,
+        }
     }
 }
 

@@ -6,11 +6,13 @@
 //! ```
 //!
 //! Each fault is for the next call of its kind; several for one kind take
-//! their turns. Calls without a fault go through.
+//! their turns. Calls without a fault go through, unless the site is cut off:
+//! then those that need a majority fail as unavailable.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use music_core::id::{Key, RecordId, TableId};
@@ -75,6 +77,7 @@ pub struct Faults(Arc<Script>);
 
 #[derive(Default)]
 struct Script {
+    cut_off: AtomicBool,
     planned: Mutex<VecDeque<(Call, Fault)>>,
     late: Mutex<Vec<LateCall>>,
     held: Mutex<Held>,
@@ -101,6 +104,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Faults {
+    /// Cuts the engine off from its majority, or ends that.
+    pub fn set_cut_off(&self, cut_off: bool) {
+        self.0.cut_off.store(cut_off, Ordering::SeqCst);
+    }
+
+    /// Fails where a majority is needed and there is none.
+    fn reach(&self, level: Level) -> Result<(), Error> {
+        if level == Level::Majority && self.0.cut_off.load(Ordering::SeqCst) {
+            return Err(unavailable());
+        }
+        Ok(())
+    }
+
     /// Plans a fault for the next call of that kind that has none yet.
     pub fn next(&self, call: Call, fault: Fault) {
         lock(&self.0.planned).push_back((call, fault));
@@ -253,6 +269,7 @@ fn ignore<T>(result: &Result<T, Error>) {
 
 impl<E: StateStore> StateStore for Faulty<E> {
     async fn write(&self, id: &RecordId, change: Record, level: Level) -> Result<(), Error> {
+        self.faults.reach(level)?;
         if self.faults.next_is(Call::Write, Fault::LocalOnly) {
             self.faults.take(Call::Write);
             self.inner.write(id, change, Level::Local).await?;
@@ -267,6 +284,7 @@ impl<E: StateStore> StateStore for Faulty<E> {
     }
 
     async fn read(&self, id: &RecordId, level: Level) -> Result<Record, Error> {
+        self.faults.reach(level)?;
         self.faults
             .perform(Call::Read, self.inner.read(id, level), None)
             .await
@@ -279,11 +297,13 @@ impl<E: StateStore> StateStore for Faulty<E> {
     }
 
     async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
+        self.faults.reach(Level::Majority)?;
         let call = self.inner.create_table(name, mode);
         self.faults.perform(Call::CreateTable, call, None).await
     }
 
     async fn drop_table(&self, name: &TableName) -> Result<bool, Error> {
+        self.faults.reach(Level::Majority)?;
         self.faults
             .perform(Call::DropTable, self.inner.drop_table(name), None)
             .await
@@ -308,6 +328,7 @@ impl<E: StateStore> StateStore for Faulty<E> {
 
 impl<E: LockStore> LockStore for Faulty<E> {
     async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
+        self.faults.reach(Level::Majority)?;
         let (inner, late_id) = (self.inner.clone(), id.clone());
         let late = Box::pin(async move { ignore(&inner.apply(&late_id, command).await) });
         self.faults
@@ -316,12 +337,14 @@ impl<E: LockStore> LockStore for Faulty<E> {
     }
 
     async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
+        self.faults.reach(Level::Majority)?;
         self.faults
             .perform(Call::Peek, self.inner.peek(id), None)
             .await
     }
 
     async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
+        self.faults.reach(Level::Majority)?;
         let (inner, late_id) = (self.inner.clone(), id.clone());
         let late = Box::pin(async move { ignore(&inner.release(&late_id, holding).await) });
         self.faults

@@ -2,6 +2,7 @@
 
 use music_placement::{CatalogueError, FolderError, service};
 use music_server::dev::ControlError;
+use music_server::serve;
 
 use crate::exit::Exit;
 
@@ -20,6 +21,9 @@ pub(crate) enum Error {
     /// A fault could not be brought about.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// A node could not be started again.
+    #[error(transparent)]
+    Serve(#[from] serve::Error),
     /// A worker's thread cannot be started.
     #[error("no thread can be started for a worker")]
     Thread(#[source] std::io::Error),
@@ -34,7 +38,9 @@ impl Error {
         match self {
             Self::Catalogue(_) => Exit::Configuration,
             Self::Folder(_) | Self::Thread(_) => Exit::Io,
-            Self::Service(_) | Self::Control(_) | Self::NoVerdict => Exit::Unavailable,
+            Self::Service(_) | Self::Control(_) | Self::Serve(_) | Self::NoVerdict => {
+                Exit::Unavailable
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use clap::Args;
 use music_placement::{Catalogue, Demand, Reader, Template, Unreadable, built_in, load_dir};
 
 use crate::demo::error::Error;
-use crate::demo::stage::Stage;
+use crate::demo::stage::{EngineName, Stage};
 use crate::demo::story::Story;
 use crate::duration;
 use crate::exit::Exit;
@@ -23,13 +23,15 @@ Examples:
   music demo placement
   music demo placement --templates ./heat-templates --seed 7
   music demo placement --profile global5 --workers 1 --no-faults --json
+  music demo placement --engine cassandra+zookeeper --config music.toml
 
 Exits with 0 only if every readable template was placed exactly once, and with 80 if not.";
 
 /// Place application templates (HOT) at three sites, exactly once, while a
 /// worker, a node and a site fail
 ///
-/// Starts a deployment of its own, submits the templates spread over the
+/// Starts a deployment of its own, with the engine in it or on engines that
+/// run, submits the templates spread over the
 /// sites, and lets workers at each site place them. On the way it kills a
 /// worker in the middle of a placement, cuts a site off and heals it, kills a
 /// node and starts it again. Then it compares what every site really runs with
@@ -52,6 +54,14 @@ pub(crate) struct Arguments {
     /// global5
     #[arg(long, value_name = "PROFILE", default_value = "lUs")]
     profile: String,
+    /// Where state and locks are
+    #[arg(long, value_name = "ENGINE", default_value = "embedded")]
+    engine: EngineName,
+    /// The file with the settings of a node, TOML: where the engines are. A
+    /// node is started for each data centre that has replicas, what it keeps
+    /// is set apart, and one that is cut off is only told so
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sites", "profile"])]
+    config: Option<PathBuf>,
     /// Decides what fails, where, and who tries what first
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
@@ -99,7 +109,7 @@ impl Script {
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
     let script = script(&arguments)?;
     let mut signals = Signals::new()?;
-    let stage = Stage::open(&arguments.profile, arguments.sites.map(NonZeroUsize::get)).await?;
+    let stage = stage(&arguments).await?;
     let story = Box::pin(Story::new(&stage, &script, output).play());
     let played = tokio::select! {
         played = story => played,
@@ -109,6 +119,16 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<Exit, F
     let report = played?;
     output.either(&report, || report.text())?;
     Ok(report.exit())
+}
+
+async fn stage(arguments: &Arguments) -> Result<Stage, Failure> {
+    match arguments.engine {
+        EngineName::Embedded => {
+            let sites = arguments.sites.map(NonZeroUsize::get);
+            Stage::embedded(&arguments.profile, sites).await
+        }
+        engine => Stage::services(engine, arguments.config.as_deref()).await,
+    }
 }
 
 fn script(arguments: &Arguments) -> Result<Script, Failure> {

@@ -31,8 +31,11 @@ pub(crate) struct Report {
     lost: usize,
     /// How long it took until all workers had stopped.
     seconds: f64,
-    /// The profile of delays.
-    profile: String,
+    /// The engine.
+    engine: String,
+    /// The profile of delays; those of the network where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
     /// What decided what is left to chance.
     seed: u64,
     /// Each template that is placed.
@@ -96,7 +99,8 @@ impl Report {
             duplicates: audit.duplicates.len(),
             lost: audit.lost.len(),
             seconds,
-            profile: stage.profile().to_owned(),
+            engine: stage.engine().to_owned(),
+            profile: stage.profile().map(str::to_owned),
             seed: script.seed,
             rows: audit.rows,
             faults,

@@ -93,11 +93,11 @@ impl<'a> Story<'a> {
         let chance = Chance::draw(script.seed, &sites, &script.templates);
         let watcher = self.stage.client_besides(&chance.cut_off)?;
         self.say(&format!(
-            "{} templates, {} workers at each of {}, {} delays, seed {}",
+            "{} templates, {} workers at each of {}, {}, seed {}",
             script.templates.len() + script.unreadable.len(),
             script.workers,
             sites.join(", "),
-            self.stage.profile(),
+            self.stage.title(),
             script.seed,
         ));
         for site in &sites {

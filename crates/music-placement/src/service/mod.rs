@@ -96,5 +96,5 @@ pub use process::WorkerProcess;
 pub use progress::{Progress, progress};
 pub use station::Station;
 pub use submit::submit;
-pub use tables::create_tables;
+pub use tables::{create_tables, drop_tables};
 pub use worker::{Pace, Worker};

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
+use music_client::api::code::Code;
 use music_client::api::name::{Key, Value};
 use music_client::api::table::{Record, TableMode};
 use music_client::{Client, Content, CriticalSection, RecordKey, ScanOptions};
@@ -44,6 +45,24 @@ pub async fn create_tables(client: &Client) -> Result<(), Error> {
     client.create_table(TEMPLATES, TableMode::Eventual).await?;
     client.create_table(PLACEMENTS, TableMode::Critical).await?;
     client.create_table(CAPACITY, TableMode::Critical).await?;
+    Ok(())
+}
+
+/// Drops the tables of the service, with all that is in them, where they are
+/// there.
+///
+/// # Errors
+/// Where no node or no majority answers. To be repeated.
+///
+/// # Cancel safety
+/// Some tables may have been dropped.
+pub async fn drop_tables(client: &Client) -> Result<(), Error> {
+    for table in [TEMPLATES, PLACEMENTS, CAPACITY] {
+        match client.drop_table(table).await {
+            Err(error) if error.code() != Some(Code::NoSuchTable) => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+    }
     Ok(())
 }
 

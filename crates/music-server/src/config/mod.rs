@@ -140,6 +140,10 @@ pub struct Overrides {
     pub site: Option<String>,
     /// `listen`
     pub listen: Option<String>,
+    /// `engine.state`
+    pub state: Option<String>,
+    /// `engine.locks`
+    pub locks: Option<String>,
     /// `embedded.dir`
     pub dir: Option<String>,
     /// `embedded.profile`

@@ -207,11 +207,13 @@ impl Reader {
     }
 }
 
-fn flags(overrides: &Overrides) -> [(&'static Setting, Option<&str>); 7] {
+fn flags(overrides: &Overrides) -> [(&'static Setting, Option<&str>); 9] {
     let Overrides {
         node,
         site,
         listen,
+        state,
+        locks,
         dir,
         profile,
         log_level,
@@ -221,6 +223,8 @@ fn flags(overrides: &Overrides) -> [(&'static Setting, Option<&str>); 7] {
         (&setting::NODE, node.as_deref()),
         (&setting::SITE, site.as_deref()),
         (&setting::LISTEN, listen.as_deref()),
+        (&setting::ENGINE_STATE, state.as_deref()),
+        (&setting::ENGINE_LOCKS, locks.as_deref()),
         (&setting::EMBEDDED_DIR, dir.as_deref()),
         (&setting::EMBEDDED_PROFILE, profile.as_deref()),
         (&setting::LOG_LEVEL, log_level.as_deref()),

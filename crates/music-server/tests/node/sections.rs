@@ -12,7 +12,7 @@ use music_server::node::{
 };
 use music_store::embedded::{Direction, Engine, Options, Place, Profile};
 use music_store::engine::{LockEngine, StateEngine};
-use music_store::fault::{Call, Fault, Faults, Faulty};
+use music_store::fault::{Call, Fault, Faults};
 use music_store::memory::{Memory, Propagation};
 use music_store::{StateStore, TableMode, TableName};
 
@@ -415,14 +415,14 @@ async fn an_enqueue_that_lands_late_leaves_no_ticket_behind() {
     let memory = Memory::new(3, Propagation::Immediate);
     let faults = Faults::default();
     let start = async |site: usize, faults: Faults| {
-        let site = Faulty::new(memory.site(site).unwrap(), faults);
+        let site = memory.site(site).unwrap();
         let config = NodeConfig {
             lease: lease(60_000),
             ..NodeConfig::default()
         };
         let ports = (
-            StateEngine::FaultyMemory(site.clone()),
-            LockEngine::FaultyMemory(site),
+            StateEngine::from(site.clone()).faulty(faults.clone()),
+            LockEngine::from(site).faulty(faults),
         );
         let node = Node::start(config, World::of_the_machine(), ports);
         assert!(node.ready(LONG).await);

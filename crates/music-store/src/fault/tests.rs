@@ -103,3 +103,22 @@ async fn an_answer_is_held_until_released() {
     peek.await.unwrap().unwrap();
     assert_eq!(faults.planned(), 0);
 }
+
+#[tokio::test]
+async fn a_site_that_is_cut_off_has_its_own_replica_only() {
+    let (_memory, store, faults) = engine();
+    faults.set_cut_off(true);
+    store.write(&id(), change(), Level::Local).await.unwrap();
+    assert!(exists(&store, Level::Local).await);
+    let failures = [
+        store.write(&id(), change(), Level::Majority).await.err(),
+        store.read(&id(), Level::Majority).await.err(),
+        store.apply(&id(), enqueue()).await.err(),
+        store.peek(&id()).await.err(),
+    ];
+    for error in failures {
+        assert_eq!(error.unwrap().outcome(), Outcome::NotApplied);
+    }
+    faults.set_cut_off(false);
+    assert!(store.peek(&id()).await.unwrap().tickets().next().is_none());
+}
