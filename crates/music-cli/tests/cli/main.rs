@@ -9,6 +9,9 @@ mod demo;
 #[cfg(test)]
 mod dev;
 #[cfg(test)]
+#[cfg(feature = "live-engines")]
+mod live;
+#[cfg(test)]
 mod lock;
 #[cfg(test)]
 mod records;

@@ -34,7 +34,7 @@ pub(crate) struct Running {
     /// What it writes to standard output, line by line; ends with the last
     /// process that may write there.
     lines: Receiver<String>,
-    stderr: Option<ChildStderr>,
+    stderr: Option<BufReader<ChildStderr>>,
 }
 
 impl Running {
@@ -46,7 +46,7 @@ impl Running {
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = lines(child.stdout.take().unwrap());
-        let stderr = child.stderr.take();
+        let stderr = child.stderr.take().map(BufReader::new);
         Self {
             child,
             lines,
@@ -65,6 +65,20 @@ impl Running {
     pub(crate) fn line_with(&self, text: &str) -> String {
         loop {
             let line = self.line();
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// The next line on standard error that says this.
+    #[cfg(feature = "live-engines")]
+    pub(crate) fn error_with(&mut self, text: &str) -> String {
+        let stderr = self.stderr.as_mut().unwrap();
+        loop {
+            let mut line = String::new();
+            stderr.read_line(&mut line).unwrap();
+            assert!(!line.is_empty(), "it has to say: {text}");
             if line.contains(text) {
                 return line;
             }
