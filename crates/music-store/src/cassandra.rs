@@ -9,6 +9,7 @@
 //! | `register` | a value that changes by lightweight transactions |
 //! | `pace` | when a transaction begins again |
 //! | `queues` | lock queues: a register a key, and releases beside it |
+//! | `glance` | hints: a watched queue is looked at from time to time |
 //! | `catalogue` | the tables there are: one register |
 //! | `codec`, `failure` | what columns hold, what errors mean |
 //!
@@ -32,8 +33,9 @@
 //! guardrail on timestamps (`maximum_timestamp_fail_threshold`), as stamps are
 //! no times. ScyllaDB: `restrict_future_timestamp: false`, for the same reason.
 //!
-//! Cassandra has no watches: [`LockStore::hints`] and [`StateStore::changes`]
-//! stay silent, and whoever waits looks again from time to time.
+//! Cassandra has no watches. [`LockStore::hints`] tell at once what the node has
+//! changed itself, and of others what it finds when it looks at its own data
+//! centre's replica from time to time; [`StateStore::changes`] stay silent.
 //!
 //! # Example
 //! ```no_run
@@ -57,6 +59,7 @@ mod cells;
 mod codec;
 mod config;
 mod failure;
+mod glance;
 #[cfg(test)]
 #[cfg(feature = "live-engines")]
 mod live;
@@ -68,13 +71,14 @@ mod session;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use music_core::id::{Key, RecordId, TableId};
 use music_core::lock_queue::{Command, LockQueue};
 use music_core::lock_ref::{Holding, LockRef};
 use music_core::record::Record;
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -102,9 +106,11 @@ struct Inner {
     tables: Arc<Tables>,
     /// Kept so that the receivers wait instead of seeing an end.
     changes: broadcast::Sender<RecordId>,
-    hints: Mutex<Option<mpsc::Sender<Hint>>>,
-    /// Ends what runs in the background.
-    _life: DropGuard,
+    /// Where what runs in the background runs.
+    runtime: Handle,
+    life: CancellationToken,
+    /// Ends it.
+    _end: DropGuard,
 }
 
 impl fmt::Debug for Cassandra {
@@ -154,8 +160,9 @@ impl Cassandra {
             cql,
             tables,
             changes: broadcast::channel(1).0,
-            hints: Mutex::default(),
-            _life: life.drop_guard(),
+            runtime: Handle::current(),
+            life: life.clone(),
+            _end: life.drop_guard(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -302,14 +309,21 @@ impl LockStore for Cassandra {
         self.inner.queues.release(id, holding).await
     }
 
-    fn watch(&self, _id: &RecordId) {}
+    fn watch(&self, id: &RecordId) {
+        let queues = &self.inner.queues;
+        if let Some(life) = queues.watches().add(id, &self.inner.life) {
+            let follow = glance::follow(Arc::downgrade(queues), id.clone());
+            self.inner
+                .runtime
+                .spawn(life.run_until_cancelled_owned(follow));
+        }
+    }
 
-    fn unwatch(&self, _id: &RecordId) {}
+    fn unwatch(&self, id: &RecordId) {
+        self.inner.queues.watches().remove(id);
+    }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {
-        let (sender, receiver) = mpsc::channel(1);
-        let hints = self.inner.hints.lock();
-        *hints.unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        receiver
+        self.inner.queues.watches().hints()
     }
 }

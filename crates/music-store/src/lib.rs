@@ -38,6 +38,8 @@ pub mod state_store;
 pub mod table;
 #[cfg(any(test, feature = "versioned"))]
 mod versioned;
+#[cfg(any(test, feature = "cassandra", feature = "versioned"))]
+mod watches;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;
 

@@ -32,7 +32,12 @@ fn config(locks: &str, site: usize, keyspace: &str) -> String {
         "node = \"{name}-1\"
         site = \"{name}\"
         listen = \"127.0.0.1:0\"
-        tables = [{{ name = \"locks\", mode = \"critical\" }}, {{ name = \"kv\", mode = \"eventual\" }}]
+        [[tables]]
+        name = \"locks\"
+        mode = \"critical\"
+        [[tables]]
+        name = \"kv\"
+        mode = \"eventual\"
         [engine]
         state = \"cassandra\"
         locks = \"{locks}\"

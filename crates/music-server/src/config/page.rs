@@ -16,7 +16,7 @@ with `_` for `.`, as `MUSIC_LIMITS_WAIT_MAX_MS`. A list is written there with co
 `kv=eventual,locks=critical`, replication as `ohio=1,oregon=1`. All faults are reported together,
 before anything starts.
 
-`deploy/` has a commented file for each deployment.
+`deploy/` has a commented file for each deployment; [deploy.md](deploy.md) walks through them.
 
 The settings of `[cluster]` must be the same at all nodes: compare `cluster_checksum` in
 `GET /v1/status`.

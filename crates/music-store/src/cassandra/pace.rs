@@ -13,6 +13,38 @@ const EAGER_ATTEMPTS: u32 = 2;
 /// The longest delay before another attempt, in durations of the last one.
 const BACKOFF_MAX: u32 = 8;
 
+/// After what time a queue is looked at the first time, or again after a
+/// change; at most.
+const GLANCE_FIRST: Duration = Duration::from_millis(40);
+/// The longest time between two looks.
+const GLANCE_MAX: Duration = Duration::from_secs(1);
+
+/// When to look again at a queue that tells nobody of its changes: the longer
+/// nothing has changed, the later. So a change is seen after as much time
+/// again, at most, as it was waited for.
+pub(super) struct Glances {
+    next: Duration,
+}
+
+impl Glances {
+    pub(super) fn new() -> Self {
+        Self { next: GLANCE_FIRST }
+    }
+
+    /// Waits for the time of the next look, which is random: nodes that wait
+    /// for the same change do not all look at once.
+    pub(super) async fn wait(&mut self) {
+        let share = rand::rng().random_range(0.5..1.0);
+        tokio::time::sleep(self.next.mul_f64(share)).await;
+        self.next = self.next.saturating_mul(2).min(GLANCE_MAX);
+    }
+
+    /// Begins again, after a change.
+    pub(super) fn restart(&mut self) {
+        *self = Self::new();
+    }
+}
+
 /// The attempts of one transaction, one after the other.
 pub(super) struct Pace {
     deadline: Instant,

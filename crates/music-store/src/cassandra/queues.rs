@@ -30,8 +30,9 @@ use tokio::sync::oneshot;
 use super::codec::{self, DecodeError};
 use super::failure::Failure;
 use super::register::{Contents, Done, Place, Register, Undone};
-use super::session::Cql;
-use crate::{Applied, Error};
+use super::session::{Access, Cql};
+use crate::watches::Watches;
+use crate::{Applied, Error, Level};
 
 /// How many calls wait for one key at one node; more are refused.
 const WAITING_MAX: usize = 1_024;
@@ -73,6 +74,15 @@ pub(super) struct Queues {
     /// The calls that wait, by key. A key is there while it has a worker.
     waiting: Mutex<BTreeMap<RecordId, VecDeque<Waiting>>>,
     known: Mutex<BTreeMap<RecordId, Known>>,
+    watches: Watches,
+}
+
+/// What a look at the local replica has told of a queue.
+pub(super) struct News {
+    /// The version of the queue, and its release.
+    pub(super) at: (i64, Option<i64>),
+    /// Its highest lockRef that was forced out.
+    pub(super) forced: LockRef,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -86,6 +96,7 @@ impl Queues {
             call_time,
             waiting: Mutex::default(),
             known: Mutex::default(),
+            watches: Watches::default(),
         })
     }
 
@@ -110,7 +121,30 @@ impl Queues {
         if let Some(known) = lock(&self.known).get_mut(id) {
             known.contents.released = known.contents.released.max(Some(released));
         }
+        self.watches.tell(id, None);
         Ok(())
+    }
+
+    /// Who wants to know of which queues.
+    pub(super) fn watches(&self) -> &Watches {
+        &self.watches
+    }
+
+    /// Looks at a queue at the replica of this data centre; `None` where this
+    /// node knows as much already. No round.
+    pub(super) async fn glance(&self, id: &RecordId) -> Result<Option<News>, Failure> {
+        let place = place(id);
+        let access = Access::Plain(Level::Local);
+        let seen: Contents<LockQueue> = self.register(&place).read_at(access).await?;
+        let (version, released) = match lock(&self.known).get(id) {
+            Some(known) => (known.contents.version, known.contents.released),
+            None => (0, None),
+        };
+        let is_news = seen.version > version || seen.released > released;
+        Ok(is_news.then(|| News {
+            at: (seen.version, seen.released),
+            forced: seen.state.value.forced(),
+        }))
     }
 
     fn register<'a>(&'a self, place: &'a Place) -> Register<'a> {
@@ -184,7 +218,9 @@ impl Queues {
             .await;
         match done {
             Ok(Done { result, contents }) => {
+                let forced = contents.state.value.forced();
                 self.remember(id, contents, false);
+                self.watches.tell(id, Some(forced));
                 match result {
                     Ok(all) => answer_all(calls, all),
                     Err(error) => fail_all(calls, &error.into()),

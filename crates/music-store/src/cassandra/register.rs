@@ -139,12 +139,21 @@ impl Register<'_> {
     where
         T: Default + DeserializeOwned,
     {
+        self.read_at(Access::Serial).await
+    }
+
+    /// Reads what a replica, or a majority, has: less than all that has ended
+    /// where this is not at `SERIAL`.
+    pub(super) async fn read_at<T>(&self, access: Access) -> Result<Contents<T>, Failure>
+    where
+        T: Default + DeserializeOwned,
+    {
         let text = format!(
             "SELECT version, state, released FROM {}.registers WHERE table_id = ? AND key = ?",
             self.cql.keyspace()
         );
         let bound = (self.place.table_id, &self.place.key);
-        let rows = self.cql.rows(text, Access::Serial, bound).await?;
+        let rows = self.cql.rows(text, access, bound).await?;
         let row = rows.into_iter().next().unwrap_or_default();
         Ok(Contents::decode(row)?)
     }

@@ -30,12 +30,12 @@
 //! ever applied twice.
 
 mod chance;
+mod follow;
 mod keys;
 mod register;
 #[cfg(test)]
 mod tests;
 mod value;
-mod watches;
 mod worker;
 
 use std::fmt;
@@ -52,9 +52,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::keys::{Asked, Call, Keys};
 use self::value::{Attempt, Writer};
-use self::watches::Watches;
 use self::worker::Worker;
 use crate::error::{Needed, Outcome};
+use crate::watches::Watches;
 use crate::{Applied, Error, Hint, LockStore};
 
 pub(crate) use self::register::{Failure, Register, Swapped, Version, Versioned};
@@ -164,7 +164,7 @@ impl<R: Register> LockStore for Queues<R> {
 
     fn watch(&self, id: &RecordId) {
         if let Some(life) = self.shared.watches.add(id, &self.shared.life) {
-            let follow = watches::follow(Arc::clone(&self.shared), id.clone());
+            let follow = follow::follow(Arc::clone(&self.shared), id.clone());
             self.shared.runtime.spawn(async move {
                 tokio::select! {
                     () = follow => {}

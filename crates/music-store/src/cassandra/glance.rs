@@ -1,0 +1,34 @@
+//! Hints from queues that tell nobody of their changes: a watched queue is
+//! looked at from time to time, at the replica of the own data centre.
+//!
+//! That replica may be behind, or miss a change for good; a hint that is lost
+//! costs time and no more. What this node has changed itself, or has read, is
+//! no news.
+
+use std::sync::Weak;
+
+use music_core::id::RecordId;
+
+use super::pace::Glances;
+use super::queues::Queues;
+
+/// Looks at a queue until its watch ends, or the node's view of Cassandra.
+pub(super) async fn follow(queues: Weak<Queues>, id: RecordId) {
+    let mut glances = Glances::new();
+    let mut told = None;
+    loop {
+        glances.wait().await;
+        let Some(queues) = queues.upgrade() else {
+            return;
+        };
+        match queues.glance(&id).await {
+            Ok(Some(news)) if told != Some(news.at) => {
+                told = Some(news.at);
+                queues.watches().tell(&id, Some(news.forced));
+                glances.restart();
+            }
+            Ok(_) => {}
+            Err(failure) => tracing::debug!(?failure, "a watched queue could not be looked at"),
+        }
+    }
+}
