@@ -6,26 +6,44 @@ use anyhow::{Result, bail};
 
 use crate::shell;
 
-/// Debian packages that some test needs. Name the test beside each.
-pub(crate) const NEEDED_BY_TESTS: &[&str] = &[
+/// A Debian package.
+pub(crate) struct Package {
+    name: &'static str,
+    /// What it is needed for: another system may have it by other means.
+    program: &'static str,
+}
+
+/// A package, and the program in it that is needed.
+pub(crate) const fn package(name: &'static str, program: &'static str) -> Package {
+    Package { name, program }
+}
+
+/// What some test needs. Name the test beside each.
+pub(crate) const NEEDED_BY_TESTS: &[Package] = &[
     // `music-server`, tests/http/dashboard.rs.
-    "chromium",
-    "chromium-driver",
+    package("chromium", "chromium"),
+    package("chromium-driver", "chromedriver"),
+];
+
+/// What the servers in Java need, to be installed and to run. Go, which
+/// compiles etcd, is not here: Debian's is older than what etcd asks for.
+pub(crate) const NEEDED_BY_ENGINES: &[Package] = &[
+    package("openjdk-17-jre-headless", "java"),
+    package("maven", "mvn"),
 ];
 
 /// Installs those Debian packages that are missing.
 ///
-/// A package counts as present if it is installed, or if a program of its name
-/// is there: on another system that may be so by other means.
+/// A package counts as present if it is installed, or if its program is there.
 ///
 /// # Errors
 ///
 /// When some are missing and this is no Debian system, or we are not root.
-pub(crate) fn ensure_debian_packages(root: &Path, packages: &[&str]) -> Result<()> {
+pub(crate) fn ensure_debian_packages(root: &Path, packages: &[Package]) -> Result<()> {
     let missing: Vec<&str> = packages
         .iter()
-        .copied()
-        .filter(|name| !shell::is_on_path(name) && !is_installed(root, name))
+        .filter(|package| !shell::is_on_path(package.program) && !is_installed(root, package.name))
+        .map(|package| package.name)
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -64,7 +82,8 @@ mod tests {
 
     #[test]
     fn what_is_there_is_not_installed_again() {
-        ensure_debian_packages(Path::new("/"), &["sh", "cargo"]).unwrap();
+        let packages = [package("no-such-package", "sh")];
+        ensure_debian_packages(Path::new("/"), &packages).unwrap();
     }
 
     #[test]

@@ -77,10 +77,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a program of that name can be run.
 pub(crate) fn is_on_path(name: &str) -> bool {
-    let Some(path) = env::var_os("PATH") else {
-        return false;
-    };
-    env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    find_on_path(name).is_some()
+}
+
+/// Where a program of that name is.
+pub(crate) fn find_on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let mut programs = env::split_paths(&path).map(|folder| folder.join(name));
+    programs.find(|program| program.is_file())
 }
 
 /// The folders of programs, `first` before those there are.

@@ -28,14 +28,21 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 ///
 /// When a server cannot be installed or started, or a test fails.
 pub(crate) fn run_with_engines(root: &Path) -> Result<()> {
-    let arguments = [
-        "test",
-        "--locked",
-        "--package=music-store",
-        "--features=live-engines",
-        "--test=live",
-    ];
+    packages::ensure_debian_packages(root, packages::NEEDED_BY_ENGINES)?;
+    let test = |targets: &[&str]| {
+        let arguments = [
+            "test",
+            "--locked",
+            "--package=music-store",
+            "--features=live-engines",
+        ];
+        let mut cargo = shell::program(root, "cargo", &arguments);
+        shell::run(cargo.args(targets))
+    };
+    // Built before the servers start, which need the processor too.
+    test(&["--lib", "--test=live", "--no-run"])?;
     engines::with_all(root, || {
-        shell::run(&mut shell::program(root, "cargo", &arguments))
+        test(&["--test=live"])?;
+        test(&["--lib", "cassandra::live::"])
     })
 }

@@ -24,16 +24,17 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::clock::Stopwatch;
-use crate::{packages, shell};
+use crate::packages::{self, Package, package};
+use crate::shell;
 use verdict::{Finding, table};
 
-/// Programs that are run, and the Debian packages that have them.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("spin", "spin"),
-    ("gcc", "gcc"),
+/// What is run.
+const NEEDED: &[Package] = &[
+    package("spin", "spin"),
+    package("gcc", "gcc"),
     // The headers that a verifier includes: gcc only recommends them.
-    ("ld", "libc6-dev"),
-    ("java", "default-jre-headless"),
+    package("libc6-dev", "ld"),
+    package("default-jre-headless", "java"),
 ];
 
 /// Checks the models, prints a table, and shows what went wrong.
@@ -46,7 +47,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let stopwatch = Stopwatch::start();
     let folder = shell::target(root)?.join("verify");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    install(root, PROGRAMS)?;
+    packages::ensure_debian_packages(root, NEEDED)?;
     let analyzer = alloy::Analyzer::find(root, &folder)?;
 
     let mut findings = Vec::new();
@@ -72,24 +73,4 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         findings.len()
     );
     Ok(())
-}
-
-/// Installs the packages of those programs that are not there.
-fn install(root: &Path, programs: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<&str> = programs
-        .iter()
-        .filter(|(program, _)| !shell::is_on_path(program))
-        .map(|(_, package)| *package)
-        .collect();
-    packages::ensure_debian_packages(root, &missing)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_can_be_run_is_not_installed() {
-        install(Path::new("/"), &[("sh", "no-such-package")]).unwrap();
-    }
 }

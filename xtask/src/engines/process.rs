@@ -51,34 +51,60 @@ pub(super) fn runs(folder: &Path) -> bool {
     noted(folder).is_some()
 }
 
-/// Ends the process that was noted, and no other, and waits until it is gone.
+/// What a process is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// To put its things in order, and end.
+    Term,
+    /// To be gone at once.
+    Kill,
+    /// To stand still.
+    Stop,
+    /// To go on.
+    Cont,
+}
+
+/// Ends the processes that were noted, and no others, all at once, and waits
+/// until they are gone.
 ///
 /// # Errors
 ///
-/// When it cannot be ended.
-pub(super) fn end(folder: &Path) -> Result<()> {
-    let stopwatch = Stopwatch::start();
-    let mut signal = "-TERM";
-    while let Some(pid) = noted(folder) {
-        if stopwatch.elapsed() > END_TIME {
-            ensure!(
-                stopwatch.elapsed() < END_TIME * 2,
-                "process {pid} does not end"
-            );
-            signal = "-KILL";
+/// When one cannot be ended.
+pub(super) fn end<'a>(folders: impl IntoIterator<Item = &'a Path>, signal: Signal) -> Result<()> {
+    let folders: Vec<&Path> = folders.into_iter().collect();
+    send(folders.iter().copied(), signal)?;
+    let (stopwatch, mut patient) = (Stopwatch::start(), true);
+    while folders.iter().any(|folder| runs(folder)) {
+        if patient && stopwatch.elapsed() > END_TIME {
+            patient = false;
+            send(folders.iter().copied(), Signal::Kill)?;
         }
-        if !signal.is_empty() {
-            let kill = Command::new("kill")
-                .args([signal, &pid.to_string()])
-                .output();
-            kill.context("cannot run `kill`")?;
-            signal = "";
-        }
+        ensure!(stopwatch.elapsed() < END_TIME * 2, "a process does not end");
         thread::sleep(Duration::from_millis(50));
     }
-    let file = pid_file(folder);
-    if file.exists() {
-        fs::remove_file(&file).with_context(|| format!("cannot delete {}", file.display()))?;
+    for file in folders.iter().map(|folder| pid_file(folder)) {
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| format!("cannot delete {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells the processes that were noted, where they run.
+///
+/// # Errors
+///
+/// When there is no `kill`.
+pub(super) fn send<'a>(folders: impl IntoIterator<Item = &'a Path>, signal: Signal) -> Result<()> {
+    let name = match signal {
+        Signal::Term => "-TERM",
+        Signal::Kill => "-KILL",
+        Signal::Stop => "-STOP",
+        Signal::Cont => "-CONT",
+    };
+    for pid in folders.into_iter().filter_map(noted) {
+        let kill = Command::new("kill").args([name, &pid.to_string()]).output();
+        kill.context("cannot run `kill`")?;
     }
     Ok(())
 }
@@ -131,9 +157,9 @@ mod tests {
         let mut command = Command::new("sleep");
         launch(command.arg("1000"), &folder.0).unwrap();
         assert!(runs(&folder.0));
-        end(&folder.0).unwrap();
+        end([&*folder.0], Signal::Term).unwrap();
         assert!(!runs(&folder.0));
-        end(&folder.0).unwrap();
+        end([&*folder.0], Signal::Term).unwrap();
     }
 
     #[test]
@@ -142,7 +168,7 @@ mod tests {
         let ours = std::process::id();
         fs::write(pid_file(&folder.0), format!("{ours} 1")).unwrap();
         assert!(!runs(&folder.0));
-        end(&folder.0).unwrap();
+        end([&*folder.0], Signal::Term).unwrap();
         assert!(began(ours).is_some());
     }
 }

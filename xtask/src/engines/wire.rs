@@ -1,4 +1,4 @@
-//! Asking a server one question in plain text.
+//! Asking a server one question.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -12,18 +12,20 @@ pub(super) fn listens(host: &str, port: u16) -> bool {
     connect(host, port).is_some()
 }
 
-/// Sends a question; the whole answer, if there is one in time.
+/// Sends a question in plain text; the whole answer, if there is one in time.
 pub(super) fn ask(host: &str, port: u16, question: &str) -> Option<String> {
     let mut stream = connect(host, port)?;
-    stream.set_read_timeout(Some(STEP_TIME)).ok()?;
-    stream.set_write_timeout(Some(STEP_TIME)).ok()?;
     stream.write_all(question.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)
 }
 
-fn connect(host: &str, port: u16) -> Option<TcpStream> {
+/// A connection whose every step ends in time.
+pub(super) fn connect(host: &str, port: u16) -> Option<TcpStream> {
     let host: IpAddr = host.parse().ok()?;
-    TcpStream::connect_timeout(&SocketAddr::new(host, port), STEP_TIME).ok()
+    let stream = TcpStream::connect_timeout(&SocketAddr::new(host, port), STEP_TIME).ok()?;
+    stream.set_read_timeout(Some(STEP_TIME)).ok()?;
+    stream.set_write_timeout(Some(STEP_TIME)).ok()?;
+    Some(stream)
 }

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{packages, shell};
+use crate::packages::{self, Package, package};
+use crate::shell;
 
 /// Where everything of a run lies: tools, targets, corpora, crashes.
 pub(super) const FOLDER: &str = "target/fuzz";
@@ -15,7 +16,7 @@ pub(super) const FOLDER: &str = "target/fuzz";
 const CARGO_FUZZ: &str = "cargo-fuzz@0.13.2";
 
 /// The fuzzer's runtime is C++, compiled at every first build.
-const COMPILER: &[&str] = &["g++"];
+const COMPILER: &[Package] = &[package("g++", "g++")];
 
 /// Builds a target, or all.
 pub(super) fn run(root: &Path, target: Option<&str>) -> Result<()> {

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use super::verdict::{Expected, Finding, Question, Verdict};
 use crate::clock::Stopwatch;
+use crate::packages::{self, package};
 use crate::shell;
 
 /// The analyzer's coordinates at Maven Central.
@@ -47,7 +48,7 @@ impl Analyzer {
     pub(super) fn find(root: &Path, folder: &Path) -> Result<Self> {
         let jar = folder.join(JAR);
         if !jar.is_file() {
-            super::install(root, &[("mvn", "maven")])?;
+            packages::ensure_debian_packages(root, &[package("maven", "mvn")])?;
             let mut maven = shell::program(root, "mvn", &["-q", "-B", "dependency:copy"]);
             maven.arg(format!("-Dartifact={ARTIFACT}"));
             maven.arg(format!("-DoutputDirectory={}", folder.display()));
