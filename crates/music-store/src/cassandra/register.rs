@@ -158,6 +158,23 @@ impl Register<'_> {
         Ok(Contents::decode(row)?)
     }
 
+    /// Reads it, again where time was out: so Cassandra answers, and at once,
+    /// where a transaction was in the way.
+    ///
+    /// # Cost
+    /// That of a read each time.
+    pub(super) async fn read_at_last<T>(&self, pace: &mut Pace) -> Result<Contents<T>, Failure>
+    where
+        T: Default + DeserializeOwned,
+    {
+        loop {
+            match self.read().await {
+                Err(Failure::TimedOut) if pace.again().await => {}
+                result => return result,
+            }
+        }
+    }
+
     /// Reads the release beside it; what is read is at a majority, by the
     /// read's own repair where it was not. One round.
     pub(super) async fn read_released(&self) -> Result<Option<i64>, Failure> {
@@ -217,24 +234,22 @@ impl Register<'_> {
                     let contents = attempt.made;
                     return Ok(Done { result, contents });
                 }
-                // Refused, unless another completed the attempt, which made
-                // its own condition false.
-                Ok(Some(row)) => match row.fate(&attempt) {
-                    Fate::Applied => {
-                        let contents = attempt.made;
-                        return Ok(Done { result, contents });
-                    }
-                    fate => {
-                        transaction.forgotten |= fate == Fate::Forgotten;
-                        seen = row;
-                    }
-                },
+                // Another completed the attempt, which made its own condition
+                // false.
+                Ok(Some(row)) if row.fate(&attempt) == Fate::Applied => {
+                    let contents = attempt.made;
+                    return Ok(Done { result, contents });
+                }
+                // Refused, however much has happened since the contents that
+                // it was made from: Cassandra answers so only where no replica
+                // has accepted the attempt, and else that time is out.
+                Ok(Some(row)) => seen = row,
                 Err(failure) if failure.outcome() == Outcome::NotApplied => {
                     return Err(transaction.ended(failure));
                 }
                 Err(failure) => {
                     transaction.open.push((attempt, result));
-                    match self.read().await {
+                    match self.read_at_last(&mut pace).await {
                         Ok(row) => seen = row,
                         Err(_) => return Err(transaction.ended(failure)),
                     }
