@@ -133,6 +133,7 @@ paxos_state_purging: repaired
 inter_dc_tcp_nodelay: true
 internode_compression: none
 auto_snapshot: false
+hints_flush_period: 1000ms
 commitlog_sync: periodic
 commitlog_sync_period: 10000ms
 "#,

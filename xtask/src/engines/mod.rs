@@ -50,22 +50,22 @@ pub(crate) enum Engines {
     Wipe(Which),
     /// Say which nodes run, and which of them serve
     Status(Which),
-    /// End one node at once, as if its machine had failed; `start` brings it back
-    Kill(One),
-    /// Let one node stand still, as if it had been cut off
-    Pause(One),
-    /// Let it go on
-    Resume(One),
+    /// End nodes at once, as if their machines had failed; `start` brings them back
+    Kill(Few),
+    /// Let nodes stand still, as if they had been cut off
+    Pause(Few),
+    /// Let them go on
+    Resume(Few),
 }
 
 #[derive(Args)]
-pub(crate) struct One {
+pub(crate) struct Few {
     /// Which server
     #[arg(value_enum)]
     name: Name,
     /// Which of its nodes
-    #[arg(value_parser = clap::value_parser!(u8).range(1..=3))]
-    node: u8,
+    #[arg(required = true, value_parser = clap::value_parser!(u8).range(1..=3))]
+    nodes: Vec<u8>,
 }
 
 #[derive(Args)]
@@ -177,9 +177,9 @@ pub(crate) fn run(root: &Path, engines: &Engines) -> Result<()> {
         Engines::Stop(which) => (which, Cluster::stop),
         Engines::Wipe(which) => (which, Cluster::wipe),
         Engines::Status(which) => (which, Cluster::status),
-        Engines::Kill(one) => return one.signal(root, Signal::Kill),
-        Engines::Pause(one) => return one.signal(root, Signal::Stop),
-        Engines::Resume(one) => return one.signal(root, Signal::Cont),
+        Engines::Kill(few) => return few.signal(root, Signal::Kill),
+        Engines::Pause(few) => return few.signal(root, Signal::Stop),
+        Engines::Resume(few) => return few.signal(root, Signal::Cont),
     };
     which.clusters(root)?.iter().try_for_each(act)
 }
@@ -214,19 +214,23 @@ pub(crate) fn with_all(root: &Path, work: impl FnOnce() -> Result<()>) -> Result
     result
 }
 
-impl One {
+impl Few {
     fn signal(&self, root: &Path, signal: Signal) -> Result<()> {
-        let clusters = Which {
-            names: vec![self.name],
-        }
-        .clusters(root)?;
-        let mut nodes = clusters.iter().flat_map(|cluster| &cluster.nodes);
-        let node = nodes.find(|node| node.number == usize::from(self.node));
-        let folder = &node.context("no such node")?.folder;
-        ensure!(process::runs(folder), "that node does not run");
+        let names = vec![self.name];
+        let clusters = Which { names }.clusters(root)?;
+        let nodes = clusters.iter().flat_map(|cluster| &cluster.nodes);
+        let is_meant = |node: &&Node| {
+            let mut numbers = self.nodes.iter().copied().map(usize::from);
+            numbers.any(|number| number == node.number)
+        };
+        let folders: Vec<&Path> = nodes.filter(is_meant).map(|node| &*node.folder).collect();
+        ensure!(
+            folders.iter().all(|folder| process::runs(folder)),
+            "not all of these nodes run"
+        );
         match signal {
-            Signal::Kill => process::end([&**folder], signal),
-            signal => process::send([&**folder], signal),
+            Signal::Kill => process::end(folders, signal),
+            signal => process::send(folders, signal),
         }
     }
 }

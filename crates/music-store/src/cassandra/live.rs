@@ -10,12 +10,18 @@
 use std::collections::BTreeMap;
 
 use scylla::statement::{Consistency, Statement};
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::*;
 use crate::conformance::Harness;
 
+mod contention;
+mod cost;
 mod faults;
+mod hand_off;
+mod nodes;
 mod opening;
+mod restart;
 mod wear;
 
 /// A setting of the environment.
@@ -48,17 +54,27 @@ fn fresh_keyspace() -> Keyspace {
     Keyspace::new(format!("music_test_{:016x}", rand::random::<u64>())).unwrap()
 }
 
+/// Tests run beside each other and share the nodes, but for those that want
+/// them alone.
+static NODES: RwLock<()> = RwLock::const_new(());
+
 /// A keyspace of its own, and a view of it at each site.
 struct Deployment {
     sites: Vec<Cassandra>,
+    _share: Option<RwLockReadGuard<'static, ()>>,
 }
 
 impl Deployment {
     async fn open() -> Self {
-        Self::open_with(|_| {}).await
+        let share = NODES.read().await;
+        Self {
+            _share: Some(share),
+            ..Self::open_alone(|_| {}).await
+        }
     }
 
-    async fn open_with(change: impl Fn(&mut Config)) -> Self {
+    /// For a test that has the nodes alone.
+    async fn open_alone(change: impl Fn(&mut Config)) -> Self {
         let keyspace = fresh_keyspace();
         let mut sites = Vec::new();
         for name in datacentres() {
@@ -69,8 +85,32 @@ impl Deployment {
             change(&mut config);
             sites.push(Cassandra::connect(config).await.unwrap());
         }
-        Self { sites }
+        Self {
+            sites,
+            _share: None,
+        }
     }
+}
+
+/// The record of a key at one site, as its own replica has it, or as a
+/// majority has.
+async fn value(site: &Cassandra, id: &RecordId, level: Level) -> String {
+    crate::conformance::text(&site.read(id, level).await.unwrap())
+}
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Looks again and again until something is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(100));
+    let looking = async {
+        while !is_so().await {
+            looks.tick().await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, looking).await;
+    in_time.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
 impl Harness for Deployment {

@@ -109,6 +109,8 @@ impl Cql {
         if let Some(credentials) = &config.credentials {
             builder = builder.user(&credentials.user, &credentials.password);
         }
+        #[cfg(test)]
+        let builder = patient_with_traces(builder);
         let session = builder.build().await?;
         Ok(Self {
             session: CachingSessionBuilder::new(session)
@@ -257,6 +259,16 @@ impl Cql {
     pub(super) fn caching(&self) -> &CachingSession {
         &self.session
     }
+}
+
+/// Traces are written after the answer and are read in whole: from all
+/// replicas, as late as it takes.
+#[cfg(test)]
+fn patient_with_traces(builder: SessionBuilder) -> SessionBuilder {
+    builder
+        .tracing_info_fetch_attempts(std::num::NonZeroU32::new(1_000).unwrap())
+        .tracing_info_fetch_interval(Duration::from_millis(10))
+        .tracing_info_fetch_consistency(Consistency::All)
 }
 
 /// What a result of another form than the statement's means.

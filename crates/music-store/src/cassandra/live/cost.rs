@@ -1,24 +1,24 @@
-//! What calls cost: requests, rounds between sites, rows read.
+//! What calls cost: requests, and rounds between sites.
 
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::conformance::{enqueue, field, id, put, ticket};
+use crate::conformance::{id, put, ticket};
 use crate::table::SYSTEM_TABLE;
 
 /// What Cassandra did for some calls, by its own traces.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Traced {
+pub(super) struct Traced {
     /// The kinds of requests that went to other sites.
     sent: BTreeSet<String>,
     /// The most rows that one replica read at once.
-    rows: u64,
+    pub(super) rows: u64,
     /// The most tombstones that one replica read at once.
-    tombstones: u64,
+    pub(super) tombstones: u64,
 }
 
 /// Lets traces be kept at every site.
-async fn keep_traces(site: &Cassandra) {
+pub(super) async fn keep_traces(site: &Cassandra) {
     let replicas = datacentres()
         .into_iter()
         .map(|name| format!(", '{name}': 1"));
@@ -32,7 +32,7 @@ async fn keep_traces(site: &Cassandra) {
 }
 
 /// What Cassandra did for one call.
-async fn traced<T>(site: &Cassandra, call: impl Future<Output = T>) -> (T, Traced) {
+pub(super) async fn traced<T>(site: &Cassandra, call: impl Future<Output = T>) -> (T, Traced) {
     let cql = &site.inner.cql;
     cql.set_traced(true);
     let answer = call.await;
@@ -134,50 +134,4 @@ async fn calls_cost_the_rounds_that_the_protocol_says() {
     assert_eq!(read.sent, kinds(&["READ_REQ"]));
     let (_, read) = traced(site, site.read(&record, Level::Local)).await;
     assert_eq!(read.sent, kinds(&[]));
-}
-
-/// "A key used 300,000 times must be as fast as a new one": requests and rows
-/// read are what they were.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_used_often_costs_what_a_new_one_costs() {
-    let deployment = Deployment::open().await;
-    let site = &deployment.sites[0];
-    keep_traces(site).await;
-    let (worn, new) = (id(SYSTEM_TABLE, "worn"), id(SYSTEM_TABLE, "new"));
-    let started = tokio::time::Instant::now();
-    let (requests, cycles) = (site.requests(), 3_000_u32);
-    for request in 0..cycles {
-        let holding = ticket(site, &worn, request.into()).await;
-        let change = if request % 2 == 0 {
-            put(request.into(), "x")
-        } else {
-            Record::write(
-                crate::conformance::at(request.into()),
-                [(field("a"), None), (field("b"), Some("y".into()))],
-            )
-        };
-        site.write(&worn, change, Level::Majority).await.unwrap();
-        site.release(&worn, holding).await.unwrap();
-    }
-    assert_eq!(site.requests() - requests, 3 * u64::from(cycles));
-    eprintln!(
-        "{:?} a cycle of enqueue, put, release",
-        started.elapsed() / cycles
-    );
-    ticket(site, &new, 1).await;
-    site.write(&new, put(1, "x"), Level::Majority)
-        .await
-        .unwrap();
-    let mut costs = Vec::new();
-    for key in [&new, &worn] {
-        let (applied, command) = traced(site, site.apply(key, enqueue(1 << 64))).await;
-        assert!(applied.is_ok());
-        let (queue, peek) = traced(site, site.peek(key)).await;
-        assert!(queue.is_ok());
-        let (record, read) = traced(site, site.read(key, Level::Majority)).await;
-        assert!(record.unwrap().exists());
-        assert!(command.rows <= 1 && peek.rows <= 1 && read.rows <= 3);
-        costs.push((command.tombstones, peek.tombstones, read.tombstones));
-    }
-    assert_eq!(costs, [(0, 0, 0); 2]);
 }

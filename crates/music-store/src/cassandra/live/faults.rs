@@ -56,6 +56,24 @@ async fn a_lost_answer_is_found_again_or_reported_as_unknown() {
     assert!(done > 0 && unknown > 0, "{done} done, {unknown} unknown");
 }
 
+/// A node takes a key that it has never seen for a new one. It is told that it
+/// is not, however often others have used it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_others_have_used_often_can_be_used_at_once() {
+    let deployment = Deployment::open().await;
+    let [first, second, ..] = &*deployment.sites else {
+        panic!("three sites");
+    };
+    let key = id(SYSTEM_TABLE, "key");
+    let uses = 2 * codec::ATTEMPTS_KEPT as u64;
+    for request in 0..uses {
+        let holding = ticket(first, &key, request.into()).await;
+        first.release(&key, holding).await.unwrap();
+    }
+    let holding = ticket(second, &key, uses.into()).await;
+    assert_eq!(holding.lock_ref.get(), uses + 1);
+}
+
 /// Connects with so little time for a request that even this may fail.
 async fn connect_hastily(config: Config) -> Cassandra {
     loop {

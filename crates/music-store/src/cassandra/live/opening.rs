@@ -6,6 +6,7 @@ use crate::conformance::{at, id, put, text};
 /// "Idempotent, safe when two nodes run it at once."
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyspace_may_be_set_up_by_all_sites_at_once_and_again() {
+    let _share = NODES.read().await;
     let keyspace = fresh_keyspace();
     let configs: Vec<Config> = datacentres()
         .iter()
@@ -20,9 +21,8 @@ async fn a_keyspace_may_be_set_up_by_all_sites_at_once_and_again() {
     for config in configs {
         sites.push(Cassandra::connect(config).await.unwrap());
     }
-    let deployment = Deployment { sites };
     let key = id(crate::table::SYSTEM_TABLE, "key");
-    let [first, .., last] = &*deployment.sites else {
+    let [first, .., last] = &*sites else {
         panic!("three sites");
     };
     first
@@ -35,6 +35,7 @@ async fn a_keyspace_may_be_set_up_by_all_sites_at_once_and_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_work_is_refused_with_what_to_do() {
+    let _share = NODES.read().await;
     let keyspace = fresh_keyspace();
     let good = config(&keyspace, &datacentres()[0]);
     let refusal = |change: fn(&mut Config)| {
@@ -68,6 +69,7 @@ async fn what_cannot_work_is_refused_with_what_to_do() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyspace_that_leaves_a_site_out_is_refused() {
+    let _share = NODES.read().await;
     let keyspace = fresh_keyspace();
     let [first, .., last] = &*datacentres() else {
         panic!("three data centres");
@@ -75,15 +77,13 @@ async fn a_keyspace_that_leaves_a_site_out_is_refused() {
     let mut smaller = config(&keyspace, first);
     smaller.replication.remove(last);
     Cassandra::init(&smaller).await.unwrap();
-    let site = Cassandra::connect(smaller).await.unwrap();
+    Cassandra::connect(smaller).await.unwrap();
     let refused = Cassandra::connect(config(&keyspace, last)).await;
-    let deployment = Deployment { sites: vec![site] };
     let refused = refused.unwrap_err();
     let OpenError::NoReplica { datacentre } = &refused else {
         panic!("{refused}");
     };
     assert_eq!(datacentre, last);
-    drop(deployment);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

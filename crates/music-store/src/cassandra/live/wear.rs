@@ -1,0 +1,77 @@
+//! A key that is used for long.
+
+use tokio::time::Instant;
+
+use super::cost::{keep_traces, traced};
+use super::*;
+use crate::conformance::{at, enqueue, field, id, put, ticket};
+use crate::table::SYSTEM_TABLE;
+
+/// How many cycles the medians are of.
+const PART: usize = 1_000;
+
+/// Enqueue, put or delete a field, release; returns how long it took.
+async fn cycle(site: &Cassandra, key: &RecordId, request: u32) -> Duration {
+    let begin = Instant::now();
+    let holding = ticket(site, key, request.into()).await;
+    let change = if request.is_multiple_of(2) {
+        put(request.into(), "x")
+    } else {
+        let fields = [(field("a"), None), (field("b"), Some("y".into()))];
+        Record::write(at(request.into()), fields)
+    };
+    site.write(key, change, Level::Majority).await.unwrap();
+    site.release(key, holding).await.unwrap();
+    begin.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// "A key used 300,000 times must be as fast as a new one": requests and rows
+/// read are what they were. `MUSIC_WEAR_CYCLES` is how often it is used here
+/// (3000).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_used_often_costs_what_a_new_one_costs() {
+    let deployment = Deployment::open().await;
+    let site = &deployment.sites[0];
+    let (worn, new) = (id(SYSTEM_TABLE, "worn"), id(SYSTEM_TABLE, "new"));
+    let cycles: u32 = setting("MUSIC_WEAR_CYCLES", "3000").parse().unwrap();
+    let requests = site.requests();
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    for request in 0..cycles {
+        let took = cycle(site, &worn, request).await;
+        if first.len() < PART {
+            first.push(took);
+        } else if request + 1_000 >= cycles {
+            last.push(took);
+        }
+    }
+    assert_eq!(site.requests() - requests, 3 * u64::from(cycles));
+    let mut fresh = Vec::new();
+    for request in 0..1_000 {
+        fresh.push(cycle(site, &new, request).await);
+    }
+    eprintln!(
+        "a cycle of enqueue, put, release, {cycles} times: the first {PART} {:?}, \
+         the last {:?}, of a new key {:?}",
+        median(first),
+        median(last),
+        median(fresh)
+    );
+    keep_traces(site).await;
+    let mut costs = Vec::new();
+    for key in [&new, &worn] {
+        let (applied, command) = traced(site, site.apply(key, enqueue(1 << 64))).await;
+        assert!(applied.is_ok());
+        let (queue, peek) = traced(site, site.peek(key)).await;
+        assert!(queue.is_ok());
+        let (record, read) = traced(site, site.read(key, Level::Majority)).await;
+        assert!(record.unwrap().exists());
+        assert!(command.rows <= 1 && peek.rows <= 1 && read.rows <= 3);
+        costs.push((command.tombstones, peek.tombstones, read.tombstones));
+    }
+    assert_eq!(costs, [(0, 0, 0); 2]);
+}
