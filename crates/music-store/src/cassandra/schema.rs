@@ -334,16 +334,4 @@ fn id_of(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_id_of_a_table_follows_from_its_name() {
-        let id = id_of("music.cells_1");
-        assert_eq!(id, id_of("music.cells_1"));
-        assert_ne!(id, id_of("music.cells_2"));
-        let parts: Vec<usize> = id.split('-').map(str::len).collect();
-        assert_eq!(parts, [8, 4, 4, 4, 12]);
-        assert_eq!((&id[14..15], id.len()), ("8", 36));
-    }
-}
+mod tests;
