@@ -29,20 +29,23 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 /// When a server cannot be installed or started, or a test fails.
 pub(crate) fn run_with_engines(root: &Path) -> Result<()> {
     packages::ensure_debian_packages(root, packages::NEEDED_BY_ENGINES)?;
-    let test = |targets: &[&str]| {
+    let test = |last: &str| {
         let arguments = [
             "test",
             "--locked",
+            "--no-fail-fast",
             "--package=music-store",
-            "--features=live-engines",
+            "--package=music-cli",
+            "--features=music-store/live-engines,music-cli/live-engines",
+            "--lib",
+            "--test=live",
+            "--test=cli",
+            last,
         ];
-        let mut cargo = shell::program(root, "cargo", &arguments);
-        shell::run(cargo.args(targets))
+        shell::run(&mut shell::program(root, "cargo", &arguments))
     };
     // Built before the servers start, which need the processor too.
-    test(&["--lib", "--test=live", "--no-run"])?;
-    engines::with_all(root, || {
-        test(&["--test=live"])?;
-        test(&["--lib", "cassandra::live::"])
-    })
+    test("--no-run")?;
+    // The modules of that name are those that need servers.
+    engines::with_all(root, || test("live::"))
 }

@@ -83,6 +83,14 @@ struct Traces {
     ids: std::sync::Mutex<Vec<uuid::Uuid>>,
 }
 
+#[cfg(all(test, feature = "live-engines"))]
+impl Traces {
+    fn noted(&self) -> std::sync::MutexGuard<'_, Vec<uuid::Uuid>> {
+        let ids = self.ids.lock();
+        ids.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 impl Cql {
     /// Connects.
     pub(super) async fn connect(config: &Config) -> Result<Self, NewSessionError> {
@@ -109,7 +117,7 @@ impl Cql {
         if let Some(credentials) = &config.credentials {
             builder = builder.user(&credentials.user, &credentials.password);
         }
-        #[cfg(test)]
+        #[cfg(all(test, feature = "live-engines"))]
         let builder = patient_with_traces(builder);
         let session = builder.build().await?;
         Ok(Self {
@@ -240,7 +248,7 @@ impl Cql {
     /// The traces since they were last asked for.
     #[cfg(all(test, feature = "live-engines"))]
     pub(super) fn take_traces(&self) -> Vec<uuid::Uuid> {
-        std::mem::take(&mut self.traces.ids.lock().unwrap())
+        std::mem::take(&mut self.traces.noted())
     }
 
     #[cfg(all(test, feature = "live-engines"))]
@@ -251,8 +259,7 @@ impl Cql {
 
     #[cfg(all(test, feature = "live-engines"))]
     fn note_trace(&self, result: &QueryResult) {
-        let mut ids = self.traces.ids.lock().unwrap();
-        ids.extend(result.tracing_id());
+        self.traces.noted().extend(result.tracing_id());
     }
 
     /// The driver's session with its cache of statements.
@@ -263,10 +270,10 @@ impl Cql {
 
 /// Traces are written after the answer and are read in whole: from all
 /// replicas, as late as it takes.
-#[cfg(test)]
+#[cfg(all(test, feature = "live-engines"))]
 fn patient_with_traces(builder: SessionBuilder) -> SessionBuilder {
     builder
-        .tracing_info_fetch_attempts(std::num::NonZeroU32::new(1_000).unwrap())
+        .tracing_info_fetch_attempts(std::num::NonZeroU32::MIN.saturating_add(1_000))
         .tracing_info_fetch_interval(Duration::from_millis(10))
         .tracing_info_fetch_consistency(Consistency::All)
 }

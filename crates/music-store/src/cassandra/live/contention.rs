@@ -1,5 +1,6 @@
 //! All sites want one key at once.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use music_core::lock_ref::Tick;

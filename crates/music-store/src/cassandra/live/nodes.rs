@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::sync::Mutex;
 
 use tokio::sync::RwLockWriteGuard;
 
