@@ -239,6 +239,16 @@ impl Cql {
         Ok(())
     }
 
+    /// Gives every request so little time from now on.
+    #[cfg(all(test, feature = "live-engines"))]
+    pub(super) fn hurry(&self, request_time: Duration) {
+        for mut profile in [self.local.clone(), self.majority.clone()] {
+            let hasty = profile.pointee_to_builder();
+            let hasty = hasty.request_timeout(Some(request_time)).build();
+            profile.map_to_another_profile(hasty);
+        }
+    }
+
     /// Lets Cassandra trace what is executed from now on, or no more.
     #[cfg(all(test, feature = "live-engines"))]
     pub(super) fn set_traced(&self, on: bool) {
