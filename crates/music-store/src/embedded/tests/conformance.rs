@@ -62,6 +62,16 @@ impl Harness for Deployment {
         self.engine.advance(id, lock_ref).await.unwrap();
         true
     }
+
+    async fn restart(&self, site: usize) -> bool {
+        let name = &self.engine.sites()[site];
+        self.engine.stop(name).unwrap();
+        for _ in 0..site * 10 {
+            tokio::task::yield_now().await;
+        }
+        self.engine.start(name).unwrap();
+        true
+    }
 }
 
 mod in_memory {

@@ -71,6 +71,15 @@ impl Harness for Deployment {
         self.queues[0].advance(id, lock_ref).await.unwrap();
         true
     }
+
+    /// The registers are as durable as the test; the connection is lost.
+    async fn restart(&self, site: usize) -> bool {
+        self.set_isolated(site, true);
+        for _ in 0..site * 10 {
+            tokio::task::yield_now().await;
+        }
+        self.set_isolated(site, false)
+    }
 }
 
 mod in_memory {
