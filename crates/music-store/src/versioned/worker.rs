@@ -10,11 +10,8 @@ use super::keys::{Asked, Call, Crowd, Known};
 use super::register::{Failure, Register, Swapped, Versioned};
 use super::value::{Attempt, Value};
 use super::{Shared, chance};
-use crate::{Applied, Error};
+use crate::{Applied, Error, lock_store};
 
-/// How many tickets a queue has, so that it stays below half of what etcd and
-/// ZooKeeper take as one value; more are refused.
-const TICKETS_MAX: usize = 8_192;
 /// How often a batch comes too late before its calls are told so.
 const CONFLICTS_MAX: u32 = 256;
 
@@ -199,12 +196,16 @@ pub(super) fn known(seen: &Versioned) -> Result<Known, Failure> {
 impl Batch {
     fn new(value: &Value, attempt: Attempt, calls: &[Call]) -> Self {
         let mut queue = Arc::clone(&value.queue);
-        let performed = calls.iter().map(|call| {
-            let outcome = perform(Arc::make_mut(&mut queue), call.asked)?;
-            let queue = Arc::clone(&queue);
-            Ok(Applied { outcome, queue })
-        });
-        let results = performed.collect();
+        let changed = Arc::make_mut(&mut queue);
+        let performed = calls.iter().map(|call| perform(changed, call.asked));
+        let outcomes: Vec<_> = performed.collect();
+        let told = |outcome: Result<Outcome, Error>| {
+            outcome.map(|outcome| Applied {
+                outcome,
+                queue: Arc::clone(&queue),
+            })
+        };
+        let results = outcomes.into_iter().map(told).collect();
         let value = Arc::new(value.followed_by(attempt, queue));
         Self { value, results }
     }
@@ -212,13 +213,7 @@ impl Batch {
 
 fn perform(queue: &mut LockQueue, asked: Asked) -> Result<Outcome, Error> {
     match asked {
-        Asked::Command(Command::Enqueue(new))
-            if queue.tickets().count() >= TICKETS_MAX
-                && queue.holding_of(new.request).is_none() =>
-        {
-            return Err(Error::Overloaded);
-        }
-        Asked::Command(command) => return Ok(queue.apply(command)),
+        Asked::Command(command) => return lock_store::perform(queue, command),
         Asked::Release(holding) => queue.release(holding),
         Asked::Advance(lock_ref) => queue.advance(lock_ref),
         Asked::Peek => {}
