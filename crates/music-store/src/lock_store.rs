@@ -123,10 +123,12 @@ pub trait LockStore: Clone + Send + Sync + 'static {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::LazyLock;
+    use std::time::Duration;
+
     use music_core::id::{Moves, RequestId, SessionId};
     use music_core::lock_queue::{Mode, NewTicket};
     use music_core::time::Lease;
-    use std::time::Duration;
 
     use super::*;
 
@@ -141,8 +143,13 @@ pub(crate) mod tests {
         }
     }
 
-    /// A queue with the last of all lockRefs, as large as one can be.
+    /// A queue with the last of all lockRefs, as large as one can be; made once.
     pub(crate) fn fullest() -> LockQueue {
+        static FULLEST: LazyLock<LockQueue> = LazyLock::new(fill);
+        FULLEST.clone()
+    }
+
+    fn fill() -> LockQueue {
         let mut queue = LockQueue::default();
         let most = u64::try_from(TICKETS_MAX).unwrap();
         queue.advance(LockRef::new(LockRef::MAX.get() - most).unwrap());

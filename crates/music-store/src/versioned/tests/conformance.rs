@@ -15,6 +15,7 @@ struct Deployment {
     state: Memory,
     nodes: Vec<Node>,
     queues: Vec<Queues<Node>>,
+    waiters: usize,
 }
 
 impl Deployment {
@@ -27,11 +28,14 @@ impl Deployment {
             state: Memory::new(3, Propagation::Immediate),
             queues: queues.collect(),
             nodes,
+            waiters: 10_000,
         }
     }
 
     fn faulty() -> Self {
-        let deployment = Self::open();
+        let mut deployment = Self::open();
+        // All faults are over long before.
+        deployment.waiters = 1_000;
         for node in &deployment.nodes {
             for _ in 0..50 {
                 for fault in [Fault::LoseAnswer, Fault::Unreachable, Fault::Late] {
@@ -79,6 +83,10 @@ impl Harness for Deployment {
             tokio::task::yield_now().await;
         }
         self.set_isolated(site, false)
+    }
+
+    fn waiters(&self) -> usize {
+        self.waiters
     }
 }
 
