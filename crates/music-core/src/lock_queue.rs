@@ -145,13 +145,7 @@ impl LockQueue {
         let Some(lock_ref) = self.last.next() else {
             return Outcome::Exhausted;
         };
-        let released = self.released;
-        self.tickets.retain(|lock_ref, ticket| {
-            Holding {
-                lock_ref: *lock_ref,
-                incarnation: ticket.incarnation,
-            } > released
-        });
+        self.drop_gone();
         let NewTicket {
             owner,
             mode,
@@ -176,6 +170,20 @@ impl LockQueue {
             lock_ref,
             incarnation,
         })
+    }
+
+    /// Forgets the tickets that a release ended: all before it, so the first.
+    fn drop_gone(&mut self) {
+        while let Some(first) = self.tickets.first_entry() {
+            let holding = Holding {
+                lock_ref: *first.key(),
+                incarnation: first.get().incarnation,
+            };
+            if holding > self.released {
+                return;
+            }
+            first.remove();
+        }
     }
 
     fn remove(&mut self, lock_ref: LockRef) -> Outcome {
@@ -273,7 +281,11 @@ impl LockQueue {
 
     /// The ticket of a section, unless it is gone.
     pub fn ticket_of(&self, request: RequestId) -> Option<(LockRef, &Ticket)> {
-        self.tickets().find(|(_, ticket)| ticket.request == request)
+        // The latest of all that were given, in the order of a plain loop:
+        // every enqueue looks, and queues may be long.
+        let mut all = self.tickets.iter().rev();
+        let (lock_ref, _) = all.find(|(_, ticket)| ticket.request == request)?;
+        Some((*lock_ref, self.ticket(*lock_ref)?))
     }
 
     /// The ticket of a section and its incarnation, unless it is gone.

@@ -13,21 +13,33 @@
     reason = "these are tests, compiled for engines of other crates too"
 )]
 
+pub mod bounds;
 pub mod halves;
 pub mod locks;
 pub mod partitions;
+pub mod peeks;
+pub mod races;
+pub mod restarts;
 pub mod state;
 pub mod tables;
+pub mod tombstones;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use music_core::id::{Field, Key, Moves, RecordId, RequestId, SessionId, TableId};
-use music_core::lock_queue::{Command, Mode, NewTicket, Outcome};
+use music_core::lock_queue::{Command, LockQueue, Mode, NewTicket, Outcome};
 use music_core::lock_ref::{Holding, LockRef};
 use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_core::time::{Lease, WallTime};
 
-use crate::{LockStore, StateStore};
+use crate::table::SYSTEM_TABLE;
+use crate::{Applied, LockStore, StateStore, error};
+
+/// How many steps of a call are told apart before time is.
+const STEPS: u32 = 16;
 
 /// A deployment of three or more sites, fresh for one test.
 pub trait Harness: Send + Sync {
@@ -56,6 +68,18 @@ pub trait Harness: Send + Sync {
     /// harness can do that.
     fn advance(&self, _id: &RecordId, _lock_ref: LockRef) -> impl Future<Output = bool> + Send {
         std::future::ready(false)
+    }
+
+    /// Ends what serves a site, as a crash would, and starts it again with
+    /// what is on its disk. Returns whether the harness can do that.
+    fn restart(&self, _site: usize) -> impl Future<Output = bool> + Send {
+        std::future::ready(false)
+    }
+
+    /// How many waiters one key gets in the test that queues many: fewer
+    /// where an engine takes its time on purpose.
+    fn waiters(&self) -> usize {
+        10_000
     }
 }
 
@@ -106,6 +130,20 @@ macro_rules! conformance_tests {
             partitions::a_get_that_saw_one_field_repairs_those_put_together
             partitions::a_release_that_one_peek_saw_is_seen_without_its_witness
             partitions::no_ticket_is_an_orphan_after_a_lost_answer
+            peeks::what_was_answered_at_one_site_is_seen_at_every_other
+            peeks::no_peek_goes_back_while_all_sites_write
+            races::an_enqueue_given_up_left_one_ticket_or_none
+            races::of_a_forced_release_an_adoption_and_a_confirmed_release_one_counts
+            races::a_forced_release_ends_the_ticket_before_or_after_an_adoption
+            races::a_release_that_races_brings_no_ticket_back
+            tombstones::a_gone_ticket_stays_gone
+            tombstones::an_attempt_of_an_older_ballot_brings_no_ticket_back
+            tombstones::a_deletion_covers_what_one_replica_kept
+            bounds::every_name_that_a_key_may_have_has_a_queue_of_its_own
+            bounds::sections_past_32_bits_are_as_any_other
+            bounds::many_waiters_keep_their_order_and_leave
+            restarts::acknowledged_commands_survive_a_restart_under_load
+            restarts::acknowledged_writes_survive_a_restart_under_load
         }
     };
     (@list $open:expr; $($module:ident :: $test:ident)*) => {
@@ -114,7 +152,8 @@ macro_rules! conformance_tests {
             async fn $test() {
                 let harness = $open.await;
                 let test = $crate::conformance::$module::$test(&harness);
-                let patience = std::time::Duration::from_mins(2);
+                // Enough for a busy machine; only a test that hangs needs more.
+                let patience = std::time::Duration::from_mins(5);
                 tokio::time::timeout(patience, test).await.expect("the test hangs");
             }
         )*
@@ -168,6 +207,109 @@ pub(crate) async fn ticket(store: &impl LockStore, id: &RecordId, request: u128)
     match store.apply(id, enqueue(request)).await.unwrap().outcome {
         Outcome::Done(holding) => holding,
         outcome => panic!("{outcome:?}"),
+    }
+}
+
+/// A key of the system table.
+pub(crate) fn key(name: impl Into<Bytes>) -> RecordId {
+    id(SYSTEM_TABLE, name)
+}
+
+/// Takes a ticket over for another session.
+pub(crate) fn adopt(holding: Holding) -> Command {
+    Command::Adopt {
+        holding,
+        owner: SessionId(77),
+        lease: Lease::MIN,
+        moves: Moves::default(),
+    }
+}
+
+/// Removes a ticket, whoever owns it.
+pub(crate) fn force(lock_ref: LockRef) -> Command {
+    Command::Force {
+        lock_ref,
+        owner: None,
+    }
+}
+
+/// Performs a command; again where it had no effect. `None` where nobody can
+/// tell whether it had.
+pub(crate) async fn attempt(
+    store: &impl LockStore,
+    id: &RecordId,
+    command: Command,
+) -> Option<Applied> {
+    loop {
+        match store.apply(id, command).await {
+            Ok(applied) => return Some(applied),
+            Err(error) if error.outcome() == error::Outcome::Unknown => return None,
+            Err(error) => assert!(error.is_retryable(), "{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Performs a command that may be performed twice, until it is known what the
+/// last time did.
+pub(crate) async fn until_known(
+    store: &impl LockStore,
+    id: &RecordId,
+    command: Command,
+) -> Applied {
+    loop {
+        if let Some(applied) = attempt(store, id, command).await {
+            return applied;
+        }
+    }
+}
+
+/// Enqueues, again and again until there is a ticket.
+pub(crate) async fn ticket_at_last(
+    store: &impl LockStore,
+    id: &RecordId,
+    request: u128,
+) -> Holding {
+    match until_known(store, id, enqueue(request)).await.outcome {
+        Outcome::Done(holding) => holding,
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
+/// Reads a queue, again and again until there is an answer.
+pub(crate) async fn look(store: &impl LockStore, id: &RecordId) -> Arc<LockQueue> {
+    loop {
+        match store.peek(id).await {
+            Ok(queue) => return queue,
+            Err(error) => assert!(error.is_retryable(), "{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Ends a ticket by a release, again and again until a majority was told.
+pub(crate) async fn release_at_last(store: &impl LockStore, id: &RecordId, holding: Holding) {
+    while let Err(error) = store.release(id, holding).await {
+        assert!(error.is_retryable(), "{error}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Begins a call and gives it up: after so many of its steps, the first
+/// [`STEPS`] times, then after so many milliseconds.
+pub(crate) async fn give_up_at<T>(moment: u32, call: impl Future<Output = T>) {
+    tokio::pin!(call);
+    for _ in 0..moment.min(STEPS) {
+        tokio::select! {
+            biased;
+            _ = &mut call => return,
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    if let Some(millis) = moment.checked_sub(STEPS) {
+        let time = Duration::from_millis(millis.into());
+        // Either way it is over.
+        let _answer = tokio::time::timeout(time, call).await;
     }
 }
 

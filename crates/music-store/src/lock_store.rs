@@ -11,12 +11,52 @@ use tokio::sync::mpsc;
 use crate::Error;
 
 /// What a command did, and the queue right after it.
+///
+/// Commands that came together may be performed as one step; each is then told
+/// the queue that the last of them left.
 #[derive(Clone, Debug)]
 pub struct Applied {
     /// What it did.
     pub outcome: Outcome,
-    /// The queue in the state that the command left behind.
+    /// The queue in the state that the step left behind.
     pub queue: Arc<LockQueue>,
+}
+
+/// How many tickets a queue may have where an engine keeps it as one value;
+/// more are refused as overloaded.
+///
+/// A ticket takes at most [`TICKET_BYTES_MAX`] bytes, so all take at most
+/// three quarters of a mebibyte. ZooKeeper takes 1 MiB as one request
+/// (`jute.maxbuffer`), etcd 1.5 MiB (`--max-request-bytes`), Cassandra half a
+/// segment of its commit log (16 MiB).
+pub const TICKETS_MAX: usize = 12_288;
+
+/// The largest ticket in an engine, encoded by postcard: lockRef 5 bytes,
+/// incarnation 1, owner 19, mode 1, lease 8, request 19, moves 10.
+pub const TICKET_BYTES_MAX: usize = 63;
+
+/// Performs a command on a queue that is kept as one value.
+///
+/// # Errors
+/// [`Error::Overloaded`] where the queue is full; it stays as it is.
+#[cfg(any(test, feature = "cassandra", feature = "versioned"))]
+pub(crate) fn perform(queue: &mut LockQueue, command: Command) -> Result<Outcome, Error> {
+    if let Command::Enqueue(new) = command
+        && is_full(queue)
+        && queue.holding_of(new.request).is_none()
+    {
+        return Err(Error::Overloaded);
+    }
+    Ok(queue.apply(command))
+}
+
+/// Counts only where there have been that many since the first one.
+#[cfg(any(test, feature = "cassandra", feature = "versioned"))]
+fn is_full(queue: &LockQueue) -> bool {
+    let first = queue.tickets().next().map_or(0, |(first, _)| first.get());
+    let since = queue.last().get().saturating_sub(first).saturating_add(1);
+    let may_be = usize::try_from(since).map_or(true, |since| since >= TICKETS_MAX);
+    may_be && queue.tickets().count() >= TICKETS_MAX
 }
 
 /// Something changed at a watched queue: look at it again.
@@ -79,4 +119,56 @@ pub trait LockStore: Clone + Send + Sync + 'static {
     /// a second call ends the stream of the first. Hints may be lost: they
     /// save time, and nothing rests on them.
     fn hints(&self) -> mpsc::Receiver<Hint>;
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::LazyLock;
+    use std::time::Duration;
+
+    use music_core::id::{Moves, RequestId, SessionId};
+    use music_core::lock_queue::{Mode, NewTicket};
+    use music_core::time::Lease;
+
+    use super::*;
+
+    /// One of the largest tickets that there are.
+    pub(crate) fn largest(number: u128) -> NewTicket {
+        NewTicket {
+            owner: SessionId(u128::MAX),
+            mode: Mode::Shared,
+            lease: Lease::new(Duration::new(86_399, 999_999_999)).unwrap(),
+            request: RequestId(u128::MAX - number),
+            moves: Moves(u64::MAX),
+        }
+    }
+
+    /// A queue with the last of all lockRefs, as large as one can be; made once.
+    pub(crate) fn fullest() -> LockQueue {
+        static FULLEST: LazyLock<LockQueue> = LazyLock::new(fill);
+        FULLEST.clone()
+    }
+
+    fn fill() -> LockQueue {
+        let mut queue = LockQueue::default();
+        let most = u64::try_from(TICKETS_MAX).unwrap();
+        queue.advance(LockRef::new(LockRef::MAX.get() - most).unwrap());
+        for number in 0..u128::from(most) {
+            let enqueued = perform(&mut queue, Command::Enqueue(largest(number)));
+            assert!(matches!(enqueued, Ok(Outcome::Done(_))));
+        }
+        queue
+    }
+
+    #[test]
+    fn no_ticket_is_larger_than_was_computed() {
+        let bytes = |queue: &LockQueue| postcard::to_extend(queue, Vec::new()).unwrap().len();
+        let mut queue = LockQueue::default();
+        queue.advance(LockRef::new(LockRef::MAX.get() - 2).unwrap());
+        perform(&mut queue, Command::Enqueue(largest(1))).unwrap();
+        let one = bytes(&queue);
+        perform(&mut queue, Command::Enqueue(largest(2))).unwrap();
+        assert_eq!(bytes(&queue) - one, TICKET_BYTES_MAX);
+        assert!(TICKETS_MAX * TICKET_BYTES_MAX <= 3 << 18);
+    }
 }

@@ -61,7 +61,7 @@ use crate::lock_queue::{Command, LockQueue, Outcome};
 use crate::mutation::{self, Mutation};
 use crate::quorum::Tally;
 
-/// What a command did, and the queue right after it.
+/// What a command did, and the queue right after the transaction.
 pub type Effect = (Outcome, Arc<LockQueue>);
 
 /// A change of one key's queue under way.
@@ -222,11 +222,7 @@ impl Transaction {
             Some(attempt) => attempt.effects.clone(),
             None if self.commands.is_empty() => Vec::new(),
             None => {
-                let effects: Vec<_> = self
-                    .commands
-                    .iter()
-                    .map(|command| apply(&mut value, *command))
-                    .collect();
+                let effects = apply(&mut value.queue, &self.commands);
                 value.applied.insert(self.site, self.ballot);
                 self.sent.push(Attempt {
                     ballot: self.ballot,
@@ -260,11 +256,18 @@ impl Transaction {
     }
 }
 
-fn apply(value: &mut Value, command: Command) -> Effect {
-    let mut queue = LockQueue::clone(&value.queue);
-    let outcome = queue.apply(command);
-    if queue != *value.queue {
-        value.queue = Arc::new(queue);
+/// Performs commands, one after the other. All are told the queue that the
+/// last one left: they are one step, and a copy for each would cost as much as
+/// there are tickets, times commands.
+fn apply(shared: &mut Arc<LockQueue>, commands: &[Command]) -> Vec<Effect> {
+    let mut queue = LockQueue::clone(shared);
+    let outcomes: Vec<Outcome> = commands
+        .iter()
+        .map(|command| queue.apply(*command))
+        .collect();
+    if queue != **shared {
+        *shared = Arc::new(queue);
     }
-    (outcome, Arc::clone(&value.queue))
+    let effect = |outcome| (outcome, Arc::clone(shared));
+    outcomes.into_iter().map(effect).collect()
 }

@@ -33,7 +33,7 @@ use super::pace::Pace;
 use super::register::{Contents, Done, Place, Register, Undone};
 use super::session::{Access, Cql};
 use crate::watches::Watches;
-use crate::{Applied, Error, Level};
+use crate::{Applied, Error, Level, lock_store};
 
 /// How many calls wait for one key at one node; more are refused.
 const WAITING_MAX: usize = 1_024;
@@ -292,21 +292,25 @@ fn perform(
     queue: &mut LockQueue,
     released: Option<i64>,
     asks: &[Ask],
-) -> Result<Vec<Applied>, DecodeError> {
+) -> Result<Vec<Result<Applied, Error>>, DecodeError> {
     queue.release(codec::decode_release(released)?);
-    let perform = |ask: &Ask| {
-        let outcome = match ask {
-            Ask::Peek => Outcome::Gone,
-            Ask::Command(command) => queue.apply(*command),
-            Ask::Advance(lock_ref) => {
-                queue.advance(*lock_ref);
-                Outcome::Gone
-            }
-        };
-        let queue = Arc::new(queue.clone());
-        Applied { outcome, queue }
+    let perform = |ask: &Ask| match ask {
+        Ask::Peek => Ok(Outcome::Gone),
+        Ask::Command(command) => lock_store::perform(queue, *command),
+        Ask::Advance(lock_ref) => {
+            queue.advance(*lock_ref);
+            Ok(Outcome::Gone)
+        }
     };
-    Ok(asks.iter().map(perform).collect())
+    let outcomes: Vec<_> = asks.iter().map(perform).collect();
+    let queue = Arc::new(queue.clone());
+    let told = |outcome: Result<Outcome, Error>| {
+        outcome.map(|outcome| Applied {
+            outcome,
+            queue: Arc::clone(&queue),
+        })
+    };
+    Ok(outcomes.into_iter().map(told).collect())
 }
 
 fn answer_peeks(calls: Vec<Waiting>, queue: &Arc<LockQueue>) {
@@ -316,9 +320,9 @@ fn answer_peeks(calls: Vec<Waiting>, queue: &Arc<LockQueue>) {
     }
 }
 
-fn answer_all(calls: Vec<Waiting>, all: Vec<Applied>) {
-    for (call, applied) in calls.into_iter().zip(all) {
-        answer(call, Ok(applied));
+fn answer_all(calls: Vec<Waiting>, all: Vec<Result<Applied, Error>>) {
+    for (call, result) in calls.into_iter().zip(all) {
+        answer(call, result);
     }
 }
 

@@ -2,28 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use music_core::id::{Moves, RecordId, SessionId};
 use music_core::lock_queue::{Command, Outcome};
 use music_core::lock_ref::{Holding, Incarnation, LockRef};
-use music_core::time::Lease;
 use tokio::task::JoinSet;
 
-use super::{Harness, enqueue, id, table, ticket};
+use super::{Harness, adopt, enqueue, force, id, key, table, ticket};
 use crate::table::SYSTEM_TABLE;
 use crate::{Applied, LockStore, StateStore, TableMode, TableName};
-
-fn key(name: &'static str) -> RecordId {
-    id(SYSTEM_TABLE, name)
-}
-
-fn adopt(holding: Holding) -> Command {
-    Command::Adopt {
-        holding,
-        owner: SessionId(77),
-        lease: Lease::MIN,
-        moves: Moves::default(),
-    }
-}
 
 /// "enqueue carries a request id, kept in the ticket": no second one is given.
 pub async fn an_enqueue_is_idempotent_by_its_request<H: Harness>(harness: &H) {
@@ -125,10 +110,7 @@ pub async fn of_racing_commands_that_end_a_ticket_one_does<H: Harness>(harness: 
         let holding = ticket(&sites[0], &key, round).await;
         let lock_ref = holding.lock_ref;
         let enders = [
-            Command::Force {
-                lock_ref,
-                owner: None,
-            },
+            force(lock_ref),
             Command::Withdraw(lock_ref),
             Command::Confirm(holding),
         ];
@@ -178,10 +160,7 @@ pub async fn synced_counts_only_while_its_ticket_is_there<H: Harness>(harness: &
     let key = key("key");
     let first = ticket(&sites[0], &key, 1).await;
     let second = ticket(&sites[1], &key, 2).await;
-    let force = Command::Force {
-        lock_ref: first.lock_ref,
-        owner: None,
-    };
+    let force = force(first.lock_ref);
     let forced = sites[2].apply(&key, force).await.unwrap();
     assert!(forced.queue.needs_synchronization());
     let late = sites[0].apply(&key, Command::Synced(first)).await.unwrap();
@@ -270,10 +249,7 @@ pub async fn hints_arrive_at_every_site_that_watches<H: Harness>(harness: &H) {
         assert_eq!(hints.recv().await.unwrap().id, watched);
     }
     let waiter = ticket(&sites[1], &watched, 2).await;
-    let force = Command::Force {
-        lock_ref: waiter.lock_ref,
-        owner: None,
-    };
+    let force = force(waiter.lock_ref);
     sites[2].apply(&watched, force).await.unwrap();
     for hints in &mut hints {
         loop {

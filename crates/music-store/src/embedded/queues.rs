@@ -65,10 +65,18 @@ impl Queues {
             .clear();
     }
 
-    /// Adds a call. Returns whether its key needs a worker; an error where
-    /// too many wait.
-    fn add(&self, id: &RecordId, call: Waiting) -> Result<bool, Error> {
+    /// Adds a call of a life. Returns whether its key needs a worker; an error
+    /// where too many wait.
+    fn add(&self, id: &RecordId, call: Waiting, life: &CancellationToken) -> Result<bool, Error> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // After a stop has cleared what waits, the key would seem to have a
+        // worker for ever: that of an ended life takes nothing.
+        if life.is_cancelled() {
+            return Err(Error::Unavailable {
+                needed: Needed::Local,
+                outcome: Outcome::NotApplied,
+            });
+        }
         if let Some(calls) = waiting.get_mut(id) {
             if calls.len() >= WAITING_MAX {
                 return Err(Error::Overloaded);
@@ -117,7 +125,7 @@ pub(super) async fn call(
         return Err(Error::Overloaded);
     };
     let (answer, answered) = oneshot::channel();
-    if state.queues.add(id, Waiting { command, answer })? {
+    if state.queues.add(id, Waiting { command, answer }, &life)? {
         let worker = Worker {
             shared: Arc::clone(shared),
             site,
@@ -476,5 +484,32 @@ fn peeked(queue: &Arc<LockQueue>) -> Applied {
 fn answer(call: Waiting, result: Result<Applied, Error>) {
     if call.answer.send(result).is_err() {
         tracing::trace!("the call was given up");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::key;
+
+    fn call() -> Waiting {
+        let (answer, _) = oneshot::channel();
+        let command = None;
+        Waiting { command, answer }
+    }
+
+    /// It saw the site run, and comes when the stop is over.
+    #[test]
+    fn a_call_of_an_ended_life_does_not_stay() {
+        let (queues, id) = (Queues::default(), key("key"));
+        let (ended, life) = (CancellationToken::new(), CancellationToken::new());
+        ended.cancel();
+        queues.clear();
+        let error = queues.add(&id, call(), &ended).unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotApplied);
+        assert!(
+            queues.add(&id, call(), &life).unwrap(),
+            "no worker serves it"
+        );
     }
 }

@@ -115,6 +115,10 @@ pub(super) struct WatchCreate {
     pub(super) key: Vec<u8>,
     #[prost(int64, tag = "3")]
     pub(super) start_revision: i64,
+    /// Changes that came together are told in several answers, where they are
+    /// too large for one: otherwise a watch that lags behind could not go on.
+    #[prost(bool, tag = "8")]
+    pub(super) fragment: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

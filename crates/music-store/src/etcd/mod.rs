@@ -10,18 +10,20 @@
 //! A transaction is a round from the leader to its nearest majority, and the
 //! way to the leader. etcd's leases are not used: a node's life is proved by
 //! MUSIC's own counters, in the state store.
+//!
+//! A queue has at most [`TICKETS_MAX`](crate::lock_store::TICKETS_MAX)
+//! tickets. Each change writes all of them, and etcd keeps every revision
+//! until it is compacted: a queue of 10,000 writes half a mebibyte a change.
+//! Run etcd with `--auto-compaction-retention`, or it stops at its quota.
 
 mod messages;
 mod register;
 mod wire;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use music_core::id::RecordId;
-use music_core::lock_queue::{Command, LockQueue};
-use music_core::lock_ref::{Holding, LockRef};
-use tokio::sync::mpsc;
+use music_core::lock_ref::LockRef;
 use tonic::transport::Endpoint;
 
 use self::register::Keys;
@@ -29,7 +31,7 @@ use self::wire::Wire;
 use crate::connect::ConnectError;
 pub use crate::connect::Credentials;
 use crate::versioned::{Failure, Queues};
-use crate::{Applied, Error, Hint, LockStore};
+use crate::{Error, versioned};
 
 const ENGINE: &str = "etcd";
 
@@ -102,7 +104,7 @@ impl Etcd {
     /// from a backup.
     ///
     /// # Errors
-    /// As [`LockStore::apply`].
+    /// As [`crate::LockStore::apply`].
     pub async fn advance(&self, id: &RecordId, lock_ref: LockRef) -> Result<(), Error> {
         self.0.advance(id, lock_ref).await
     }
@@ -126,31 +128,7 @@ fn endpoint(text: &str) -> Result<Endpoint, ConnectError> {
         .map_err(|_uri| invalid("an endpoint is written `http://host:port`"))
 }
 
-impl LockStore for Etcd {
-    async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
-        self.0.apply(id, command).await
-    }
-
-    async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
-        self.0.peek(id).await
-    }
-
-    async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
-        self.0.release(id, holding).await
-    }
-
-    fn watch(&self, id: &RecordId) {
-        self.0.watch(id);
-    }
-
-    fn unwatch(&self, id: &RecordId) {
-        self.0.unwatch(id);
-    }
-
-    fn hints(&self) -> mpsc::Receiver<Hint> {
-        self.0.hints()
-    }
-}
+versioned::lock_store!(Etcd);
 
 #[cfg(test)]
 mod tests {

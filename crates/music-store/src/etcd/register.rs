@@ -53,6 +53,7 @@ impl Keys {
         let create = Some(WatchCreate {
             key,
             start_revision: from,
+            fragment: true,
         });
         let request = WatchRequest { create };
         self.wire.stream("/etcdserverpb.Watch/Watch", request).await

@@ -33,6 +33,20 @@ impl Harness for Fair {
         self.0.advance(id, lock_ref);
         true
     }
+
+    async fn restart(&self, site: usize) -> bool {
+        self.0.crash(site);
+        for _ in 0..site * 10 {
+            tokio::task::yield_now().await;
+        }
+        self.0.restart(site);
+        true
+    }
+
+    /// Every message takes a millisecond, and every command is a transaction.
+    fn waiters(&self) -> usize {
+        300
+    }
 }
 
 mod fair {

@@ -1,8 +1,9 @@
-//! What is random: the name of a writer, and how long it backs off.
+//! What is random: the name of a writer, and how long it waits. And the time.
 
 use std::time::Duration;
 
 use rand::Rng;
+use tokio::time::Instant;
 
 use super::value::Writer;
 
@@ -20,6 +21,15 @@ pub(super) fn writer() -> Writer {
 pub(super) async fn back_off(failures: u32) {
     let doubled = 2_u32.saturating_pow(failures);
     let most = BACKOFF_FIRST.saturating_mul(doubled).min(BACKOFF_MAX);
-    let wait = most.mul_f64(rand::rng().random_range(0.0..1.0));
-    tokio::time::sleep(wait).await;
+    tokio::time::sleep(up_to(most)).await;
+}
+
+/// A random time below `most`.
+pub(super) fn up_to(most: Duration) -> Duration {
+    most.mul_f64(rand::rng().random_range(0.0..1.0))
+}
+
+/// The time, by the runtime's clock.
+pub(super) fn now() -> Instant {
+    Instant::now()
 }

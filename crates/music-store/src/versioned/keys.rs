@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use music_core::id::RecordId;
 use music_core::lock_queue::Command;
 use music_core::lock_ref::{Holding, LockRef};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
+use super::crowd::Crowd;
 use super::register::Version;
 use super::value::Value;
 use crate::{Applied, Error};
@@ -19,8 +21,6 @@ const KEYS_MAX: usize = 16_384;
 const WAITING_MAX: usize = 1_024;
 /// How many commands one swap carries.
 const BATCH_MAX: usize = 64;
-/// After how many writes without a refusal others are taken to be gone.
-const QUIET_MAX: u32 = 32;
 /// Half of how many values are remembered.
 const KNOWN_HALF: usize = 8_192;
 
@@ -81,6 +81,10 @@ impl Call {
         !self.answer.is_closed()
     }
 
+    fn is_enqueue(&self) -> bool {
+        matches!(self.asked, Asked::Command(Command::Enqueue(_)))
+    }
+
     pub(super) fn answer(self, result: Result<Applied, Error>) {
         if self.answer.send(result).is_err() {
             tracing::trace!("the call was given up");
@@ -102,31 +106,6 @@ impl Caller {
 pub(super) struct Known {
     pub(super) version: Option<Version>,
     pub(super) value: Arc<Value>,
-    pub(super) crowd: Crowd,
-}
-
-/// Who else wants a key that this node wrote last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Crowd {
-    /// How often others were found refused.
-    pub(super) level: u32,
-    /// Writes since then. Others may be far, and try seldom.
-    quiet: u32,
-}
-
-impl Crowd {
-    /// After one more write.
-    pub(super) fn after(self, others_were_refused: bool) -> Self {
-        let quiet = self.quiet.saturating_add(1);
-        if others_were_refused {
-            let level = self.level.saturating_add(1);
-            Self { level, quiet: 0 }
-        } else if quiet < QUIET_MAX {
-            Self { quiet, ..self }
-        } else {
-            Self::default()
-        }
-    }
 }
 
 /// All keys of a node.
@@ -136,11 +115,30 @@ pub(super) struct Keys(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     /// A key is there while it has a worker.
-    waiting: BTreeMap<RecordId, VecDeque<Call>>,
-    /// Values last seen lately.
-    young: BTreeMap<RecordId, Known>,
-    /// Those seen before; forgotten when `young` is full.
-    old: BTreeMap<RecordId, Known>,
+    waiting: BTreeMap<RecordId, Waiting>,
+    /// What was seen lately.
+    young: BTreeMap<RecordId, (Known, Crowd)>,
+    /// What was seen before; forgotten when `young` is full.
+    old: BTreeMap<RecordId, (Known, Crowd)>,
+}
+
+/// The calls that wait for one key.
+#[derive(Default)]
+struct Waiting {
+    calls: VecDeque<Call>,
+    /// Tells the worker of one more.
+    arrived: Arc<Notify>,
+}
+
+/// What a worker does next.
+pub(super) enum Next {
+    /// Serve these calls.
+    Serve(Vec<Call>),
+    /// Look again at that time, or when one more arrives: none but enqueues
+    /// wait, and it is the turn of others.
+    Wait(Instant, Arc<Notify>),
+    /// End: nothing waits.
+    End,
 }
 
 impl Keys {
@@ -152,52 +150,66 @@ impl Keys {
     /// too much waits.
     pub(super) fn add(&self, id: &RecordId, call: Call) -> Result<bool, Error> {
         let mut inner = self.lock();
-        if let Some(calls) = inner.waiting.get_mut(id) {
-            if calls.len() >= WAITING_MAX {
+        if let Some(waiting) = inner.waiting.get_mut(id) {
+            if waiting.calls.len() >= WAITING_MAX {
                 return Err(Error::Overloaded);
             }
-            calls.push_back(call);
+            waiting.calls.push_back(call);
+            waiting.arrived.notify_one();
             return Ok(false);
         }
         if inner.waiting.len() >= KEYS_MAX {
             return Err(Error::Overloaded);
         }
-        inner.waiting.insert(id.clone(), VecDeque::from([call]));
+        let mut waiting = Waiting::default();
+        waiting.calls.push_back(call);
+        inner.waiting.insert(id.clone(), waiting);
         Ok(true)
     }
 
-    /// Takes the next calls of a key; with none, its worker has ended.
-    pub(super) fn take(&self, id: &RecordId) -> Vec<Call> {
+    /// Takes the next calls of a key. Where others want it, enqueues wait for
+    /// their turn; what ends a section, or moves it on, never does.
+    pub(super) fn next(&self, id: &RecordId, now: Instant) -> Next {
         let mut inner = self.lock();
-        let Some(calls) = inner.waiting.get_mut(id) else {
-            return Vec::new();
+        let closed_until = inner.seen(id).1.closed_until;
+        let closed_until = closed_until.filter(|until| *until > now);
+        let Some(waiting) = inner.waiting.get_mut(id) else {
+            return Next::End;
         };
-        let mut taken = Vec::new();
-        while taken.len() < BATCH_MAX
-            && let Some(call) = calls.pop_front()
-        {
-            if call.is_open() {
+        waiting.calls.retain(Call::is_open);
+        let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+        for call in waiting.calls.drain(..) {
+            let may_go = closed_until.is_none() || !call.is_enqueue();
+            if may_go && taken.len() < BATCH_MAX {
                 taken.push(call);
+            } else {
+                left.push_back(call);
             }
         }
-        if taken.is_empty() {
-            inner.waiting.remove(id);
+        waiting.calls = left;
+        match closed_until {
+            _ if !taken.is_empty() => Next::Serve(taken),
+            Some(until) if !waiting.calls.is_empty() => {
+                Next::Wait(until, Arc::clone(&waiting.arrived))
+            }
+            _ => {
+                inner.waiting.remove(id);
+                Next::End
+            }
         }
-        taken
     }
 
     /// What was last seen of a key; an absent register where that is nothing.
     pub(super) fn known(&self, id: &RecordId) -> Known {
-        let inner = self.lock();
-        let known = inner.young.get(id).or_else(|| inner.old.get(id));
-        known.cloned().unwrap_or_default()
+        self.lock().seen(id).0
     }
 
     /// Remembers what a watch told of a key, unless something later is known.
     pub(super) fn hear(&self, id: &RecordId, known: Known) {
-        let before = self.known(id);
+        let mut inner = self.lock();
+        let (before, crowd) = inner.seen(id);
         if before.version < known.version {
-            self.learn(id, known);
+            inner.remember(id, (known, crowd));
         }
     }
 
@@ -205,9 +217,74 @@ impl Keys {
     /// version than the one that was known, where the engine was restored.
     pub(super) fn learn(&self, id: &RecordId, known: Known) {
         let mut inner = self.lock();
-        if inner.young.len() >= KNOWN_HALF {
-            inner.old = std::mem::take(&mut inner.young);
+        let (_, crowd) = inner.seen(id);
+        inner.remember(id, (known, crowd));
+    }
+
+    /// Remembers who else wants a key.
+    pub(super) fn notice(&self, id: &RecordId, change: impl FnOnce(Crowd) -> Crowd) {
+        let mut inner = self.lock();
+        let (known, crowd) = inner.seen(id);
+        inner.remember(id, (known, change(crowd)));
+    }
+}
+
+impl Inner {
+    fn seen(&self, id: &RecordId) -> (Known, Crowd) {
+        let seen = self.young.get(id).or_else(|| self.old.get(id));
+        seen.cloned().unwrap_or_default()
+    }
+
+    fn remember(&mut self, id: &RecordId, seen: (Known, Crowd)) {
+        if self.young.len() >= KNOWN_HALF {
+            self.old = std::mem::take(&mut self.young);
         }
-        inner.young.insert(id.clone(), known);
+        self.young.insert(id.clone(), seen);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::conformance::{enqueue, key};
+    use crate::versioned::chance;
+
+    /// The answer's receivers are kept: a call without one was given up.
+    fn add(keys: &Keys, asked: Asked) -> Caller {
+        let (call, caller) = Call::new(asked);
+        assert_eq!(keys.add(&key("key"), call).unwrap(), false);
+        caller
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn enqueues_wait_for_their_turn_and_what_ends_a_section_does_not() {
+        let (keys, id, now) = (Keys::default(), key("key"), chance::now());
+        let (first, _caller) = Call::new(Asked::Command(enqueue(1)));
+        assert!(keys.add(&id, first).unwrap(), "it needs a worker");
+        let crowd = |crowd: Crowd| crowd.wrote(true, now);
+        keys.notice(&id, |before| crowd(crowd(crowd(before))));
+        let Next::Wait(until, _) = keys.next(&id, now) else {
+            panic!("it is the turn of others")
+        };
+        let _callers = [
+            add(&keys, Asked::Command(enqueue(2))),
+            add(&keys, Asked::Release(Holding::default())),
+            add(&keys, Asked::Peek),
+        ];
+        let Next::Serve(calls) = keys.next(&id, now) else {
+            panic!("it goes on at once")
+        };
+        assert!(!calls.iter().any(Call::is_enqueue) && calls.len() == 2);
+        assert!(matches!(keys.next(&id, now), Next::Wait(..)));
+        let Next::Serve(calls) = keys.next(&id, until) else {
+            panic!("it is its turn")
+        };
+        assert_eq!(calls.len(), 2);
+        assert!(matches!(
+            keys.next(&id, until + Duration::from_secs(1)),
+            Next::End
+        ));
     }
 }

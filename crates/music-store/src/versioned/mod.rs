@@ -17,10 +17,10 @@
 //! What that costs: a swap that comes too late is tried again at once, on the
 //! value that the refusal carried. One of those that compete always succeeds,
 //! so the queue moves. Alone that would starve whoever is far from the leader,
-//! so a refusal leaves a mark, and who succeeded and finds one waits a random
-//! time before it enqueues again: longer each time, until another got in. A
-//! node has one swap a key under way, with all the commands that wait in it,
-//! so nodes compete, not clients. Once in the queue, order is the queue's.
+//! so a refusal leaves a mark, and who succeeded and finds one leaves a pause
+//! before it enqueues again (`crowd`). A node has one swap a key under way,
+//! with all the commands that wait in it, so nodes compete, not clients. Once
+//! in the queue, order is the queue's.
 //!
 //! A swap whose answer is lost is sent again **as it is**, name and all, until
 //! the register says whether it counted: either the version has moved on and
@@ -30,6 +30,7 @@
 //! ever applied twice.
 
 mod chance;
+mod crowd;
 mod follow;
 mod keys;
 mod register;
@@ -182,6 +183,52 @@ impl<R: Register> LockStore for Queues<R> {
         self.shared.watches.hints()
     }
 }
+
+/// Makes an engine that is [`Queues`] in its registers, and nothing more, a
+/// lock store.
+#[cfg(any(feature = "etcd", feature = "zookeeper"))]
+macro_rules! lock_store {
+    ($engine:ty) => {
+        impl $crate::LockStore for $engine {
+            async fn apply(
+                &self,
+                id: &RecordId,
+                command: music_core::lock_queue::Command,
+            ) -> Result<$crate::Applied, Error> {
+                self.0.apply(id, command).await
+            }
+
+            async fn peek(
+                &self,
+                id: &RecordId,
+            ) -> Result<std::sync::Arc<music_core::lock_queue::LockQueue>, Error> {
+                self.0.peek(id).await
+            }
+
+            async fn release(
+                &self,
+                id: &RecordId,
+                holding: music_core::lock_ref::Holding,
+            ) -> Result<(), Error> {
+                self.0.release(id, holding).await
+            }
+
+            fn watch(&self, id: &RecordId) {
+                self.0.watch(id);
+            }
+
+            fn unwatch(&self, id: &RecordId) {
+                self.0.unwatch(id);
+            }
+
+            fn hints(&self) -> tokio::sync::mpsc::Receiver<$crate::Hint> {
+                self.0.hints()
+            }
+        }
+    };
+}
+#[cfg(any(feature = "etcd", feature = "zookeeper"))]
+pub(crate) use lock_store;
 
 impl<R> Shared<R> {
     /// The name of the next attempt.

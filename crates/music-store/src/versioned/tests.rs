@@ -1,3 +1,4 @@
 mod conformance;
+mod distance;
 mod faults;
 mod register;

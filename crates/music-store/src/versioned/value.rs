@@ -91,8 +91,11 @@ impl Value {
 
 #[cfg(test)]
 mod tests {
+    use music_core::id::KEY_BYTES_MAX;
+
     use super::*;
     use crate::conformance::enqueue;
+    use crate::lock_store;
 
     fn attempt(writer: u64, number: u64) -> Attempt {
         Attempt {
@@ -115,6 +118,21 @@ mod tests {
             written([attempt(u64::MAX, 1)]).followed_by(attempt(2, u64::MAX), Arc::new(queue));
         assert_eq!(Value::decode(&value.encode()), Ok(value));
         assert_eq!(Value::decode(&[]), Ok(Value::default()));
+    }
+
+    /// ZooKeeper's bound is for the whole request. The znode's path takes two
+    /// bytes for each of the key's, and more for the root.
+    #[test]
+    fn the_largest_value_fits_into_a_request_with_the_longest_key() {
+        let attempts = (0..40).map(|writer| attempt(u64::MAX - writer, u64::MAX));
+        let value = Value {
+            queue: Arc::new(lock_store::tests::fullest()),
+            ..written(attempts)
+        };
+        let request = value.encode().len() + 2 * KEY_BYTES_MAX;
+        let jute_maxbuffer = (1 << 20) - 1;
+        assert!(request * 5 < jute_maxbuffer * 4, "{request}");
+        assert_eq!(Value::decode(&value.encode()), Ok(value));
     }
 
     #[test]

@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use music_core::id::RecordId;
-use music_core::lock_queue::{Command, LockQueue, Outcome};
+use music_core::lock_queue::{LockQueue, Outcome};
 
-use super::keys::{Asked, Call, Crowd, Known};
+use super::keys::{Asked, Call, Known, Next};
 use super::register::{Failure, Register, Swapped, Versioned};
 use super::value::{Attempt, Value};
 use super::{Shared, chance};
-use crate::{Applied, Error};
+use crate::{Applied, Error, lock_store};
 
-/// How many tickets a queue has, so that it stays below half of what etcd and
-/// ZooKeeper take as one value; more are refused.
-const TICKETS_MAX: usize = 8_192;
 /// How often a batch comes too late before its calls are told so.
 const CONFLICTS_MAX: u32 = 256;
 
@@ -51,10 +48,17 @@ impl<R: Register> Worker<R> {
     /// Serves until nothing waits.
     pub(super) async fn run(self) {
         loop {
-            let calls = self.shared.keys.take(&self.id);
-            if calls.is_empty() {
-                return;
-            }
+            let calls = match self.shared.keys.next(&self.id, chance::now()) {
+                Next::Serve(calls) => calls,
+                Next::Wait(until, arrived) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(until) => {}
+                        () = arrived.notified() => {}
+                    }
+                    continue;
+                }
+                Next::End => return,
+            };
             if calls.iter().all(|call| matches!(call.asked, Asked::Peek)) {
                 self.read(calls).await;
             } else {
@@ -91,11 +95,6 @@ impl<R: Register> Worker<R> {
     /// Performs commands, or finds that all of them have been given up.
     async fn write(&self, mut calls: Vec<Call>) {
         let (mut conflicts, mut failures) = (0_u32, 0_u32);
-        let crowd = self.shared.keys.known(&self.id).crowd.level;
-        // What ends a section, or moves it on, never waits.
-        if crowd > 0 && calls.iter().all(is_enqueue) {
-            chance::back_off(crowd).await;
-        }
         while conflicts < CONFLICTS_MAX {
             calls.retain(Call::begin);
             if calls.is_empty() {
@@ -117,6 +116,8 @@ impl<R: Register> Worker<R> {
                     // At once: the refusal brought the value, and took a round.
                     // Those who waited would leave the queue to those who won.
                     conflicts = conflicts.saturating_add(1);
+                    let keys = &self.shared.keys;
+                    keys.notice(&self.id, |crowd| crowd.was_refused(chance::now()));
                 }
                 Settled::Failed(failure) => {
                     calls.iter().for_each(Call::take_back);
@@ -143,14 +144,13 @@ impl<R: Register> Worker<R> {
             let failure = match swapped.await {
                 Ok(Swapped::Done { version, refused }) => {
                     let others = known.version.is_some_and(|before| refused > before.at);
-                    self.shared.keys.learn(
-                        &self.id,
-                        Known {
-                            version: Some(version),
-                            value: Arc::clone(value),
-                            crowd: known.crowd.after(others),
-                        },
-                    );
+                    let known = Known {
+                        version: Some(version),
+                        value: Arc::clone(value),
+                    };
+                    let keys = &self.shared.keys;
+                    keys.learn(&self.id, known);
+                    keys.notice(&self.id, |crowd| crowd.wrote(others, chance::now()));
                     return Settled::Applied;
                 }
                 Ok(Swapped::Refused(seen)) => match self.learn(&seen) {
@@ -192,19 +192,22 @@ pub(super) fn known(seen: &Versioned) -> Result<Known, Failure> {
     Ok(Known {
         version: seen.version,
         value: Arc::new(value),
-        crowd: Crowd::default(),
     })
 }
 
 impl Batch {
     fn new(value: &Value, attempt: Attempt, calls: &[Call]) -> Self {
         let mut queue = Arc::clone(&value.queue);
-        let performed = calls.iter().map(|call| {
-            let outcome = perform(Arc::make_mut(&mut queue), call.asked)?;
-            let queue = Arc::clone(&queue);
-            Ok(Applied { outcome, queue })
-        });
-        let results = performed.collect();
+        let changed = Arc::make_mut(&mut queue);
+        let performed = calls.iter().map(|call| perform(changed, call.asked));
+        let outcomes: Vec<_> = performed.collect();
+        let told = |outcome: Result<Outcome, Error>| {
+            outcome.map(|outcome| Applied {
+                outcome,
+                queue: Arc::clone(&queue),
+            })
+        };
+        let results = outcomes.into_iter().map(told).collect();
         let value = Arc::new(value.followed_by(attempt, queue));
         Self { value, results }
     }
@@ -212,22 +215,12 @@ impl Batch {
 
 fn perform(queue: &mut LockQueue, asked: Asked) -> Result<Outcome, Error> {
     match asked {
-        Asked::Command(Command::Enqueue(new))
-            if queue.tickets().count() >= TICKETS_MAX
-                && queue.holding_of(new.request).is_none() =>
-        {
-            return Err(Error::Overloaded);
-        }
-        Asked::Command(command) => return Ok(queue.apply(command)),
+        Asked::Command(command) => return lock_store::perform(queue, command),
         Asked::Release(holding) => queue.release(holding),
         Asked::Advance(lock_ref) => queue.advance(lock_ref),
         Asked::Peek => {}
     }
     Ok(Outcome::Gone)
-}
-
-fn is_enqueue(call: &Call) -> bool {
-    matches!(call.asked, Asked::Command(Command::Enqueue(_)))
 }
 
 /// What a peek answers, in the form of a command's answer.

@@ -11,24 +11,24 @@
 //! majority and the way to the leader; reads are answered by the server that
 //! the node is connected to, at its own site.
 //!
+//! A queue has at most [`TICKETS_MAX`](crate::lock_store::TICKETS_MAX)
+//! tickets, which ZooKeeper takes with its default `jute.maxbuffer`.
+//!
 //! No znode is ephemeral: a node's life is proved by MUSIC's own counters, and
 //! a session that ends is replaced by another.
 
 mod register;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use music_core::id::RecordId;
-use music_core::lock_queue::{Command, LockQueue};
-use music_core::lock_ref::{Holding, LockRef};
-use tokio::sync::mpsc;
+use music_core::lock_ref::LockRef;
 
 use self::register::Znodes;
 use crate::connect::ConnectError;
 pub use crate::connect::Credentials;
 use crate::versioned::{Failure, Queues};
-use crate::{Applied, Error, Hint, LockStore};
+use crate::{Error, versioned};
 
 const ENGINE: &str = "ZooKeeper";
 
@@ -92,7 +92,7 @@ impl ZooKeeper {
     /// ZooKeeper from a backup.
     ///
     /// # Errors
-    /// As [`LockStore::apply`].
+    /// As [`crate::LockStore::apply`].
     pub async fn advance(&self, id: &RecordId, lock_ref: LockRef) -> Result<(), Error> {
         self.0.advance(id, lock_ref).await
     }
@@ -122,31 +122,7 @@ fn check(config: &ZooKeeperConfig) -> Result<(), ConnectError> {
     Ok(())
 }
 
-impl LockStore for ZooKeeper {
-    async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
-        self.0.apply(id, command).await
-    }
-
-    async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
-        self.0.peek(id).await
-    }
-
-    async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
-        self.0.release(id, holding).await
-    }
-
-    fn watch(&self, id: &RecordId) {
-        self.0.watch(id);
-    }
-
-    fn unwatch(&self, id: &RecordId) {
-        self.0.unwatch(id);
-    }
-
-    fn hints(&self) -> mpsc::Receiver<Hint> {
-        self.0.hints()
-    }
-}
+versioned::lock_store!(ZooKeeper);
 
 #[cfg(test)]
 mod tests {

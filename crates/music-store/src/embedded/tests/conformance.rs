@@ -62,6 +62,26 @@ impl Harness for Deployment {
         self.engine.advance(id, lock_ref).await.unwrap();
         true
     }
+
+    async fn restart(&self, site: usize) -> bool {
+        let name = &self.engine.sites()[site];
+        self.engine.stop(name).unwrap();
+        for _ in 0..site * 10 {
+            tokio::task::yield_now().await;
+        }
+        self.engine.start(name).unwrap();
+        true
+    }
+
+    /// A replica writes its copy of the queue twice for each transaction, which
+    /// takes a development build minutes where there are so many.
+    fn waiters(&self) -> usize {
+        if cfg!(debug_assertions) {
+            2_000
+        } else {
+            10_000
+        }
+    }
 }
 
 mod in_memory {

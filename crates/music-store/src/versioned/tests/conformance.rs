@@ -15,6 +15,7 @@ struct Deployment {
     state: Memory,
     nodes: Vec<Node>,
     queues: Vec<Queues<Node>>,
+    waiters: usize,
 }
 
 impl Deployment {
@@ -27,11 +28,14 @@ impl Deployment {
             state: Memory::new(3, Propagation::Immediate),
             queues: queues.collect(),
             nodes,
+            waiters: 10_000,
         }
     }
 
     fn faulty() -> Self {
-        let deployment = Self::open();
+        let mut deployment = Self::open();
+        // All faults are over long before.
+        deployment.waiters = 1_000;
         for node in &deployment.nodes {
             for _ in 0..50 {
                 for fault in [Fault::LoseAnswer, Fault::Unreachable, Fault::Late] {
@@ -70,6 +74,19 @@ impl Harness for Deployment {
     async fn advance(&self, id: &RecordId, lock_ref: LockRef) -> bool {
         self.queues[0].advance(id, lock_ref).await.unwrap();
         true
+    }
+
+    /// The registers are as durable as the test; the connection is lost.
+    async fn restart(&self, site: usize) -> bool {
+        self.set_isolated(site, true);
+        for _ in 0..site * 10 {
+            tokio::task::yield_now().await;
+        }
+        self.set_isolated(site, false)
+    }
+
+    fn waiters(&self) -> usize {
+        self.waiters
     }
 }
 

@@ -13,8 +13,9 @@ use super::register::{Fault, Node, Registers};
 use crate::conformance::{enqueue, id, new_ticket, ticket};
 use crate::error;
 use crate::table::SYSTEM_TABLE;
+use crate::versioned::value::{Attempt, Value, Writer};
 use crate::versioned::{Queues, Register as _};
-use crate::{Error, LockStore as _};
+use crate::{Error, LockStore as _, lock_store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -189,6 +190,38 @@ async fn a_register_that_has_too_much_to_do_is_not_asked_again() {
     let error = queues.apply(&key(), enqueue(1)).await.unwrap_err();
     assert!(matches!(error, Error::Overloaded), "{error}");
     assert_eq!(node.counts(), (0, 1));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_until_somebody_leaves() {
+    let registers = Registers::default();
+    let full = lock_store::tests::fullest();
+    let (first, last) = (full.tickets().next().unwrap().0, full.last());
+    let value = Value::default().followed_by(
+        Attempt {
+            writer: Writer(1),
+            number: 1,
+        },
+        Arc::new(full),
+    );
+    registers.put(&key(), value.encode().into());
+    let (_, queues) = node(&registers);
+    let new = Command::Enqueue(lock_store::tests::largest(1 << 64));
+    let error = queues.apply(&key(), new).await.unwrap_err();
+    assert!(matches!(error, Error::Overloaded), "{error}");
+    assert_eq!(error.outcome(), error::Outcome::NotApplied);
+    // Who is in the queue is found, and may leave.
+    let again = Command::Enqueue(lock_store::tests::largest(0));
+    let found = queues.apply(&key(), again).await.unwrap();
+    assert!(matches!(found.outcome, Outcome::Done(holding) if holding.lock_ref == first));
+    assert_eq!(found.queue.last(), last);
+    queues
+        .apply(&key(), Command::Withdraw(first))
+        .await
+        .unwrap();
+    // There is room, but no number any more.
+    let enqueued = queues.apply(&key(), new).await.unwrap();
+    assert_eq!(enqueued.outcome, Outcome::Exhausted);
 }
 
 #[tokio::test]
