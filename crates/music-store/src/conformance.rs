@@ -58,9 +58,8 @@ pub trait Harness: Send + Sync {
         false
     }
 
-    /// Whether the engine tells of changes: hints and changed records. One
-    /// that has no watches stays silent.
-    fn gives_hints(&self) -> bool {
+    /// Whether the engine tells of records that change at its replica.
+    fn tells_of_changes(&self) -> bool {
         true
     }
 

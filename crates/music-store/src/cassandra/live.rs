@@ -141,7 +141,7 @@ impl Harness for Deployment {
         true
     }
 
-    fn gives_hints(&self) -> bool {
+    fn tells_of_changes(&self) -> bool {
         false
     }
 }

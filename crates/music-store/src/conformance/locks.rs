@@ -232,9 +232,6 @@ pub async fn lock_refs_go_past_31_bits<H: Harness>(harness: &H) {
 
 /// A waiter waits "on a hint".
 pub async fn hints_arrive_at_every_site_that_watches<H: Harness>(harness: &H) {
-    if !harness.gives_hints() {
-        return;
-    }
     let sites = harness.sites();
     let (watched, other) = (key("watched"), key("other"));
     let holding = ticket(&sites[0], &watched, 1).await;

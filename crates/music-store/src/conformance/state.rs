@@ -342,7 +342,7 @@ pub async fn a_value_of_a_mebibyte_comes_back<H: Harness>(harness: &H) {
 
 /// `changes` "tells of each record that changes at the local replica".
 pub async fn listeners_hear_of_a_change_at_their_replica<H: Harness>(harness: &H) {
-    if !harness.gives_hints() {
+    if !harness.tells_of_changes() {
         return;
     }
     let sites = harness.sites();
