@@ -317,3 +317,26 @@ pub(crate) async fn table(store: &impl StateStore, mode: crate::TableMode) -> Ta
     let name = crate::TableName::new("conformance").unwrap();
     store.create_table(&name, mode).await.unwrap().id
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    /// A test that nobody runs cannot fail.
+    #[test]
+    fn every_test_of_the_suite_is_listed() {
+        let list = include_str!("conformance.rs");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/conformance");
+        for file in fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let module = path.file_stem().unwrap().to_str().unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            let functions = text.split("\npub async fn ").skip(1);
+            for function in functions {
+                let name = function.split_once('<').unwrap().0;
+                let listed = format!(" {module}::{name}\n");
+                assert!(list.contains(&listed), "not listed:{listed}");
+            }
+        }
+    }
+}

@@ -14,7 +14,7 @@
 //! A queue has at most [`TICKETS_MAX`](crate::lock_store::TICKETS_MAX)
 //! tickets. Each change writes all of them, and etcd keeps every revision
 //! until it is compacted: a queue of 10,000 writes half a mebibyte a change.
-//! Run etcd with `--auto-compaction-retention`, or it stops at its quota.
+//! etcd needs `--auto-compaction-retention`, or it stops at its quota.
 
 mod messages;
 mod register;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use music_core::id::RecordId;
 use tokio::time::timeout;
 use zookeeper_client::{
-    Acls, Client, CreateMode, CreateOptions, Error as Refusal, EventType, SessionState, Stat,
+    Acls, Client, CreateMode, CreateOptions, Error as Refusal, EventType, MultiWriteResult,
+    SessionState, Stat,
 };
 
 use super::Credentials;
@@ -21,6 +22,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(1);
 const SESSION_TIME: Duration = Duration::from_secs(6);
 /// Any version will do.
 const ANY: i32 = -1;
+/// The version after which a znode has the number of [`ANY`]: after 2^31
+/// writes it is negative, and goes on.
+const BEFORE_ANY: i32 = ANY - 1;
 
 /// The znodes below one.
 pub(super) struct Znodes {
@@ -148,6 +152,25 @@ impl Znodes {
         }
     }
 
+    /// Writes a znode twice in one step, so that nobody sees the version in
+    /// between. A write that is to replace that one would replace any.
+    async fn write_past(
+        &self,
+        client: &Client,
+        path: &str,
+        version: i32,
+        bytes: &[u8],
+    ) -> Result<Stat, Refusal> {
+        let mut both = client.new_multi_writer();
+        // Two values may be too much for one request.
+        both.add_set_data(path, &[], Some(version))?;
+        both.add_set_data(path, bytes, None)?;
+        match both.commit().await?.pop() {
+            Some(MultiWriteResult::SetData { stat }) => Ok(stat),
+            _ => Err(Refusal::ConnectionLoss),
+        }
+    }
+
     /// Writes or creates a znode; `None` where its version is another one.
     async fn write(
         &self,
@@ -156,11 +179,13 @@ impl Znodes {
         version: Option<i32>,
         bytes: &[u8],
     ) -> Result<Option<Stat>, Failure> {
-        let written = if let Some(version) = version {
-            client.set_data(path, bytes, Some(version)).await
-        } else {
-            let created = client.create(path, bytes, &self.options()).await;
-            created.map(|(stat, _)| stat)
+        let written = match version {
+            Some(BEFORE_ANY) => self.write_past(client, path, BEFORE_ANY, bytes).await,
+            Some(_) => client.set_data(path, bytes, version).await,
+            None => {
+                let created = client.create(path, bytes, &self.options()).await;
+                created.map(|(stat, _)| stat)
+            }
         };
         match (written, version) {
             (Ok(stat), _) => Ok(Some(stat)),
@@ -292,5 +317,42 @@ fn classify(refusal: Refusal) -> Failure {
         | Refusal::BadArguments(_)
         | Refusal::Unimplemented => Failure::Fatal(Arc::new(refusal)),
         _ => Failure::Unknown,
+    }
+}
+
+#[cfg(all(test, feature = "live-engines"))]
+mod live {
+    use music_core::id::RecordId;
+
+    use super::*;
+    use crate::conformance::key;
+
+    /// Below a znode that no test had before.
+    fn znodes() -> (Znodes, RecordId) {
+        let root = format!("/music/test-{:016x}", rand::random::<u64>());
+        let servers = ["127.0.0.31:2181", "127.0.0.32:2181"].map(str::to_owned);
+        (Znodes::new(servers.to_vec(), root, None), key("key"))
+    }
+
+    /// What happens at version -2, at another: nobody waits for 2^32 writes.
+    #[tokio::test]
+    async fn a_write_past_a_version_leaves_no_room_for_another() {
+        let (znodes, id) = znodes();
+        let Ok(Swapped::Done { version, .. }) = znodes.swap(&id, None, "first".into()).await else {
+            panic!("it was not created")
+        };
+        let (client, path) = (znodes.session().await.unwrap(), znodes.path(&id));
+        let past = |version| znodes.write_past(&client, &path, version, b"second");
+        let wrong = past(i32::try_from(version.number).unwrap() + 1).await;
+        assert_eq!(wrong.unwrap_err(), Refusal::BadVersion);
+        let stat = past(i32::try_from(version.number).unwrap()).await.unwrap();
+        assert_eq!(i64::from(stat.version), version.number + 2);
+        let read = znodes.read(&id).await.unwrap();
+        assert_eq!(
+            (read.version, &read.bytes[..]),
+            (Some(version_of(&stat)), &b"second"[..])
+        );
+        let refused = znodes.swap(&id, Some(version), "late".into()).await;
+        assert!(matches!(refused, Ok(Swapped::Refused(seen)) if seen == read));
     }
 }
