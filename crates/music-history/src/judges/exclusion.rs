@@ -9,8 +9,8 @@
 //! client of a preempted holder may learn of it much later.
 
 use super::{Judge, Verdict};
-use crate::history::SectionId;
-use crate::history::index::{History, Key, Section};
+use crate::SectionId;
+use crate::index::{History, Key, Section};
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "in the lock store's order, at most one exclusive lockRef (or any \
@@ -175,8 +175,8 @@ fn overlaps<'h>(
 
 #[cfg(test)]
 mod tests {
-    use crate::history::EndOutcome;
-    use crate::history::story::Story;
+    use crate::EndOutcome;
+    use crate::story::Story;
 
     #[test]
     fn sections_one_after_the_other_are_fine() {

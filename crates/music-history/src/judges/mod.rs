@@ -37,7 +37,7 @@ pub use report::{Counts, Report};
 
 use super::OpId;
 use super::index::{History, Limits, Malformed, Moment};
-use crate::history::Event;
+use crate::Event;
 
 /// A judge, as it introduces itself.
 #[derive(Clone, Copy, Debug)]
@@ -223,7 +223,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::history::story::Story;
+    use crate::story::Story;
 
     #[test]
     fn every_guarantee_has_a_judge() {

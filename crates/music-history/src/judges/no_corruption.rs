@@ -13,9 +13,9 @@
 use std::collections::BTreeSet;
 
 use super::{Judge, Place, Seen, Verdict};
-use crate::history::index::{Get, History, Key, Moment, Put};
-use crate::history::sight::deletions;
-use crate::history::{OpId, SectionId};
+use crate::index::{Get, History, Key, Moment, Put};
+use crate::sight::deletions;
+use crate::{OpId, SectionId};
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "no cell value that it wrote is ever observed by a critical get that \
@@ -173,7 +173,7 @@ fn sights<'h>(key: &'h Key, field: &str) -> impl Iterator<Item = Sight<'h>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::history::story::Story;
+    use crate::story::Story;
 
     /// Section 1 has a put on its way when section 2 is granted.
     fn preempted() -> Story {

@@ -61,7 +61,7 @@ pub fn write(events: &[Event], mut to: impl Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::story::Story;
+    use crate::story::Story;
 
     #[test]
     fn what_is_written_is_read() {

@@ -13,8 +13,8 @@
 //! of the site is down.
 
 use super::{Judge, Verdict};
-use crate::history::index::{Fault, History, Moment, Outage, Plain};
-use crate::history::{ClientId, OpId, PlainKind, PlainOutcome, SectionId};
+use crate::index::{Fault, History, Moment, Outage, Plain};
+use crate::{ClientId, OpId, PlainKind, PlainOutcome, SectionId};
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "local put and get need one replica of the local site; critical \
@@ -180,8 +180,8 @@ fn deadlines(history: &History, verdict: &mut Verdict) {
 
 #[cfg(test)]
 mod tests {
-    use crate::history::story::Story;
-    use crate::history::{EndOutcome, PlainKind, PlainOutcome};
+    use crate::story::Story;
+    use crate::{EndOutcome, PlainKind, PlainOutcome};
 
     #[test]
     fn a_minority_that_answers_unavailable_is_fine() {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::history::story::Story;
-use crate::history::{SectionId, What};
+use crate::story::Story;
+use crate::{SectionId, What};
 
 fn read(story: Story) -> Result<History, Malformed> {
     History::read(&story.events(), Limits::default())

@@ -11,8 +11,8 @@
 //! `End` says when waiting should have been over.
 
 use super::{Judge, Verdict};
-use crate::history::SectionId;
-use crate::history::index::{History, Moment, Section};
+use crate::SectionId;
+use crate::index::{History, Moment, Section};
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "if a majority is connected and holders release or are forced, every \
@@ -155,7 +155,7 @@ fn in_order(history: &History, key: &str, granted: &[(u64, &Section)], verdict: 
 
 #[cfg(test)]
 mod tests {
-    use crate::history::story::Story;
+    use crate::story::Story;
 
     #[test]
     fn waiters_that_are_served_in_order_are_fine() {

@@ -15,9 +15,9 @@
 use std::collections::BTreeMap;
 
 use super::{Judge, Place, Seen, Verdict};
-use crate::history::index::{Get, History, Key, Moment, Put, Section};
-use crate::history::sight::{Source, reaches, sources};
-use crate::history::{OpId, SectionId};
+use crate::index::{Get, History, Key, Moment, Put, Section};
+use crate::sight::{Source, reaches, sources};
+use crate::{OpId, SectionId};
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "a holder's critical gets and puts behave as on one copy: a get returns \

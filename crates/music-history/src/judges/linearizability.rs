@@ -24,9 +24,9 @@ use stateright::semantics::{ConsistencyTester, LinearizabilityTester};
 use window::{Action, State, Step, windows};
 
 use super::{Judge, Place, Verdict};
-use crate::history::OpId;
-use crate::history::index::{Get, History, Key, Put};
-use crate::history::sight::{Source, sources};
+use crate::OpId;
+use crate::index::{Get, History, Key, Put};
+use crate::sight::{Source, sources};
 
 /// The most operations of one window.
 pub const WINDOW_MAX: usize = 20;

@@ -11,9 +11,9 @@
 //! meanwhile ([`History::is_firm`]).
 
 use super::{Judge, Place, Seen, Verdict};
-use crate::history::index::{Get, History, Key, Put};
-use crate::history::sight::{reaches, sources};
-use crate::history::{OpId, SectionId};
+use crate::index::{Get, History, Key, Put};
+use crate::sight::{reaches, sources};
+use crate::{OpId, SectionId};
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "when acquire(lockRef) returns granted, a majority of replicas of \
@@ -106,7 +106,7 @@ fn first_gets(key: &Key) -> impl Iterator<Item = &Get> {
 
 #[cfg(test)]
 mod tests {
-    use crate::history::story::Story;
+    use crate::story::Story;
 
     #[test]
     fn the_last_acknowledged_put_is_seen() {

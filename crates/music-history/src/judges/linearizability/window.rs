@@ -1,7 +1,7 @@
 //! Cuts the operations on a register where its value is known.
 
-use crate::history::OpId;
-use crate::history::index::Moment;
+use crate::OpId;
+use crate::index::Moment;
 
 /// An operation on a register.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use music_core::stamp::Stamp;
 
 use super::{Judge, Verdict};
-use crate::history::OpId;
-use crate::history::index::{History, Moment, Put};
+use crate::OpId;
+use crate::index::{History, Moment, Put};
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "every put of the section, from any thread and on any field, takes \
@@ -135,7 +135,7 @@ fn real_time(key: &str, stamped: &[Stamped<'_>], verdict: &mut Verdict) {
 
 #[cfg(test)]
 mod tests {
-    use crate::history::story::{Story, stamp};
+    use crate::story::{Story, stamp};
 
     #[test]
     fn stamps_that_grow_are_fine() {

@@ -6,9 +6,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::{Choice, history};
-use crate::history::index::{Get, History, Key, Put, Section};
-use crate::history::sight::is_older;
-use crate::history::{EndOutcome, Event, Limits, OpId, SectionId, What, judge};
+use crate::index::{Get, History, Key, Put, Section};
+use crate::sight::is_older;
+use crate::{EndOutcome, Event, Limits, OpId, SectionId, What, judge};
 
 /// How many histories each change is tried on.
 const HISTORIES: usize = 500;

@@ -1,4 +1,4 @@
-use crate::history::story::Story;
+use crate::story::Story;
 
 fn holder() -> Story {
     Story::default().section(1, 5).put(1, 10, &["x"])

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use super::{
     Client, Fault, Get, Grant, History, Limits, Moment, Outage, Plain, Put, Section, Span,
 };
-use crate::history::{ClientId, Event, Fields, OpId, SectionId, What};
+use crate::{ClientId, Event, Fields, OpId, SectionId, What};
 
 /// An event that cannot follow those before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -14,6 +14,7 @@
 //! | [`index`] | who did what when, read from the events once for all judges |
 //! | [`sight`] | which puts an observation can come from, and which of two is older |
 //! | [`judges`] | one a guarantee, and the report of all of them |
+//! | [`workload`] | what the clients do whose history is written |
 
 pub mod index;
 pub mod judges;
@@ -23,6 +24,7 @@ mod model;
 pub mod sight;
 #[cfg(test)]
 pub(crate) mod story;
+pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

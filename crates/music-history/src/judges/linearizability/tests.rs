@@ -1,5 +1,5 @@
 use super::WRITES_MAX;
-use crate::history::story::{Story, stamp};
+use crate::story::{Story, stamp};
 
 #[test]
 fn gets_and_puts_one_after_the_other_are_fine() {

@@ -8,8 +8,8 @@
 //! of its own grant only after the next holder did.
 
 use super::{Judge, Verdict};
-use crate::history::SectionId;
-use crate::history::index::{History, Moment, Section};
+use crate::SectionId;
+use crate::index::{History, Moment, Section};
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "A *confirmed* release is `confirm` instead: if the ticket was still \
@@ -81,7 +81,7 @@ fn judge_pair((section, ending): (&Section, Moment), later: &Section, verdict: &
 
 #[cfg(test)]
 mod tests {
-    use crate::history::story::Story;
+    use crate::story::Story;
 
     #[test]
     fn a_grant_after_the_confirmation_is_fine() {
@@ -94,7 +94,7 @@ mod tests {
         let story = Story::default().section(1, 5).asks(2).ending(1, true);
         story
             .granted(2, 6)
-            .ended(1, crate::history::EndOutcome::Confirmed)
+            .ended(1, crate::EndOutcome::Confirmed)
             .passes("confirmed", 1);
     }
 

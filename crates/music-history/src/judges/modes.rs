@@ -7,8 +7,8 @@
 //! because nobody was there to know the mode.
 
 use super::{Judge, Verdict};
-use crate::history::index::History;
-use crate::history::{OpId, PlainKind, PlainOutcome};
+use crate::index::History;
+use crate::{OpId, PlainKind, PlainOutcome};
 
 /// What PROTOCOL.md promises.
 pub const SENTENCE: &str = "put on a critical table and critical put on an eventual one are \
@@ -68,8 +68,8 @@ pub fn judge(history: &History) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use crate::history::story::Story;
-    use crate::history::{PlainKind, PlainOutcome};
+    use crate::story::Story;
+    use crate::{PlainKind, PlainOutcome};
 
     const FORBIDDEN: [PlainKind; 2] = [PlainKind::PutOnCritical, PlainKind::LockOnEventual];
     const ALLOWED: [PlainKind; 3] = [

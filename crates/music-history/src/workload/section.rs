@@ -6,14 +6,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use music_client::api::name::Value;
 use music_client::api::table::Record;
-
 use music_client::{Batch, CriticalSection, Error, StepOutcome};
 
-use super::{Worker, is_unknown};
-use crate::deployment::cluster::CRITICAL;
-use crate::deployment::wire::node_of;
-use crate::deployment::world::{self, Rng as _};
-use crate::history::{EndOutcome, Fields, OpId, PutOutcome, SectionId, What};
+use tokio::time::sleep;
+
+use super::dice::Rng as _;
+use super::{CRITICAL, Recorder, Worker, is_unknown};
+use crate::{EndOutcome, Fields, OpId, PutOutcome, SectionId, What};
 
 /// The fields of every record.
 const FIELDS: [&str; 2] = ["x", "y"];
@@ -44,17 +43,17 @@ struct Held {
     shared: bool,
 }
 
-impl Worker {
+impl<R: Recorder> Worker<R> {
     /// A section as this client likes it.
     pub(super) async fn section(&mut self) {
-        let habits = self.scene.settings.habits;
-        let count = self.scene.settings.keys;
+        let habits = self.work.habits;
+        let count = self.work.keys;
         let mut keys: BTreeSet<usize> = BTreeSet::from([self.dice.random_range(0..count)]);
         while keys.len() < count && self.percent(habits.several_keys) {
             keys.insert(self.dice.random_range(0..count));
         }
         let shared = self.percent(habits.shared);
-        let impatient = self.percent(habits.impatient) && !self.scene.calm.is_cancelled();
+        let impatient = self.percent(habits.impatient) && !self.work.calm.is_cancelled();
         let wait = impatient.then(|| Duration::from_millis(self.dice.random_range(0..1500)));
         let Some(held) = self.ask(keys, shared, wait).await else {
             return;
@@ -68,7 +67,7 @@ impl Worker {
         }
         if self.percent(habits.linger) {
             let length = Duration::from_millis(self.dice.random_range(100..4000));
-            world::sleep(length).await;
+            sleep(length).await;
         }
         let confirm = self.percent(habits.confirm);
         self.end(held, confirm).await;
@@ -97,14 +96,14 @@ impl Worker {
         wait: Option<Duration>,
     ) -> Option<Held> {
         let keys: Vec<String> = keys.iter().map(|key| format!("k{key}")).collect();
-        let id = self.scene.recorder.section();
-        self.scene.recorder.note(What::Asked {
+        let id = self.recorder.section();
+        self.recorder.note(What::Asked {
             client: self.id,
             section: id,
             keys: keys.iter().cloned().collect(),
             shared,
         });
-        let lease = Duration::from_millis(self.dice.random_range(600..3000));
+        let lease = Duration::from_millis(self.dice.random_range(self.work.leases_ms.clone()));
         let records = keys.iter().map(|key| (CRITICAL, key));
         let mut request = self.client.lock(records).lease(lease);
         if shared {
@@ -114,17 +113,17 @@ impl Worker {
             request = request.wait(wait);
         }
         let Ok(section) = request.acquire().await else {
-            self.scene.recorder.note(What::Refused { section: id });
+            self.recorder.note(What::Refused { section: id });
             return None;
         };
         let tokens = keys.iter().zip(section.tokens());
         let tokens = tokens.map(|(key, token)| (key.clone(), token.token));
-        self.scene.recorder.note(What::Granted {
+        self.recorder.note(What::Granted {
             section: id,
             tokens: tokens.collect(),
         });
-        let node = node_of(section.endpoint()).unwrap_or_default();
-        self.scene.recorder.hold(id, section.lock_ref(), node);
+        self.recorder
+            .hold(id, section.lock_ref(), section.endpoint());
         Some(Held {
             id,
             section,
@@ -177,15 +176,15 @@ impl Worker {
             }
         }
         Change {
-            op: self.scene.recorder.op(),
+            op: self.recorder.op(),
             key,
             fields,
         }
     }
 
     async fn get(&self, held: &Held, key: String) {
-        let op = self.scene.recorder.op();
-        self.scene.recorder.note(What::Get {
+        let op = self.recorder.op();
+        self.recorder.note(What::Get {
             section: held.id,
             op,
             key: key.clone(),
@@ -196,7 +195,7 @@ impl Worker {
             .ok()
             .map(|record| record.as_ref().map(fields_of));
         let fields = fields.map(Option::unwrap_or_default);
-        self.scene.recorder.note(What::Got { op, fields });
+        self.note_answer(held, What::Got { op, fields });
         self.note_loss(held, record.err().as_ref());
     }
 
@@ -213,7 +212,7 @@ impl Worker {
                 batch.put_fields(record, change.values())
             };
         }
-        self.scene.saw("a batch");
+        self.recorder.saw("a batch");
         let result = held.section.batch(batch).await;
         let steps = result.as_ref().map(Vec::as_slice).unwrap_or_default();
         for (at, change) in changes.iter().enumerate() {
@@ -228,13 +227,13 @@ impl Worker {
                 (_, Ok(_)) => PutOutcome::Unknown,
             };
             let op = change.op;
-            self.scene.recorder.note(What::PutEnded { op, outcome });
+            self.note_answer(held, What::PutEnded { op, outcome });
         }
         self.note_loss(held, result.err().as_ref());
     }
 
     fn note_put(&self, held: &Held, change: &Change) {
-        self.scene.recorder.note(What::Put {
+        self.recorder.note(What::Put {
             section: held.id,
             op: change.op,
             key: change.key.clone(),
@@ -243,9 +242,15 @@ impl Worker {
         });
     }
 
+    /// An answer may come from another node than the one before.
+    fn note_answer(&self, held: &Held, what: What) {
+        self.recorder.heard(held.id, held.section.endpoint());
+        self.recorder.note(what);
+    }
+
     fn note_loss(&self, held: &Held, error: Option<&Error>) {
-        if matches!(error, Some(Error::Lost(_))) && self.scene.recorder.let_go(held.id) {
-            self.scene.recorder.note(What::Lost { section: held.id });
+        if matches!(error, Some(Error::Lost(_))) && self.recorder.let_go(held.id) {
+            self.recorder.note(What::Lost { section: held.id });
         }
     }
 
@@ -254,10 +259,10 @@ impl Worker {
         let moved =
             section.endpoint() != self.client.endpoints().first().map_or("", String::as_str);
         if moved {
-            self.scene.saw("a section at another than the first node");
+            self.recorder.saw("a section at another than the first node");
         }
-        self.scene.recorder.let_go(id);
-        self.scene.recorder.note(What::Ending {
+        self.recorder.let_go(id);
+        self.recorder.note(What::Ending {
             section: id,
             confirm,
         });
@@ -269,7 +274,7 @@ impl Worker {
             }
         } else if self.percent(15) {
             drop(section);
-            self.scene.saw("a section that was dropped");
+            self.recorder.saw("a section that was dropped");
             EndOutcome::Unknown
         } else {
             match section.release().await {
@@ -278,14 +283,14 @@ impl Worker {
                 Err(_) => EndOutcome::Unknown,
             }
         };
-        self.scene.recorder.note(What::Ended {
+        self.recorder.note(What::Ended {
             section: id,
             outcome,
         });
     }
 }
 
-async fn put(worker: &Worker, held: &Held, change: Change) {
+async fn put<R: Recorder>(worker: &Worker<R>, held: &Held, change: Change) {
     worker.note_put(held, &change);
     let record = (CRITICAL, &change.key);
     let result = if change.fields.is_empty() {
@@ -298,7 +303,7 @@ async fn put(worker: &Worker, held: &Held, change: Change) {
         Err(error) => failed(is_unknown(error)),
     };
     let op = change.op;
-    worker.scene.recorder.note(What::PutEnded { op, outcome });
+    worker.note_answer(held, What::PutEnded { op, outcome });
     worker.note_loss(held, result.err().as_ref());
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{JUDGES, Judge, Verdict, Violation};
-use crate::history::index::{Fault, History};
+use crate::index::{Fault, History};
 
 /// How much happened in a history: a report on one where little happened
 /// proves little.
