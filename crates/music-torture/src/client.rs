@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use music_client::{Client, Options};
+use music_history::What;
 use music_history::workload::dice::{Rng as _, dice};
 use music_history::workload::{Habits, Recorder as _, Work, Worker};
-use music_history::What;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;

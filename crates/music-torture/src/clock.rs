@@ -1,6 +1,12 @@
 //! The clock that all processes of the machine share.
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
+
+/// The runtime's time.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
 
 /// Nanoseconds of the machine's monotonic clock, which no process sets.
 pub(crate) fn now_ns() -> u64 {

@@ -10,6 +10,7 @@ mod faults;
 mod journal;
 mod judge;
 mod merge;
+mod rest;
 mod standstill;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Work until standard input ends, then show that everything can be had
     Client(client::Arguments),
+    /// Wait until no ticket is left in any queue
+    Rest(rest::Arguments),
     /// Judge what clients saw
     Judge(judge::Arguments),
 }
@@ -35,6 +38,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Client(arguments) => client::run(&arguments).map(|()| true),
+        Command::Rest(arguments) => rest::run(&arguments).map(|()| true),
         Command::Judge(arguments) => judge::run(&arguments),
     };
     match result {

@@ -122,7 +122,10 @@ mod tests {
     #[test]
     fn events_are_in_the_order_of_time_and_written_in_order_before_that() {
         let journals = BTreeMap::from([
-            ("a".to_owned(), vec![client(1, 1000), lost(1, 5000), lost(2, 5000)]),
+            (
+                "a".to_owned(),
+                vec![client(1, 1000), lost(1, 5000), lost(2, 5000)],
+            ),
             ("b".to_owned(), vec![client(2, 3000)]),
         ]);
         let events = merge(Vec::new(), &journals).unwrap().history;

@@ -144,7 +144,11 @@ fn longest_standstill(sections: &[Spell<'_>], key: &str, cut: Cut) -> Duration {
 
 /// Whether nobody has what somebody waits for.
 fn stands_still(sections: &[Spell<'_>], key: &str, at: u64) -> bool {
-    let is_held = |key: &str| sections.iter().any(|spell| spell.has(key) && spell.holds(at));
+    let is_held = |key: &str| {
+        sections
+            .iter()
+            .any(|spell| spell.has(key) && spell.holds(at))
+    };
     if is_held(key) {
         return false;
     }
@@ -183,7 +187,11 @@ fn undisturbed(log: &[Line], start_ns: u64) -> Vec<Cut> {
             let elsewhere = lasting.iter().any(|other| *other != site);
             let lately = |(other, until): &(u32, u64)| *other != site && until + RECOVERED_US > at;
             if !elsewhere && !ended.iter().any(lately) {
-                open = Some(Cut { site, from: at, until: at });
+                open = Some(Cut {
+                    site,
+                    from: at,
+                    until: at,
+                });
             }
         }
         lasting.extend(begins);

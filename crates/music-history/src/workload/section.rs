@@ -259,7 +259,8 @@ impl<R: Recorder> Worker<R> {
         let moved =
             section.endpoint() != self.client.endpoints().first().map_or("", String::as_str);
         if moved {
-            self.recorder.saw("a section at another than the first node");
+            self.recorder
+                .saw("a section at another than the first node");
         }
         self.recorder.let_go(id);
         self.recorder.note(What::Ending {
