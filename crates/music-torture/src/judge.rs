@@ -136,3 +136,203 @@ impl std::fmt::Display for Judgement {
         writeln!(f, "violations: {violations}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::journal;
+    use music_history::{ClientId, OpId, PutOutcome, SectionId};
+
+    /// What one process wrote; its client has the process's number.
+    #[derive(Clone, Default)]
+    struct Process {
+        lines: Vec<journal::Line>,
+        client: u32,
+    }
+
+    impl Process {
+        fn new(client: u32) -> Self {
+            let process = Self {
+                lines: Vec::new(),
+                client,
+            };
+            let (client, site) = (ClientId(client), client - 1);
+            process.then(1, What::Client { client, site })
+        }
+
+        fn then(mut self, at: u64, what: What) -> Self {
+            let at_ns = at * 1_000_000_000;
+            self.lines.push(journal::Line { at_ns, what });
+            self
+        }
+
+        /// The client's section holds from one second to the next.
+        fn holds(self, at: u64, token: u64) -> Self {
+            let (client, section) = (ClientId(self.client), self.section());
+            let keys = BTreeSet::from(["k0".to_owned()]);
+            let asked = What::Asked {
+                client,
+                section,
+                keys,
+                shared: false,
+            };
+            let tokens = BTreeMap::from([("k0".to_owned(), token)]);
+            self.then(at, asked)
+                .then(at + 1, What::Granted { section, tokens })
+        }
+
+        fn section(&self) -> SectionId {
+            SectionId(self.client)
+        }
+
+        fn puts(self, at: u64, op: u64, outcome: PutOutcome) -> Self {
+            let (section, op) = (self.section(), OpId(op));
+            let put = What::Put {
+                section,
+                op,
+                key: "k0".to_owned(),
+                fields: BTreeMap::from([("x".to_owned(), true)]),
+                whole: false,
+            };
+            self.then(at, put)
+                .then(at + 1, What::PutEnded { op, outcome })
+        }
+
+        fn reads(self, at: u64, seen: Option<u64>) -> Self {
+            let (section, op) = (self.section(), OpId(1000 + at));
+            let key = "k0".to_owned();
+            let seen = seen.map(|put| ("x".to_owned(), OpId(put)));
+            let fields = Some(seen.into_iter().collect());
+            self.then(at, What::Get { section, op, key })
+                .then(at + 1, What::Got { op, fields })
+        }
+
+        fn ends(self, at: u64, confirm: bool, outcome: EndOutcome) -> Self {
+            let section = self.section();
+            self.then(at, What::Ending { section, confirm })
+                .then(at + 1, What::Ended { section, outcome })
+        }
+    }
+
+    fn acknowledged(token: u64) -> PutOutcome {
+        // Of the first put of a section.
+        let stamp = 1 << 62 | token << 28;
+        PutOutcome::Acknowledged { stamp }
+    }
+
+    fn text<T: serde::Serialize>(lines: &[T]) -> String {
+        lines.iter().fold(String::new(), |mut text, line| {
+            writeln!(text, "{}", serde_json::to_string(line).unwrap()).unwrap();
+            text
+        })
+    }
+
+    /// The names of the judges that find something in what was left.
+    fn found(processes: &[Process], faults: &[(u64, Act)]) -> Vec<&'static str> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("clients")).unwrap();
+        for process in processes {
+            let name = format!("clients/p{}.jsonl", process.client);
+            std::fs::write(folder.path().join(name), text(&process.lines)).unwrap();
+        }
+        let fault = |(at, act): &(u64, Act)| faults::Line {
+            at_ns: at * 1_000_000_000,
+            act: act.clone(),
+        };
+        let faults: Vec<faults::Line> = faults.iter().map(fault).collect();
+        std::fs::write(folder.path().join("faults.jsonl"), text(&faults)).unwrap();
+        let run = merge::read(folder.path()).unwrap();
+        let limits = Limits {
+            deadline: DEADLINE,
+            settling: Duration::from_secs(30),
+        };
+        let history = read(&run.history, limits).unwrap();
+        let judgement = Judgement::of(&run, &history);
+        let violations = judgement.report.violations();
+        let mut found: Vec<_> = violations
+            .map(|violation| violation.breach.judge().name)
+            .collect();
+        found.dedup();
+        assert_eq!(judgement.is_clean(), found.is_empty());
+        found
+    }
+
+    fn first() -> Process {
+        let first = Process::new(1).holds(2, 5).puts(4, 10, acknowledged(5));
+        first.ends(6, false, EndOutcome::Released)
+    }
+
+    #[test]
+    fn a_run_that_keeps_all_guarantees_passes() {
+        let second = Process::new(2).holds(8, 6).reads(10, Some(10));
+        let second = second.ends(12, true, EndOutcome::Confirmed);
+        assert!(found(&[first(), second], &[]).is_empty());
+    }
+
+    #[test]
+    fn an_acknowledged_put_that_is_missed_is_found() {
+        let second = Process::new(2).holds(8, 6).reads(10, None);
+        let found = found(&[first(), second], &[]);
+        assert!(found.contains(&"latest_state"), "{found:?}");
+        assert!(found.contains(&"linearizability"), "{found:?}");
+    }
+
+    #[test]
+    fn one_that_is_unknown_may_be_missed_and_may_be_seen() {
+        let first = Process::new(1).holds(2, 5).puts(4, 10, PutOutcome::Unknown);
+        for seen in [None, Some(10)] {
+            let second = Process::new(2).holds(8, 6).reads(10, seen);
+            assert!(found(&[first.clone(), second], &[]).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_put_that_a_killed_process_never_saw_answered_may_be_seen() {
+        let mut first = Process::new(1).holds(2, 5).puts(4, 10, PutOutcome::Unknown);
+        first.lines.pop();
+        let (site, process) = (0, "p1".to_owned());
+        let died = (6, Act::Died { site, process });
+        for seen in [None, Some(10)] {
+            let second = Process::new(2).holds(8, 6).reads(10, seen);
+            assert!(found(&[first.clone(), second], &[died.clone()]).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_value_that_nobody_wrote_is_found() {
+        let second = Process::new(2).holds(8, 6).reads(10, Some(99));
+        assert!(!found(&[first(), second], &[]).is_empty());
+    }
+
+    #[test]
+    fn two_sections_with_one_token_are_found() {
+        let second = Process::new(2).holds(8, 5);
+        assert!(found(&[first(), second], &[]).contains(&"exclusion"));
+    }
+
+    #[test]
+    fn a_confirmation_that_others_were_granted_before_is_found() {
+        let first = Process::new(1).holds(2, 5);
+        let first = first.ends(6, true, EndOutcome::Confirmed);
+        let second = Process::new(2).holds(3, 6);
+        assert!(found(&[first, second], &[]).contains(&"confirmed"));
+    }
+
+    #[test]
+    fn a_grant_at_a_site_that_was_cut_off_is_found() {
+        let cut = [(1, Act::CutOff { site: 0 }), (20, Act::Healed { site: 0 })];
+        assert_eq!(found(&[first()], &cut), ["availability"]);
+        assert!(found(&[first()], &cut.map(|(at, act)| (at + 20, act))).is_empty());
+    }
+
+    #[test]
+    fn a_waiter_that_is_never_granted_is_found() {
+        let mut second = Process::new(2).holds(8, 6);
+        second.lines.pop();
+        let faults = [(60, Act::Calm), (120, Act::End)];
+        assert_eq!(found(&[first(), second], &faults), ["liveness"]);
+    }
+}

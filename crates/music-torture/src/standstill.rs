@@ -15,7 +15,7 @@ use crate::faults::{Act, Line};
 
 /// For how long nothing may have been down before a cut: what a fault leaves
 /// behind is not the cut's.
-const RECOVERED_US: u64 = 15_000_000;
+const RECOVERED_US: u64 = 12_000_000;
 
 /// What was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,4 +202,139 @@ fn undisturbed(log: &[Line], start_ns: u64) -> Vec<Cut> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::faults::How;
+    use music_history::{ClientId, Event, Limits, SectionId, What};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn log(acts: &[(u64, Act)]) -> Vec<Line> {
+        let line = |(at, act): &(u64, Act)| Line {
+            at_ns: at * SECOND,
+            act: act.clone(),
+        };
+        acts.iter().map(line).collect()
+    }
+
+    fn down(site: u32) -> Act {
+        let (what, how) = ("node".to_owned(), How::Killed);
+        Act::Down { site, what, how }
+    }
+
+    fn up(site: u32) -> Act {
+        let what = "node".to_owned();
+        Act::Up { site, what }
+    }
+
+    fn cut_of(site: u32) -> Act {
+        Act::CutOff { site }
+    }
+
+    fn healed(site: u32) -> Act {
+        Act::Healed { site }
+    }
+
+    fn seconds(cuts: &[Cut]) -> Vec<(u64, u64)> {
+        let second = |us: u64| us / 1_000_000;
+        cuts.iter()
+            .map(|cut| (second(cut.from), second(cut.until)))
+            .collect()
+    }
+
+    #[test]
+    fn a_cut_is_measured_until_something_else_goes_wrong() {
+        let alone = [(20, cut_of(0)), (30, healed(0))];
+        assert_eq!(seconds(&undisturbed(&log(&alone), 0)), [(20, 30)]);
+        let disturbed = [(20, cut_of(0)), (25, down(1)), (30, healed(0))];
+        assert_eq!(seconds(&undisturbed(&log(&disturbed), 0)), [(20, 25)]);
+        let here = [(20, cut_of(0)), (25, down(0)), (30, healed(0))];
+        assert_eq!(seconds(&undisturbed(&log(&here), 0)), [(20, 30)]);
+    }
+
+    #[test]
+    fn a_cut_while_another_site_suffers_is_not_measured() {
+        let lasting = [(15, down(1)), (20, cut_of(0)), (30, healed(0))];
+        assert!(undisturbed(&log(&lasting), 0).is_empty());
+        let lately = [(5, down(1)), (15, up(1)), (20, cut_of(0)), (30, healed(0))];
+        assert!(undisturbed(&log(&lately), 0).is_empty());
+        let long_ago = [(1, down(1)), (2, up(1)), (20, cut_of(0)), (30, healed(0))];
+        assert_eq!(undisturbed(&log(&long_ago), 0).len(), 1);
+    }
+
+    /// A history of sections of a client each, from second to second: asked
+    /// for, granted if at all, at an end.
+    fn history(sections: &[(&[&str], u32, u64, Option<u64>, u64)]) -> History {
+        let mut events = Vec::new();
+        for (number, (keys, site, asked, granted, over)) in (1..).zip(sections) {
+            let (client, section) = (ClientId(number), SectionId(number));
+            events.push((
+                0,
+                What::Client {
+                    client,
+                    site: *site,
+                },
+            ));
+            let keys: BTreeSet<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+            let tokens = keys.iter().map(|key| (key.clone(), u64::from(number)));
+            let tokens = tokens.collect();
+            let shared = false;
+            let asking = What::Asked {
+                client,
+                section,
+                keys,
+                shared,
+            };
+            events.push((*asked, asking));
+            match granted {
+                Some(granted) => {
+                    events.push((*granted, What::Granted { section, tokens }));
+                    events.push((*over, What::Lost { section }));
+                }
+                None => events.push((*over, What::Refused { section })),
+            }
+        }
+        events.sort_by_key(|(at, _)| *at);
+        let event = |(at, what): (u64, What)| Event {
+            at_us: at * 1_000_000,
+            what,
+        };
+        let events: Vec<Event> = events.into_iter().map(event).collect();
+        History::read(&events, Limits::default()).unwrap()
+    }
+
+    fn measured(sections: &[(&[&str], u32, u64, Option<u64>, u64)]) -> (u64, u64) {
+        let cut = log(&[(20, cut_of(0)), (40, healed(0))]);
+        let found = measure(&cut, 0, &history(sections));
+        assert_eq!(found.cuts, 1);
+        (found.key.as_secs(), found.side.as_secs())
+    }
+
+    #[test]
+    fn a_key_stands_still_while_one_waits_that_nobody_holds() {
+        // Held at the site that is cut off, wanted elsewhere.
+        let holder: (&[&str], _, _, _, _) = (&["k"], 0, 10, Some(11), 39);
+        let waiter: (&[&str], _, _, _, _) = (&["k"], 1, 22, Some(29), 30);
+        assert_eq!(measured(&[holder, waiter]), (7, 11));
+    }
+
+    #[test]
+    fn it_does_not_where_the_majority_holds_it_or_nobody_wants_it() {
+        let holder: (&[&str], _, _, _, _) = (&["k"], 2, 10, Some(11), 39);
+        let waiter: (&[&str], _, _, _, _) = (&["k"], 1, 22, Some(39), 40);
+        assert_eq!(measured(&[holder, waiter]).0, 0);
+        assert_eq!(measured(&[(&["k"], 1, 5, Some(6), 7)]).0, 0);
+    }
+
+    #[test]
+    fn a_wait_for_two_keys_waits_for_the_one_that_is_held() {
+        let holder: (&[&str], _, _, _, _) = (&["l"], 2, 10, Some(11), 39);
+        let waiter: (&[&str], _, _, _, _) = (&["k", "l"], 1, 22, Some(39), 40);
+        assert_eq!(measured(&[holder, waiter]).0, 0);
+    }
 }
