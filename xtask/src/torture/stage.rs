@@ -375,7 +375,8 @@ fn settings(site: usize, locks: &str) -> String {
          {{ name = \"notes\", mode = \"eventual\" }}]\n\
          [engine]\nstate = \"cassandra\"\nlocks = \"{locks}\"\n\
          [cassandra]\ncontact_points = [{}]\nkeyspace = \"music\"\n\
-         replication = {{ {replication} }}\n{own}",
+         replication = {{ {replication} }}\n{own}\
+         [log]\nlevel = \"info,music_store=debug,music_server=debug\"\n",
         network::address(site),
         addresses("", 9042)
     )
