@@ -49,6 +49,9 @@ pub(crate) struct Torture {
     /// What every draw depends on
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Do no harm: what the deployment does by itself, to compare with
+    #[arg(long)]
+    without_faults: bool,
     /// The delays between the sites, by the name of a profile
     #[arg(long, default_value = "lUs")]
     profile: String,
@@ -139,9 +142,13 @@ fn play(
     let log = Log::create(&folder.join("faults.jsonl"))?;
     let stage = Stage::new(torture, network, programs, (target, folder))?;
     let mut nemesis = Nemesis::new(stage, log, torture.seed);
-    let result = nemesis
-        .rage(Duration::from_secs(torture.minutes * 60))
-        .and_then(|()| nemesis.relent());
+    let length = Duration::from_secs(torture.minutes * 60);
+    let result = if torture.without_faults {
+        nemesis.idle(length)
+    } else {
+        nemesis.rage(length)
+    };
+    let result = result.and_then(|()| nemesis.relent());
     let cleared = nemesis.clear();
     result.and(cleared)
 }

@@ -84,6 +84,20 @@ impl<'a> Nemesis<'a> {
         Ok(())
     }
 
+    /// Starts everything, and lets it alone for some time.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be started.
+    pub(super) fn idle(&mut self, length: Duration) -> Result<()> {
+        self.stage.start()?;
+        self.stopwatch = Stopwatch::start();
+        while self.now() < length {
+            self.tick()?;
+        }
+        Ok(())
+    }
+
     /// Undoes all harm, and sees that everything can be had.
     ///
     /// # Errors
