@@ -52,6 +52,9 @@ pub(crate) struct Torture {
     /// Do no harm: what the deployment does by itself, to compare with
     #[arg(long)]
     without_faults: bool,
+    /// Let the nodes break this rule of the protocol, which must be found then
+    #[arg(long)]
+    mutation: Option<String>,
     /// The delays between the sites, by the name of a profile
     #[arg(long, default_value = "lUs")]
     profile: String,
@@ -116,8 +119,8 @@ pub(crate) fn run(root: &Path, torture: &Torture) -> Result<()> {
             return Ok(());
         }
     };
-    let programs = build(root, &target)?;
     let folder = folder(&target, torture)?;
+    let programs = build(root, &target, &folder, torture.mutation.is_some())?;
     println!("torture: everything is kept in {}", folder.display());
     network.up()?;
     let result = play(torture, &network, &programs, &target, &folder);
@@ -154,9 +157,10 @@ fn play(
 }
 
 /// Builds what runs at the sites. In the profile `sim`: three sites share the
-/// machine, and every assertion stays on.
-fn build(root: &Path, target: &Path) -> Result<Programs> {
-    for package in ["music-cli", "music-torture"] {
+/// machine, and every assertion stays on. The programs of a run stay as they
+/// are, whatever is built meanwhile.
+fn build(root: &Path, target: &Path, folder: &Path, mutations: bool) -> Result<Programs> {
+    let build = |package: &str, features: &[&str]| {
         let arguments = [
             "build",
             "--locked",
@@ -165,12 +169,24 @@ fn build(root: &Path, target: &Path) -> Result<Programs> {
             "--package",
             package,
         ];
-        shell::run(&mut shell::program(root, "cargo", &arguments))?;
-    }
-    let built = target.join("sim");
+        let arguments = [&arguments[..], features].concat();
+        shell::run(&mut shell::program(root, "cargo", &arguments))
+    };
+    let features: &[&str] = if mutations {
+        &["--features", "mutations"]
+    } else {
+        &[]
+    };
+    build("music-cli", features)?;
+    build("music-torture", &[])?;
+    let keep = |name: &str| {
+        let (built, kept) = (target.join("sim").join(name), folder.join(name));
+        fs::hard_link(&built, &kept).with_context(|| format!("cannot link {}", built.display()))?;
+        Ok::<_, anyhow::Error>(kept)
+    };
     Ok(Programs {
-        music: built.join("music"),
-        torture: built.join("music-torture"),
+        music: keep("music")?,
+        torture: keep("music-torture")?,
     })
 }
 

@@ -40,6 +40,7 @@ pub(super) struct Stage<'a> {
     /// How many processes of clients there were.
     lives: usize,
     seed: u64,
+    mutation: Option<String>,
 }
 
 /// A process of clients.
@@ -77,6 +78,7 @@ impl<'a> Stage<'a> {
             clients: SITES.map(|_| None).into(),
             lives: 0,
             seed: torture.seed,
+            mutation: torture.mutation.clone(),
         };
         for site in 0..SITES.len() {
             let folder = stage.node_folder(site);
@@ -147,6 +149,9 @@ impl<'a> Stage<'a> {
             Target::Node => {
                 let mut music = Command::new(&self.programs.music);
                 music.args(["serve", "--config", "music.toml"]);
+                for mutation in &self.mutation {
+                    music.args(["--mutation", mutation]);
+                }
                 process::launch(&mut place(site).command(music), &self.node_folder(site))
             }
         }
