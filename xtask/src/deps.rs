@@ -21,6 +21,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("music-server", &["music-core", "music-store", "music-api"]),
     ("music-client", &["music-api"]),
     ("music-placement", &["music-client"]),
+    ("music-history", &["music-core", "music-client"]),
+    ("music-torture", &["music-client", "music-history"]),
     ("mdbc", &["music-client"]),
     ("xtask", &[]),
 ];

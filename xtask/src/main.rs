@@ -11,6 +11,7 @@
 //! | `cargo xtask model` | exhaustive checks of the core, in small worlds |
 //! | `cargo xtask mutations` | breaks each rule of the protocol; a check must find it |
 //! | `cargo xtask fuzz` | random inputs for everything that parses what a stranger sends |
+//! | `cargo xtask torture` | a deployment on real engines, under real faults |
 //! | `cargo xtask tidy` | the house rules that no other tool checks |
 //! | `cargo xtask deps` | licences, sources and direction of dependencies |
 
@@ -28,6 +29,7 @@ mod packages;
 mod shell;
 mod test;
 mod tidy;
+mod torture;
 mod verify;
 
 use std::process::ExitCode;
@@ -80,6 +82,8 @@ enum Task {
     },
     /// Try random inputs on everything that parses what a stranger sends
     Fuzz(fuzz::Fuzz),
+    /// Do harm to a deployment on real engines, and judge what its clients saw
+    Torture(torture::Torture),
     /// Check the house rules
     Tidy,
     /// Check licences, sources and direction of dependencies
@@ -109,6 +113,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Model { scenario } => evidence::model(&root, scenario.as_deref()),
         Task::Mutations { only } => evidence::mutations(&root, only.as_deref()),
         Task::Fuzz(fuzz) => fuzz::run(&root, fuzz),
+        Task::Torture(torture) => torture::run(&root, torture),
         Task::Tidy => tidy::run(&root),
         Task::Deps => deps::run(&root),
     }

@@ -51,6 +51,16 @@ pub(crate) struct Serve {
     /// How it is logged: human or json
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// The rule of the protocol that this node breaks, for a check to find
+    #[cfg(feature = "mutations")]
+    #[arg(long, value_name = "NAME", value_parser = mutation)]
+    mutation: Option<music_core::mutation::Mutation>,
+}
+
+#[cfg(feature = "mutations")]
+fn mutation(name: &str) -> Result<music_core::mutation::Mutation, String> {
+    let named = music_core::mutation::Mutation::named(name);
+    named.ok_or_else(|| format!("there is no mutation {name}"))
 }
 
 #[derive(Serialize)]
@@ -67,6 +77,8 @@ struct Checked {
 
 /// Runs a node until a signal.
 pub(crate) async fn run(serve: Serve, output: &Output) -> Result<Exit, Failure> {
+    #[cfg(feature = "mutations")]
+    music_core::mutation::switch(serve.mutation);
     let overrides = Overrides {
         node: serve.node,
         site: serve.site,

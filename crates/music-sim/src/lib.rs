@@ -4,13 +4,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`deployment`] | whole deployments under one seed, with faults |
-//! | [`history`] | what clients did and saw, and the judges of it: one a guarantee |
+//! | [`history`] | what clients did and saw, and the judges of it: a crate of its own |
 //! | [`oracle`] | the judge that knows the queues and the copies too |
 //! | [`exploration`] | thousands of random histories of the core |
 //! | [`model`] | exhaustive checks of the core, in small worlds |
 
 pub mod deployment;
 pub mod exploration;
-pub mod history;
 pub mod model;
 pub mod oracle;
+
+pub use music_history as history;

@@ -13,8 +13,8 @@ mod cassandra;
 mod cql;
 mod etcd;
 mod java;
-mod process;
-mod wire;
+pub(crate) mod process;
+pub(crate) mod wire;
 mod zookeeper;
 
 use std::fs;
@@ -76,7 +76,7 @@ pub(crate) struct Which {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Name {
+pub(crate) enum Name {
     Cassandra,
     Etcd,
     #[value(name = "zookeeper")]
@@ -84,7 +84,7 @@ enum Name {
 }
 
 impl Name {
-    fn server(self) -> &'static dyn Server {
+    pub(crate) fn server(self) -> &'static dyn Server {
         match self {
             Self::Cassandra => &cassandra::Cassandra,
             Self::Etcd => &etcd::Etcd,
@@ -94,7 +94,7 @@ impl Name {
 }
 
 /// One kind of server.
-trait Server {
+pub(crate) trait Server {
     /// Its name, in folders and messages.
     fn name(&self) -> &'static str;
 
@@ -116,19 +116,19 @@ trait Server {
 
 /// Where a node of any server is.
 #[derive(Clone)]
-struct Place {
+pub(crate) struct Place {
     /// The address at which it listens.
-    host: String,
+    pub(crate) host: String,
     /// Its data centre, in the words of those servers that have such.
-    datacentre: String,
+    pub(crate) datacentre: String,
     /// What is put before its command line, such as what enters a network
     /// namespace.
-    prefix: Vec<String>,
+    pub(crate) prefix: Vec<String>,
 }
 
 impl Place {
     /// A command as it is given there.
-    fn command(&self, command: Command) -> Command {
+    pub(crate) fn command(&self, command: Command) -> Command {
         let Some((program, arguments)) = self.prefix.split_first() else {
             return command;
         };
@@ -150,19 +150,19 @@ fn places() -> Vec<Place> {
 }
 
 /// One node of a server.
-struct Node {
+pub(crate) struct Node {
     /// From 1.
     number: usize,
-    place: Place,
+    pub(crate) place: Place,
     /// Its data, configuration, log and pid file.
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// The nodes of one server, as they lie on disk.
-struct Cluster {
-    server: &'static dyn Server,
+pub(crate) struct Cluster {
+    pub(crate) server: &'static dyn Server,
     installed: PathBuf,
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
 }
 
 /// Does what was asked for.
@@ -242,15 +242,21 @@ impl Which {
         if names.is_empty() {
             names = Name::value_variants().to_vec();
         }
-        let cluster = |name: Name| Cluster::new(&folder, name.server(), places());
+        let data = folder.join("data");
+        let cluster = |name: Name| Cluster::new((&folder, &data), name.server(), places());
         Ok(names.into_iter().map(cluster).collect())
     }
 }
 
 impl Cluster {
-    /// The nodes of a server at these places; all files are below `folder`.
-    fn new(folder: &Path, server: &'static dyn Server, places: Vec<Place>) -> Self {
-        let data = folder.join("data").join(server.name());
+    /// The nodes of a server at these places. It is installed in the first
+    /// folder, its data are in the second.
+    pub(crate) fn new(
+        (installed, data): (&Path, &Path),
+        server: &'static dyn Server,
+        places: Vec<Place>,
+    ) -> Self {
+        let data = data.join(server.name());
         let node = |(number, place): (usize, Place)| Node {
             number,
             place,
@@ -258,7 +264,7 @@ impl Cluster {
         };
         Self {
             server,
-            installed: folder.join(format!("{}-{}", server.name(), server.version())),
+            installed: installed.join(format!("{}-{}", server.name(), server.version())),
             nodes: (1..).zip(places).map(node).collect(),
         }
     }
@@ -271,7 +277,7 @@ impl Cluster {
         self.nodes.iter().all(|node| process::runs(&node.folder))
     }
 
-    fn install(&self) -> Result<()> {
+    pub(crate) fn install(&self) -> Result<()> {
         if self.is_installed() {
             return Ok(());
         }
@@ -291,7 +297,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn start(&self) -> Result<()> {
+    pub(crate) fn start(&self) -> Result<()> {
         let name = self.server.name();
         ensure!(
             self.is_installed(),
@@ -324,10 +330,7 @@ impl Cluster {
                 !wire::listens(host, port),
                 "something else listens at {host}:{port}: end it, then start {name} again"
             );
-            fs::create_dir_all(&node.folder)
-                .with_context(|| format!("cannot make {}", node.folder.display()))?;
-            let command = self.server.command(&self.installed, &self.nodes, node)?;
-            process::launch(&mut node.place.command(command), &node.folder)?;
+            self.launch(node)?;
             started.push(node);
         }
         for node in &self.nodes {
@@ -349,11 +352,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts a node, with the data it had, and does not wait for it.
+    pub(crate) fn launch(&self, node: &Node) -> Result<()> {
+        fs::create_dir_all(&node.folder)
+            .with_context(|| format!("cannot make {}", node.folder.display()))?;
+        let command = self.server.command(&self.installed, &self.nodes, node)?;
+        process::launch(&mut node.place.command(command), &node.folder)
+    }
+
     fn stop(&self) -> Result<()> {
         self.end(Signal::Term)
     }
 
-    fn end(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn end(&self, signal: Signal) -> Result<()> {
         process::end(self.nodes.iter().map(|node| &*node.folder), signal)?;
         println!("{}: stopped", self.server.name());
         Ok(())
@@ -399,7 +410,10 @@ mod tests {
     fn every_server_has_folders_and_a_port_of_its_own() {
         let clusters: Vec<Cluster> = Name::value_variants()
             .iter()
-            .map(|name| Cluster::new(Path::new("/target/engines"), name.server(), places()))
+            .map(|name| {
+                let folder = Path::new("/target/engines");
+                Cluster::new((folder, folder), name.server(), places())
+            })
             .collect();
         for (index, cluster) in clusters.iter().enumerate() {
             assert_eq!(cluster.nodes.len(), HOSTS.len());

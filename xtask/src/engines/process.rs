@@ -18,7 +18,7 @@ use crate::clock::Stopwatch;
 const END_TIME: Duration = Duration::from_secs(30);
 
 /// Where a node's output goes.
-pub(super) fn log(folder: &Path) -> PathBuf {
+pub(crate) fn log(folder: &Path) -> PathBuf {
     folder.join("log")
 }
 
@@ -31,7 +31,7 @@ fn pid_file(folder: &Path) -> PathBuf {
 /// # Errors
 ///
 /// When it cannot be started or noted.
-pub(super) fn launch(command: &mut Command, folder: &Path) -> Result<()> {
+pub(crate) fn launch(command: &mut Command, folder: &Path) -> Result<()> {
     let path = log(folder);
     let log = File::options().create(true).append(true).open(&path);
     let log = log.with_context(|| format!("cannot write {}", path.display()))?;
@@ -47,13 +47,13 @@ pub(super) fn launch(command: &mut Command, folder: &Path) -> Result<()> {
 }
 
 /// Whether the process that was noted runs.
-pub(super) fn runs(folder: &Path) -> bool {
+pub(crate) fn runs(folder: &Path) -> bool {
     noted(folder).is_some()
 }
 
 /// What a process is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     /// To put its things in order, and end.
     Term,
     /// To be gone at once.
@@ -70,7 +70,7 @@ pub(super) enum Signal {
 /// # Errors
 ///
 /// When one cannot be ended.
-pub(super) fn end<'a>(folders: impl IntoIterator<Item = &'a Path>, signal: Signal) -> Result<()> {
+pub(crate) fn end<'a>(folders: impl IntoIterator<Item = &'a Path>, signal: Signal) -> Result<()> {
     let folders: Vec<&Path> = folders.into_iter().collect();
     send(folders.iter().copied(), signal)?;
     let (stopwatch, mut patient) = (Stopwatch::start(), true);
@@ -95,14 +95,23 @@ pub(super) fn end<'a>(folders: impl IntoIterator<Item = &'a Path>, signal: Signa
 /// # Errors
 ///
 /// When there is no `kill`.
-pub(super) fn send<'a>(folders: impl IntoIterator<Item = &'a Path>, signal: Signal) -> Result<()> {
+pub(crate) fn send<'a>(folders: impl IntoIterator<Item = &'a Path>, signal: Signal) -> Result<()> {
+    signal_all(folders.into_iter().filter_map(noted), signal)
+}
+
+/// Tells processes of which it is known that they are ours, and not waited for.
+///
+/// # Errors
+///
+/// When there is no `kill`.
+pub(crate) fn signal_all(pids: impl IntoIterator<Item = u32>, signal: Signal) -> Result<()> {
     let name = match signal {
         Signal::Term => "-TERM",
         Signal::Kill => "-KILL",
         Signal::Stop => "-STOP",
         Signal::Cont => "-CONT",
     };
-    for pid in folders.into_iter().filter_map(noted) {
+    for pid in pids {
         let kill = Command::new("kill").args([name, &pid.to_string()]).output();
         kill.context("cannot run `kill`")?;
     }

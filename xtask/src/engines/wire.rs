@@ -8,12 +8,12 @@ use std::time::Duration;
 const STEP_TIME: Duration = Duration::from_secs(3);
 
 /// Whether anything listens there.
-pub(super) fn listens(host: &str, port: u16) -> bool {
+pub(crate) fn listens(host: &str, port: u16) -> bool {
     connect(host, port).is_some()
 }
 
 /// Sends a question in plain text; the whole answer, if there is one in time.
-pub(super) fn ask(host: &str, port: u16, question: &str) -> Option<String> {
+pub(crate) fn ask(host: &str, port: u16, question: &str) -> Option<String> {
     let mut stream = connect(host, port)?;
     stream.write_all(question.as_bytes()).ok()?;
     let mut answer = String::new();
@@ -22,7 +22,7 @@ pub(super) fn ask(host: &str, port: u16, question: &str) -> Option<String> {
 }
 
 /// A connection whose every step ends in time.
-pub(super) fn connect(host: &str, port: u16) -> Option<TcpStream> {
+pub(crate) fn connect(host: &str, port: u16) -> Option<TcpStream> {
     let host: IpAddr = host.parse().ok()?;
     let stream = TcpStream::connect_timeout(&SocketAddr::new(host, port), STEP_TIME).ok()?;
     stream.set_read_timeout(Some(STEP_TIME)).ok()?;

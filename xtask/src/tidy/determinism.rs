@@ -33,6 +33,7 @@ const CHANCES: &[Chance] = &[
             "crates/music-store/src/embedded/network.rs",
             "crates/music-store/src/embedded/shared.rs",
             "crates/music-store/src/versioned/chance.rs",
+            "crates/music-torture/src/clock.rs",
             "xtask/src/clock.rs",
         ],
     },
@@ -41,12 +42,13 @@ const CHANCES: &[Chance] = &[
         needles: &["rand::", "fastrand::", "getrandom::", "Uuid::new_v4"],
         owners: &[
             "crates/music-client/src/dice.rs",
+            "crates/music-history/src/workload/dice.rs",
             "crates/music-server/src/node/world.rs",
-            "crates/music-sim/src/deployment/world.rs",
             "crates/music-store/src/cassandra/pace.rs",
             "crates/music-store/src/embedded/queues.rs",
             "crates/music-store/src/simulated/network.rs",
             "crates/music-store/src/versioned/chance.rs",
+            "xtask/src/torture/nemesis.rs",
         ],
     },
     Chance {

@@ -1,19 +1,16 @@
-//! What clients do: critical sections of all kinds, and plain reads and writes.
-
-mod section;
+//! The clients: where they are, and that they can be stopped and killed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use music_client::error::Code;
-use music_client::{Client, Error, Options};
+use music_client::{Client, Options};
+use music_history::workload::{Recorder, Work, Worker};
 use tokio::task::JoinHandle;
 
 use super::Scene;
-use super::cluster::{CRITICAL, EVENTUAL};
-use super::wire::{Host, Process, Wire};
-use super::world::{self, Dice, Rng as _};
-use crate::history::{ClientId, PlainKind, PlainOutcome, What};
+use super::wire::{Host, Process, Wire, node_of};
+use super::world;
+use crate::history::{ClientId, OpId, SectionId, What};
 
 /// How long clients may take to finish once faults have stopped, in the
 /// deployment's own time.
@@ -80,8 +77,15 @@ impl Crew {
         let worker = Worker {
             id,
             client,
-            scene: self.scene.clone(),
+            recorder: Log(self.scene.clone()),
             dice: world::dice(self.scene.settings.seed, u64::from(id.0) << 40),
+            work: Work {
+                keys: self.scene.settings.keys,
+                habits: self.scene.settings.habits,
+                leases_ms: 600..3000,
+                settling: SETTLING,
+                calm: self.scene.calm.clone(),
+            },
         };
         let work = tokio::spawn(worker.run());
         self.members().push(Member {
@@ -156,86 +160,36 @@ impl Crew {
     }
 }
 
-/// One client.
-struct Worker {
-    id: ClientId,
-    client: Client,
-    scene: Scene,
-    dice: Dice,
-}
+/// Where clients note what they do.
+#[derive(Debug)]
+struct Log(Scene);
 
-impl Worker {
-    async fn run(mut self) {
-        while !self.scene.calm.is_cancelled() {
-            match self.dice.random_range(0..100) {
-                0..70 => self.section().await,
-                70..80 => self.plain().await,
-                _ => self.idle().await,
-            }
-        }
-        world::sleep(SETTLING).await;
-        // Everything must be had once more, at once.
-        self.section().await;
-        let keys = (0..self.scene.settings.keys).collect();
-        self.last_section(keys).await;
-        self.client.close().await;
+impl Recorder for Log {
+    fn note(&self, what: What) {
+        self.0.recorder.note(what);
     }
 
-    fn percent(&mut self, percent: u32) -> bool {
-        self.dice.random_range(0..100) < percent
+    fn section(&self) -> SectionId {
+        self.0.recorder.section()
     }
 
-    async fn idle(&mut self) {
-        let length = Duration::from_millis(self.dice.random_range(1..400));
-        world::sleep(length).await;
+    fn op(&self) -> OpId {
+        self.0.recorder.op()
     }
 
-    /// Something that needs no lock.
-    async fn plain(&mut self) {
-        let kinds = [
-            PlainKind::EventualPut,
-            PlainKind::EventualGet,
-            PlainKind::CriticalTableGet,
-            PlainKind::PutOnCritical,
-            PlainKind::LockOnEventual,
-        ];
-        let at = self.dice.random_range(0..kinds.len());
-        let Some(kind) = kinds.get(at).copied() else {
-            return;
-        };
-        let op = self.scene.recorder.op();
-        let client = self.id;
-        self.scene.recorder.note(What::Plain { client, op, kind });
-        let result = match kind {
-            PlainKind::EventualPut => self
-                .client
-                .put((EVENTUAL, "note", ""), op.0.to_string())
-                .await
-                .map(drop),
-            PlainKind::EventualGet => self.client.get((EVENTUAL, "note", "")).await.map(drop),
-            PlainKind::CriticalTableGet => self.client.get((CRITICAL, "k0", "x")).await.map(drop),
-            PlainKind::PutOnCritical => self
-                .client
-                .put((CRITICAL, "k0", "x"), "forbidden")
-                .await
-                .map(drop),
-            PlainKind::LockOnEventual => self
-                .client
-                .lock([(EVENTUAL, "note")])
-                .acquire()
-                .await
-                .map(drop),
-        };
-        let outcome = match &result {
-            Ok(()) => PlainOutcome::Done,
-            Err(error) if error.code() == Some(Code::WrongMode) => PlainOutcome::WrongMode,
-            Err(_) => PlainOutcome::Failed,
-        };
-        self.scene.recorder.note(What::PlainEnded { op, outcome });
+    fn hold(&self, section: SectionId, lock_ref: &str, endpoint: &str) {
+        let node = node_of(endpoint).unwrap_or_default();
+        self.0.recorder.hold(section, lock_ref, node);
     }
-}
 
-/// Whether the failed call may have had its effect.
-fn is_unknown(error: &Error) -> bool {
-    error.outcome() == music_client::Outcome::Unknown
+    /// The wire knows it already.
+    fn heard(&self, _: SectionId, _: &str) {}
+
+    fn let_go(&self, section: SectionId) -> bool {
+        self.0.recorder.let_go(section)
+    }
+
+    fn saw(&self, what: &'static str) {
+        self.0.saw(what);
+    }
 }

@@ -4,17 +4,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use music_history::workload::{CRITICAL, EVENTUAL};
 use music_server::config::{Config, Overrides};
 use music_server::node::World;
 use music_server::simulated::SimulatedNode;
 use music_store::simulated::Deployment;
 use music_store::simulated::network::Network;
 use tokio_util::sync::CancellationToken;
-
-/// The table of critical records.
-pub(super) const CRITICAL: &str = "state";
-/// The table of eventual records.
-pub(super) const EVENTUAL: &str = "notes";
 
 /// By how much the rates of two nodes' clocks differ at most, from one: a
 /// little less than the quarter that leases allow for.

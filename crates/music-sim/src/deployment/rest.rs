@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use music_core::id::{Key, RecordId};
 use music_core::lock_ref::Incarnation;
+use music_history::workload::CRITICAL;
 use music_store::{LockStore as _, StateStore as _, TableName};
 
 use super::Scene;
-use super::cluster::CRITICAL;
 use super::world;
 
 /// How long the copies may take to agree.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use music_history::workload::Habits;
 use music_store::simulated::network::Weather;
 
 use super::world::{self, Rng as _};
@@ -113,21 +114,6 @@ pub struct Settings {
     pub weather: Weather,
     /// What clients like to do, each in percent.
     pub habits: Habits,
-}
-
-/// What clients like to do, each in percent.
-#[derive(Clone, Copy, Debug)]
-pub struct Habits {
-    /// Sections of several keys.
-    pub several_keys: u32,
-    /// Shared sections.
-    pub shared: u32,
-    /// Sections that are held for long.
-    pub linger: u32,
-    /// Ends that ask for confirmation.
-    pub confirm: u32,
-    /// Waits that end before the grant.
-    pub impatient: u32,
 }
 
 impl Settings {

@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-pub(super) use rand::Rng;
-use rand::SeedableRng as _;
-pub(super) use rand::rngs::StdRng as Dice;
+pub(super) use music_history::workload::dice::{Dice, Rng, dice};
 pub(super) use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// The simulation's time.
@@ -16,9 +14,4 @@ pub(super) fn now() -> Instant {
 /// The simulation's time after `length`.
 pub(super) fn after(length: Duration) -> Instant {
     now() + length
-}
-
-/// Dice for one part of a run: what it draws depends on nothing but the seed.
-pub(super) fn dice(seed: u64, part: u64) -> Dice {
-    Dice::seed_from_u64(seed ^ part)
 }

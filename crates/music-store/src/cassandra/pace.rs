@@ -13,6 +13,9 @@ const EAGER_ATTEMPTS: u32 = 2;
 /// The longest delay before another attempt, in durations of the last one.
 const BACKOFF_MAX: u32 = 8;
 
+/// And in time, where an attempt does not take longer itself.
+const BACKOFF_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// After what time a queue is looked at the first time, or again after a
 /// change; at most.
 const GLANCE_FIRST: Duration = Duration::from_millis(40);
@@ -69,20 +72,40 @@ impl Pace {
     /// in durations of the last one: it took what a transaction takes here.
     /// Returns whether there is to be another attempt.
     pub(super) async fn again(&mut self) -> bool {
+        self.attempt_after(self.attempts.checked_sub(EAGER_ATTEMPTS))
+            .await
+    }
+
+    /// The same after an attempt that was not answered for. Cassandra says that
+    /// at once where others are at the same key, so nobody begins again at
+    /// once: who does takes the promises away that another has just been given,
+    /// and at three sites that do so nobody ever gets through.
+    pub(super) async fn again_unanswered(&mut self) -> bool {
+        self.attempt_after(Some(self.attempts)).await
+    }
+
+    /// Another attempt, after a delay if it is given a number of doublings.
+    async fn attempt_after(&mut self, doublings: Option<u32>) -> bool {
         let ended = Instant::now();
         if self.attempts >= ATTEMPTS_MAX || ended >= self.deadline {
             return false;
         }
-        if let Some(number) = self.attempts.checked_sub(EAGER_ATTEMPTS) {
-            let times = 1_u32.checked_shl(number).unwrap_or(u32::MAX);
-            let most = (ended - self.began).saturating_mul(times.min(BACKOFF_MAX));
+        if let Some(doublings) = doublings {
             let share = rand::rng().random_range(0.0..1.0);
-            tokio::time::sleep_until(self.deadline.min(ended + most.mul_f64(share))).await;
+            let delay = backoff_max(ended - self.began, doublings).mul_f64(share);
+            tokio::time::sleep_until(self.deadline.min(ended + delay)).await;
         }
         self.began = Instant::now();
         self.attempts = self.attempts.saturating_add(1);
         true
     }
+}
+
+/// The longest delay after an attempt that took so long.
+fn backoff_max(last: Duration, doublings: u32) -> Duration {
+    let times = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    last.saturating_mul(times.min(BACKOFF_MAX))
+        .min(last.max(BACKOFF_TIME_MAX))
 }
 
 /// A name that no other attempt at the same version has.
@@ -103,5 +126,48 @@ mod tests {
         }
         assert_eq!(attempts, ATTEMPTS_MAX);
         assert!(!Pace::new(Duration::ZERO).again().await);
+    }
+
+    #[test]
+    fn a_delay_grows_with_the_attempts_and_is_bounded() {
+        let last = Duration::from_millis(150);
+        let delays = [1, 2, 3, 4, 40].map(|doublings| backoff_max(last, doublings).as_millis());
+        assert_eq!(delays, [300, 600, 1200, 1200, 1200]);
+        let last = Duration::from_secs(1);
+        assert_eq!(backoff_max(last, 3), BACKOFF_TIME_MAX);
+        let last = Duration::from_secs(3);
+        assert_eq!(backoff_max(last, 3), last);
+    }
+
+    /// The times at which attempts begin, of some that take a tenth of a second.
+    async fn begins(unanswered: bool) -> Vec<Duration> {
+        let begin = Instant::now();
+        let mut pace = Pace::new(Duration::from_mins(1));
+        let mut begins = Vec::new();
+        while begins.len() < 4 {
+            begins.push(begin.elapsed());
+            tokio::time::advance(Duration::from_millis(100)).await;
+            let again = if unanswered {
+                pace.again_unanswered().await
+            } else {
+                pace.again().await
+            };
+            assert!(again);
+        }
+        begins
+    }
+
+    /// Two that collided and begin again at once collide again, for ever.
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_was_not_answered_is_never_repeated_at_once() {
+        let tenths = |tenths: u64| Duration::from_millis(tenths * 100);
+        assert_eq!(begins(false).await[1], tenths(1));
+        let late = begins(true).await;
+        assert!(
+            late.iter()
+                .zip(0..)
+                .skip(1)
+                .all(|(at, number)| *at > tenths(number))
+        );
     }
 }

@@ -9,10 +9,11 @@
 //!
 //! Every version is made by one attempt, which has a random name, and `state`
 //! lists the names of the last ones. So a node whose attempt got no answer
-//! reads at `SERIAL` and finds what became of it: the version it wanted to
-//! make bears its name, bears another, or is not there yet. In the last case
-//! the attempt may still succeed, until a later attempt on the same version
-//! does: Cassandra's coordinator may go on after its client has given up.
+//! makes another, and finds what became of the first where that is refused: the
+//! version it wanted to make bears its name, bears another, or is not there yet.
+//! In the last case the attempt may still succeed, until a later attempt on the
+//! same version does: Cassandra's coordinator may go on after its client has
+//! given up.
 //!
 //! A release changes `released` alone. A transaction names the release that it
 //! has seen in its condition, so it never overlooks one that is acknowledged
@@ -169,7 +170,7 @@ impl Register<'_> {
     {
         loop {
             match self.read().await {
-                Err(Failure::TimedOut) if pace.again().await => {}
+                Err(Failure::TimedOut) if pace.again_unanswered().await => {}
                 result => return result,
             }
         }
@@ -247,12 +248,16 @@ impl Register<'_> {
                 Err(failure) if failure.outcome() == Outcome::NotApplied => {
                     return Err(transaction.ended(failure));
                 }
+                // What became of it is seen by the next attempt, which is
+                // refused with what the register holds where this one was
+                // applied. A read at `SERIAL` would tell as well, and collide
+                // with what others do as much.
                 Err(failure) => {
                     transaction.open.push((attempt, result));
-                    match self.read_at_last(&mut pace).await {
-                        Ok(row) => seen = row,
-                        Err(_) => return Err(transaction.ended(failure)),
+                    if !pace.again_unanswered().await {
+                        return Err(transaction.ended(failure));
                     }
+                    continue;
                 }
             }
             if let Some(done) = transaction.settle(&seen) {

@@ -1,0 +1,204 @@
+//! `cargo xtask torture`: a deployment on real engines, under real faults.
+//!
+//! ```text
+//!  nemesis ──kill, pause, cut──▶ stage: three sites, each in a network namespace,
+//!     │                            │    with engine nodes, a MUSIC node and clients
+//!     ▼                            ▼
+//!  faults.jsonl          clients/*.jsonl ──▶ music-torture judge ──▶ history.jsonl, report
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `network` | the sites' network: delayed, cut and healed |
+//! | `stage` | what runs at the sites |
+//! | `nemesis` | the faults |
+//! | `wound` | one fault, from its beginning to its recovery |
+//! | `log` | what was done, for the judgement |
+//!
+//! What the clients do and how they are judged is in `crates/music-torture`.
+
+mod log;
+mod nemesis;
+mod network;
+mod stage;
+mod wound;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+
+use self::log::Log;
+use self::nemesis::Nemesis;
+use self::network::Network;
+use self::stage::Stage;
+use crate::engines::Name;
+use crate::{clock, shell};
+
+/// What to torture, and for how long.
+#[derive(Args)]
+pub(crate) struct Torture {
+    /// What the deployment stands on
+    #[arg(long, value_enum)]
+    engine: Deployment,
+    /// How long faults are injected
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// What every draw depends on
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Do no harm: what the deployment does by itself, to compare with
+    #[arg(long)]
+    without_faults: bool,
+    /// Let the nodes break this rule of the protocol, which must be found then
+    #[arg(long)]
+    mutation: Option<String>,
+    /// The delays between the sites, by the name of a profile
+    #[arg(long, default_value = "lUs")]
+    profile: String,
+}
+
+/// State and locks.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Deployment {
+    Cassandra,
+    #[value(name = "cassandra+zookeeper")]
+    CassandraZooKeeper,
+    #[value(name = "cassandra+etcd")]
+    CassandraEtcd,
+}
+
+impl Deployment {
+    /// Its servers, that of the state first.
+    fn servers(self) -> Vec<Name> {
+        match self {
+            Self::Cassandra => vec![Name::Cassandra],
+            Self::CassandraZooKeeper => vec![Name::Cassandra, Name::ZooKeeper],
+            Self::CassandraEtcd => vec![Name::Cassandra, Name::Etcd],
+        }
+    }
+
+    /// The name of the lock engine, as a node's settings have it.
+    fn locks(self) -> &'static str {
+        match self {
+            Self::Cassandra => "cassandra",
+            Self::CassandraZooKeeper => "zookeeper",
+            Self::CassandraEtcd => "etcd",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cassandra => "cassandra",
+            Self::CassandraZooKeeper => "cassandra+zookeeper",
+            Self::CassandraEtcd => "cassandra+etcd",
+        }
+    }
+}
+
+/// The programs that are tortured, and that torture.
+struct Programs {
+    music: PathBuf,
+    torture: PathBuf,
+}
+
+/// Tortures a deployment and judges it; says why where that cannot be done
+/// here, which is no failure.
+///
+/// # Errors
+///
+/// When a guarantee is broken, or the deployment does not start.
+pub(crate) fn run(root: &Path, torture: &Torture) -> Result<()> {
+    let target = shell::target(root)?;
+    let network = match Network::find(root, &target, &torture.profile)? {
+        Ok(network) => network,
+        Err(missing) => {
+            println!("torture: skipped, not failed: {missing}");
+            return Ok(());
+        }
+    };
+    let folder = folder(&target, torture)?;
+    let programs = build(root, &target, &folder, torture.mutation.is_some())?;
+    println!("torture: everything is kept in {}", folder.display());
+    network.up()?;
+    let result = play(torture, &network, &programs, &target, &folder);
+    // What was started is gone by now, whatever happened.
+    network.down()?;
+    result?;
+    let judge = ["judge", &folder.display().to_string()];
+    shell::run(&mut shell::program(
+        root,
+        &programs.torture.display().to_string(),
+        &judge,
+    ))
+}
+
+fn play(
+    torture: &Torture,
+    network: &Network,
+    programs: &Programs,
+    target: &Path,
+    folder: &Path,
+) -> Result<()> {
+    let log = Log::create(&folder.join("faults.jsonl"))?;
+    let stage = Stage::new(torture, network, programs, (target, folder))?;
+    let mut nemesis = Nemesis::new(stage, log, torture.seed);
+    let length = Duration::from_secs(torture.minutes * 60);
+    let result = if torture.without_faults {
+        nemesis.idle(length)
+    } else {
+        nemesis.rage(length)
+    };
+    let result = result.and_then(|()| nemesis.relent());
+    let cleared = nemesis.clear();
+    result.and(cleared)
+}
+
+/// Builds what runs at the sites. In the profile `sim`: three sites share the
+/// machine, and every assertion stays on. The programs of a run stay as they
+/// are, whatever is built meanwhile.
+fn build(root: &Path, target: &Path, folder: &Path, mutations: bool) -> Result<Programs> {
+    let build = |package: &str, features: &[&str]| {
+        let arguments = [
+            "build",
+            "--locked",
+            "--profile",
+            "sim",
+            "--package",
+            package,
+        ];
+        let arguments = [&arguments[..], features].concat();
+        shell::run(&mut shell::program(root, "cargo", &arguments))
+    };
+    let features: &[&str] = if mutations {
+        &["--features", "mutations"]
+    } else {
+        &[]
+    };
+    build("music-cli", features)?;
+    build("music-torture", &[])?;
+    let keep = |name: &str| {
+        let (built, kept) = (target.join("sim").join(name), folder.join(name));
+        fs::hard_link(&built, &kept).with_context(|| format!("cannot link {}", built.display()))?;
+        Ok::<_, anyhow::Error>(kept)
+    };
+    Ok(Programs {
+        music: keep("music")?,
+        torture: keep("music-torture")?,
+    })
+}
+
+/// A new folder for this run.
+fn folder(target: &Path, torture: &Torture) -> Result<PathBuf> {
+    let (name, seed) = (torture.engine.name(), torture.seed);
+    let name = format!("{name}-{seed}-{}", clock::monotonic_ns() / 1_000_000_000);
+    let folder = target.join("torture").join(name);
+    ensure!(!folder.exists(), "{} is there already", folder.display());
+    for part in ["clients", "nodes", "logs", "engines"] {
+        let path = folder.join(part);
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    Ok(folder)
+}
