@@ -32,6 +32,7 @@ const CHANCES: &[Chance] = &[
             "crates/music-store/src/cassandra/pace.rs",
             "crates/music-store/src/embedded/network.rs",
             "crates/music-store/src/embedded/shared.rs",
+            "crates/music-store/src/probe.rs",
             "xtask/src/clock.rs",
         ],
     },

@@ -13,6 +13,7 @@
 
 mod messages;
 mod register;
+pub mod survey;
 mod wire;
 
 use std::sync::Arc;

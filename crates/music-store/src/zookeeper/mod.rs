@@ -15,6 +15,7 @@
 //! a session that ends is replaced by another.
 
 mod register;
+pub mod survey;
 
 use std::sync::Arc;
 use std::time::Duration;
