@@ -18,14 +18,47 @@ pub struct Status {
     pub lease_valid: bool,
     /// How many critical sections are open here.
     pub sections: u64,
+    /// In how many lock queues they hold or wait.
+    #[serde(default)]
+    pub queues: u64,
     /// The engine's name.
     pub engine: String,
     /// A checksum of the settings that must agree across sites.
     pub cluster_checksum: String,
     /// The sites, as the engine knows them.
     pub sites: Vec<SiteStatus>,
-    /// The links between sites, each pair once.
+    /// The links between sites, each pair once. Where the engines are services
+    /// of their own, those from the node's site, as far as they were measured.
     pub links: Vec<LinkStatus>,
+    /// The servers of engines that are services of their own.
+    #[serde(default)]
+    pub servers: Vec<ServerStatus>,
+}
+
+/// A server of an engine that is a service of its own, as the node saw it some
+/// seconds ago.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServerStatus {
+    /// Which engine: `cassandra`, `etcd`, `zookeeper`.
+    pub engine: String,
+    /// Where it serves.
+    pub address: String,
+    /// Its site, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Whether it is connected, and answered if it was asked.
+    pub reachable: bool,
+    /// The round trip time from the node, in ms; of each site's servers of
+    /// Cassandra one is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// Its part, in the engine's words: `leader`, `follower`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The version of the engine, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// A site.
@@ -34,7 +67,8 @@ pub struct Status {
 pub struct SiteStatus {
     /// The name.
     pub name: String,
-    /// Whether its replica runs.
+    /// Whether its replica runs; where the engines are services of their own,
+    /// whether the node reaches it.
     pub running: bool,
 }
 

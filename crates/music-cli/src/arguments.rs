@@ -5,7 +5,7 @@ use music_client::{Client, Options};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::{bench, completions, delete, demo, dev, engine, get, lock, lock_child, put};
+use crate::{bench, completions, delete, demo, dev, doctor, engine, get, lock, lock_child, put};
 use crate::{queue, scan, serve, status, table, watch};
 
 /// Critical sections over state at many sites.
@@ -55,6 +55,7 @@ pub(crate) enum Command {
     Dev(dev::Dev),
     Serve(serve::Serve),
     Engine(engine::Engine),
+    Doctor(doctor::Doctor),
     Put(put::Put),
     Get(get::Get),
     Delete(delete::Delete),

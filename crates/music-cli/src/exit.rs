@@ -30,6 +30,8 @@ pub(crate) enum Exit {
     Lost,
     /// Some readable template was not placed exactly once.
     NotOnce,
+    /// Something is wrong with a deployment.
+    Unsound,
     /// The command could not be run.
     CannotRun,
     /// The command was not found.
@@ -66,6 +68,10 @@ const MEANINGS: &[(Exit, &str)] = &[
         Exit::NotOnce,
         "some readable template was not placed exactly once (demo placement)",
     ),
+    (
+        Exit::Unsound,
+        "something is wrong with the deployment (doctor)",
+    ),
     (Exit::CannotRun, "CMD cannot be executed (lock)"),
     (Exit::NotFound, "CMD was not found (lock)"),
 ];
@@ -84,6 +90,7 @@ impl Exit {
             Self::Configuration => 78,
             Self::Lost => 79,
             Self::NotOnce => 80,
+            Self::Unsound => 81,
             Self::CannotRun => 126,
             Self::NotFound => 127,
             Self::Code(code) => code,

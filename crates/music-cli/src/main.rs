@@ -8,6 +8,7 @@ mod delete;
 mod demo;
 mod dev;
 mod dev_control;
+mod doctor;
 mod duration;
 mod engine;
 mod environment;
@@ -57,6 +58,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Dev(dev) => dev::run(dev, output).await,
         Command::Engine(engine) => engine::run(&engine, output).await,
+        Command::Doctor(doctor) => doctor::run(&doctor, output).await,
         Command::Serve(serve) => serve::run(serve, output).await,
         Command::Put(put) => put::run(&global, put, output).await,
         Command::Get(get) => get::run(&global, get, output).await,

@@ -1,5 +1,7 @@
 //! What is done to the engines of a deployment, beside serving from them.
 
+pub mod doctor;
+
 use crate::config::{Config, EngineConfig};
 pub use crate::topology::EngineError;
 use crate::topology::Services;

@@ -11,6 +11,7 @@
 //! | `queues` | lock queues: a register a key, and releases beside it |
 //! | `glance` | hints: a watched queue is looked at from time to time |
 //! | `catalogue` | the tables there are: one register |
+//! | [`survey`] | how a deployment looks from here: nodes, settings, delays |
 //! | `codec`, `failure` | what columns hold, what errors mean |
 //!
 //! # What is asked at which level
@@ -68,6 +69,7 @@ mod queues;
 mod register;
 mod schema;
 mod session;
+pub mod survey;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -32,6 +32,8 @@ pub mod etcd;
 pub mod fault;
 pub mod lock_store;
 pub mod memory;
+#[cfg(any(feature = "cassandra", feature = "versioned"))]
+pub mod probe;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulated;
 pub mod state_store;

@@ -13,5 +13,6 @@ mod live {
     mod cost;
     mod deployment;
     mod etcd;
+    mod survey;
     mod zookeeper;
 }

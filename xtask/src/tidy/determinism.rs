@@ -32,6 +32,7 @@ const CHANCES: &[Chance] = &[
             "crates/music-store/src/cassandra/pace.rs",
             "crates/music-store/src/embedded/network.rs",
             "crates/music-store/src/embedded/shared.rs",
+            "crates/music-store/src/probe.rs",
             "crates/music-store/src/versioned/chance.rs",
             "crates/music-torture/src/clock.rs",
             "xtask/src/clock.rs",

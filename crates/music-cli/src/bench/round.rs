@@ -45,12 +45,25 @@ impl Nodes {
                     site: status.site,
                 });
             }
-            nodes.links = status.links;
+            nodes.add(status.links);
         }
         if nodes.each.is_empty() {
             return Err(Error::NoNode.into());
         }
         Ok(nodes)
+    }
+
+    /// Adds what another node knows of: all links, or those of its site.
+    fn add(&mut self, links: Vec<LinkStatus>) {
+        for link in links {
+            let same = |known: &LinkStatus| {
+                (&known.a, &known.b) == (&link.a, &link.b)
+                    || (&known.a, &known.b) == (&link.b, &link.a)
+            };
+            if !self.links.iter().any(same) {
+                self.links.push(link);
+            }
+        }
     }
 
     /// The round trip from a site to the farthest of its nearest majority.
@@ -97,6 +110,20 @@ mod tests {
                 "{site}"
             );
         }
+    }
+
+    /// As nodes whose engines are services of their own tell: each of its site.
+    #[test]
+    fn what_each_node_knows_is_put_together() {
+        let mut nodes = Nodes {
+            each: Vec::new(),
+            links: Vec::new(),
+        };
+        nodes.add(links(&[("o", "n", 53.79), ("o", "w", 72.14)]));
+        nodes.add(links(&[("n", "o", 53.8), ("n", "w", 24.2)]));
+        assert_eq!(nodes.links.len(), 3);
+        assert_eq!(nodes.round("n"), Duration::from_secs_f64(0.0242));
+        assert_eq!(nodes.round("o"), Duration::from_secs_f64(0.05379));
     }
 
     #[test]

@@ -12,7 +12,7 @@ const HOSTS: [&str; 3] = ["127.0.0.31", "127.0.0.32", "127.0.0.33"];
 const SITES: [&str; 3] = ["ohio", "ncalifornia", "oregon"];
 
 /// State and locks.
-const DEPLOYMENTS: [(&str, &str); 3] = [
+pub(crate) const DEPLOYMENTS: [(&str, &str); 3] = [
     ("cassandra", "cassandra"),
     ("cassandra+etcd", "etcd"),
     ("cassandra+zookeeper", "zookeeper"),
@@ -27,7 +27,7 @@ fn endpoints(site: usize, scheme: &str, port: u16) -> String {
 }
 
 /// The configuration of a node at a site; `keyspace` is this test's own.
-fn config(locks: &str, site: usize, keyspace: &str) -> String {
+pub(crate) fn config(locks: &str, site: usize, keyspace: &str) -> String {
     format!(
         "node = \"{name}-1\"
         site = \"{name}\"
@@ -61,27 +61,27 @@ fn config(locks: &str, site: usize, keyspace: &str) -> String {
     )
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> String {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-fn keyspace(locks: &str) -> String {
+pub(crate) fn keyspace(locks: &str) -> String {
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
     format!("music_{locks}_{}", now.as_millis())
 }
 
 /// The code, and what was written to standard error.
-fn run(arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let output = music().args(arguments).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     (output.status.code(), error)
 }
 
 /// A node that serves, and its address.
-fn serve(config: &str) -> (Running, String) {
+pub(crate) fn serve(config: &str) -> (Running, String) {
     let mut serve = music();
     serve.args(["--json", "serve", "--config", config]);
     let node = Running::start(&mut serve);
@@ -90,7 +90,7 @@ fn serve(config: &str) -> (Running, String) {
     (node, url)
 }
 
-fn at(url: &str, arguments: &[&str]) -> String {
+pub(crate) fn at(url: &str, arguments: &[&str]) -> String {
     let mut command = music();
     command.args(["--endpoint", url]).args(arguments);
     succeeded(&command.output().unwrap())

@@ -9,8 +9,13 @@ mod demo;
 #[cfg(test)]
 mod dev;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 #[cfg(feature = "live-engines")]
 mod live;
+#[cfg(test)]
+#[cfg(feature = "live-engines")]
+mod live_doctor;
 #[cfg(test)]
 mod lock;
 #[cfg(test)]

@@ -24,6 +24,21 @@ pub enum EngineConfig {
     Services(Box<ServicesConfig>),
 }
 
+impl EngineConfig {
+    /// The engines' name: that of the state, and that of the locks if it is
+    /// another.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded(_) => "embedded",
+            Self::Services(services) => match services.locks {
+                LocksConfig::Cassandra => "cassandra",
+                LocksConfig::Etcd(_) => "cassandra+etcd",
+                LocksConfig::ZooKeeper(_) => "cassandra+zookeeper",
+            },
+        }
+    }
+}
+
 /// Engines that are services of their own.
 #[derive(Clone, Debug)]
 pub struct ServicesConfig {

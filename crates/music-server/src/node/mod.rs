@@ -402,6 +402,11 @@ impl Node {
         self.inner.state.changes()
     }
 
+    /// In how many queues the node's sections hold or wait. Looks at each.
+    pub fn queues(&self) -> usize {
+        self.inner.sections.queues()
+    }
+
     /// The node as it sees itself.
     pub fn status(&self) -> NodeStatus {
         NodeStatus {

@@ -1,12 +1,13 @@
 //! The sections that a node keeps, each behind a lock of its own.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use music_core::critical_section::{CriticalSection, Error, OpId, Reply};
 use music_core::id::RequestId;
+use music_core::lock_ref::LockRef;
 use music_core::time::MonotonicTime;
 use tokio::sync::{Notify, oneshot};
 
@@ -148,6 +149,18 @@ impl Sections {
 
     pub(super) fn len(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// In how many queues the sections hold or wait.
+    pub(super) fn queues(&self) -> usize {
+        let mut keys = HashSet::new();
+        for slot in self.all() {
+            let machine = slot.lock();
+            let tickets = machine.section.tokens();
+            let tickets = tickets.filter(|(_, lock_ref)| *lock_ref != LockRef::NONE);
+            keys.extend(tickets.map(|(key, _)| key.clone()));
+        }
+        keys.len()
     }
 
     /// All sections, in an order that depends on their ids alone.

@@ -1,11 +1,12 @@
 //! The engines, and the sites and links of a deployment as they know them.
 
 mod embedded;
+mod monitor;
 mod services;
 
 use std::time::Duration;
 
-use music_api::status::{LinkStatus, SiteStatus};
+use music_api::status::{LinkStatus, ServerStatus, SiteStatus};
 use music_store::embedded::profile::ProfileError;
 use music_store::embedded::{NoSuchSite, OpenError};
 use music_store::engine::{LockEngine, StateEngine};
@@ -116,7 +117,15 @@ impl Topology {
     pub(crate) fn links(&self) -> Vec<LinkStatus> {
         match self {
             Self::Embedded(embedded) => embedded.links(),
-            Self::Services(_) => Vec::new(),
+            Self::Services(services) => services.links(),
+        }
+    }
+
+    /// The servers of engines that are services of their own.
+    pub(crate) fn servers(&self) -> Vec<ServerStatus> {
+        match self {
+            Self::Embedded(_) => Vec::new(),
+            Self::Services(services) => services.servers(),
         }
     }
 

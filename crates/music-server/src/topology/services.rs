@@ -1,12 +1,13 @@
 //! Engines that are services of their own, as a node of one site sees them.
 
-use music_api::status::SiteStatus;
+use music_api::status::{LinkStatus, ServerStatus, SiteStatus};
 use music_store::cassandra::Cassandra;
 use music_store::engine::{LockEngine, StateEngine};
 use music_store::etcd::Etcd;
 use music_store::zookeeper::ZooKeeper;
 
 use super::EngineError;
+use super::monitor::Monitor;
 use crate::config::{LocksConfig, ServicesConfig};
 
 /// A node's connections; clones share them.
@@ -15,6 +16,7 @@ pub(crate) struct Services {
     state: Cassandra,
     locks: LockEngine,
     sites: Vec<String>,
+    monitor: Monitor,
 }
 
 impl Services {
@@ -23,6 +25,7 @@ impl Services {
         let ServicesConfig { state, locks } = config;
         let sites = state.replication.keys().cloned().collect();
         let state = Cassandra::connect(state.clone()).await?;
+        let monitor = Monitor::start(state.clone(), locks)?;
         let locks = match locks {
             LocksConfig::Cassandra => LockEngine::from(state.clone()),
             LocksConfig::Etcd(etcd) => Etcd::connect(etcd.clone()).await?.into(),
@@ -34,6 +37,7 @@ impl Services {
             state,
             locks,
             sites,
+            monitor,
         })
     }
 
@@ -61,11 +65,19 @@ impl Services {
     /// The sites that hold state, by the names of their data centres.
     pub(crate) fn sites(&self) -> Vec<SiteStatus> {
         let connected = self.state.connected_datacentres();
-        let site = |name: &String| SiteStatus {
-            name: name.clone(),
-            running: connected.contains(name),
-        };
-        self.sites.iter().map(site).collect()
+        let view = self.monitor.view();
+        view.sites(&self.sites, |name| connected.contains(name))
+    }
+
+    /// The links from the node's own site to the others that were measured.
+    pub(crate) fn links(&self) -> Vec<LinkStatus> {
+        let view = self.monitor.view();
+        view.links(&self.sites, self.state.datacentre())
+    }
+
+    /// The servers, as they were last seen.
+    pub(crate) fn servers(&self) -> Vec<ServerStatus> {
+        self.monitor.view().servers
     }
 
     /// Whether a node of the state store at this node's site is connected.

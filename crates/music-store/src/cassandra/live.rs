@@ -22,6 +22,7 @@ mod hand_off;
 mod nodes;
 mod opening;
 mod restart;
+mod survey;
 mod wear;
 
 /// A setting of the environment.

@@ -120,15 +120,7 @@ impl From<Failure> for OpenError {
 /// Connects, and checks the data centres.
 pub(super) async fn connect(config: &Config) -> Result<Cql, OpenError> {
     check_replication(config)?;
-    let cql = Cql::connect(config).await.map_err(|error| {
-        if is_refusal(&error) {
-            return OpenError::Credentials(Box::new(error));
-        }
-        OpenError::Unreachable {
-            contact_points: config.contact_points.clone(),
-            source: Box::new(error),
-        }
-    })?;
+    let cql = reach(config).await?;
     let cluster = cql.session().get_cluster_state();
     let nodes = cluster.get_nodes_info().iter();
     let known: BTreeSet<String> = nodes.filter_map(|node| node.datacenter.clone()).collect();
@@ -141,6 +133,19 @@ pub(super) async fn connect(config: &Config) -> Result<Cql, OpenError> {
         }
     }
     Ok(cql)
+}
+
+/// Connects, and checks nothing.
+pub(super) async fn reach(config: &Config) -> Result<Cql, OpenError> {
+    Cql::connect(config).await.map_err(|error| {
+        if is_refusal(&error) {
+            return OpenError::Credentials(Box::new(error));
+        }
+        OpenError::Unreachable {
+            contact_points: config.contact_points.clone(),
+            source: Box::new(error),
+        }
+    })
 }
 
 /// Every data centre that is named has a replica, the node's own too.

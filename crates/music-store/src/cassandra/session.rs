@@ -29,6 +29,12 @@ const STATEMENTS_MAX: usize = 1_024;
 /// How long a connection may take to be made.
 const CONNECTION_TIME: Duration = Duration::from_secs(5);
 
+/// How often a connection is asked whether its node lives, and how long the
+/// node may take. A node that is reached and does nothing, as while its machine
+/// swaps, holds up whoever begins a session for as long as both: a minute by
+/// the driver's own times.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
 /// How a statement is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -113,6 +119,8 @@ impl Cql {
             .keyspaces_to_fetch([config.keyspace.as_str()])
             .fetch_full_schema_metadata(false)
             .connection_timeout(CONNECTION_TIME)
+            .keepalive_interval(KEEP_ALIVE)
+            .keepalive_timeout(KEEP_ALIVE)
             .default_execution_profile_handle(majority.clone());
         if let Some(credentials) = &config.credentials {
             builder = builder.user(&credentials.user, &credentials.password);

@@ -18,6 +18,7 @@
 
 mod messages;
 mod register;
+pub mod survey;
 mod wire;
 
 use std::time::Duration;

@@ -33,6 +33,8 @@ pub(super) struct Wire {
     current: AtomicUsize,
     credentials: Option<Credentials>,
     token: Mutex<Option<MetadataValue<Ascii>>>,
+    /// Whether a member without a leader is to refuse at once.
+    needs_leader: bool,
 }
 
 impl Wire {
@@ -52,6 +54,15 @@ impl Wire {
             current: AtomicUsize::new(0),
             credentials,
             token: Mutex::default(),
+            needs_leader: true,
+        }
+    }
+
+    /// The same, for what a member without a leader can tell too.
+    pub(super) fn without_leader(self) -> Self {
+        Self {
+            needs_leader: false,
+            ..self
         }
     }
 
@@ -150,8 +161,10 @@ impl Wire {
     fn request<A>(&self, message: A) -> Request<A> {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
-        // A member without a leader says so at once, instead of waiting.
-        metadata.insert("hasleader", MetadataValue::from_static("true"));
+        if self.needs_leader {
+            // A member without a leader says so at once, instead of waiting.
+            metadata.insert("hasleader", MetadataValue::from_static("true"));
+        }
         if let Some(token) = &*self.token() {
             metadata.insert("token", token.clone());
         }

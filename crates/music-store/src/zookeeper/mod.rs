@@ -18,6 +18,7 @@
 //! a session that ends is replaced by another.
 
 mod register;
+pub mod survey;
 
 use std::time::Duration;
 

@@ -39,6 +39,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>, query: Query) -> Answer 
         session: format!("{:032x}", node.session.0),
         lease_valid: node.lease_valid,
         sections: u64::try_from(node.sections).unwrap_or(u64::MAX),
+        queues: u64::try_from(app.node.queues()).unwrap_or(u64::MAX),
         engine: app
             .topology
             .as_ref()
@@ -54,6 +55,11 @@ pub(crate) async fn status(State(app): State<Arc<App>>, query: Query) -> Answer 
             .topology
             .as_ref()
             .map(Topology::links)
+            .unwrap_or_default(),
+        servers: app
+            .topology
+            .as_ref()
+            .map(Topology::servers)
             .unwrap_or_default(),
     })
 }
