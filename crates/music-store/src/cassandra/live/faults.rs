@@ -3,7 +3,7 @@
 use music_core::lock_queue::Outcome;
 
 use super::*;
-use crate::conformance::{id, ticket};
+use crate::conformance::{enqueue, id, ticket};
 use crate::error;
 use crate::table::SYSTEM_TABLE;
 
@@ -21,8 +21,11 @@ async fn a_lost_answer_is_found_again_or_reported_as_unknown() {
         let mut config = config(&keyspace, name);
         config.call_time = Duration::from_millis(20 * millis);
         let site = Cassandra::connect(config).await.unwrap();
-        // Prepares what is prepared once.
-        ticket(&site, &id(SYSTEM_TABLE, "another"), millis.into()).await;
+        let another = id(SYSTEM_TABLE, "another");
+        until("what is prepared once is prepared", async || {
+            site.apply(&another, enqueue(millis.into())).await.is_ok()
+        })
+        .await;
         site.inner.cql.hurry(Duration::from_millis(millis));
         hasty.push(site);
     }
