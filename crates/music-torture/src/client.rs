@@ -18,8 +18,9 @@ use crate::journal::{CLIENTS_MAX, Journal};
 
 const HABITS: Habits = Habits {
     several_keys: 20,
-    shared: 20,
-    linger: 10,
+    shared: 15,
+    long: 25,
+    linger: 5,
     confirm: 40,
     impatient: 10,
 };

@@ -52,6 +52,8 @@ pub struct Habits {
     pub several_keys: u32,
     /// How many sections are shared.
     pub shared: u32,
+    /// How many have many steps, so that most faults find a put under way.
+    pub long: u32,
     /// How many linger before they end.
     pub linger: u32,
     /// How many ends ask for confirmation.

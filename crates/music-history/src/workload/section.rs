@@ -17,6 +17,9 @@ use crate::{EndOutcome, Fields, OpId, PutOutcome, SectionId, What};
 /// The fields of every record.
 const FIELDS: [&str; 2] = ["x", "y"];
 
+/// How many times as many steps a long section has.
+const LONG: usize = 8;
+
 /// What a put is to write.
 struct Change {
     op: OpId,
@@ -58,7 +61,8 @@ impl<R: Recorder> Worker<R> {
         let Some(held) = self.ask(keys, shared, wait).await else {
             return;
         };
-        let steps = self.dice.random_range(0..7);
+        let long = self.percent(habits.long);
+        let steps = self.dice.random_range(0..7) * if long { LONG } else { 1 };
         for _ in 0..steps {
             if held.section.is_lost().is_some() {
                 break;

@@ -146,6 +146,7 @@ impl Settings {
             habits: Habits {
                 several_keys: one_of([5, 30, 60]),
                 shared: one_of([5, 20, 50]),
+                long: 0,
                 linger: one_of([1, 5, 20]),
                 confirm: one_of([20, 40, 70]),
                 impatient: one_of([0, 10, 30]),
