@@ -30,11 +30,7 @@ impl EngineConfig {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Embedded(_) => "embedded",
-            Self::Services(services) => match services.locks {
-                LocksConfig::Cassandra => "cassandra",
-                LocksConfig::Etcd(_) => "cassandra+etcd",
-                LocksConfig::ZooKeeper(_) => "cassandra+zookeeper",
-            },
+            Self::Services(services) => services.name(),
         }
     }
 }
@@ -46,6 +42,17 @@ pub struct ServicesConfig {
     pub state: cassandra::Config,
     /// Where the lock queues are.
     pub locks: LocksConfig,
+}
+
+impl ServicesConfig {
+    /// The engines' name, as [`EngineConfig::name`].
+    pub fn name(&self) -> &'static str {
+        match self.locks {
+            LocksConfig::Cassandra => "cassandra",
+            LocksConfig::Etcd(_) => "cassandra+etcd",
+            LocksConfig::ZooKeeper(_) => "cassandra+zookeeper",
+        }
+    }
 }
 
 /// The embedded engine.

@@ -13,6 +13,7 @@ use crate::config::{LocksConfig, ServicesConfig};
 /// A node's connections; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Services {
+    name: &'static str,
     state: Cassandra,
     locks: LockEngine,
     sites: Vec<String>,
@@ -22,6 +23,7 @@ pub(crate) struct Services {
 impl Services {
     /// Connects to both.
     pub(crate) async fn connect(config: &ServicesConfig) -> Result<Self, EngineError> {
+        let name = config.name();
         let ServicesConfig { state, locks } = config;
         let sites = state.replication.keys().cloned().collect();
         let state = Cassandra::connect(state.clone()).await?;
@@ -34,6 +36,7 @@ impl Services {
             }
         };
         Ok(Self {
+            name,
             state,
             locks,
             sites,
@@ -55,11 +58,7 @@ impl Services {
 
     /// Their names.
     pub(crate) fn name(&self) -> &'static str {
-        match self.locks {
-            LockEngine::Etcd(_) => "cassandra+etcd",
-            LockEngine::ZooKeeper(_) => "cassandra+zookeeper",
-            _ => "cassandra",
-        }
+        self.name
     }
 
     /// The sites that hold state, by the names of their data centres.
