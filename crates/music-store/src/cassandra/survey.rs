@@ -298,7 +298,8 @@ async fn version(cql: &Cql) -> Schema {
 
 async fn read_repair(cql: &Cql) -> Option<BTreeMap<String, String>> {
     let text = "SELECT table_name, read_repair FROM system_schema.tables WHERE keyspace_name = ?";
-    let access = super::session::Access::Plain(Level::Local);
+    // Any node tells the same, so that of another data centre will do.
+    let access = super::session::Access::Plain(Level::Majority);
     let bound = (cql.keyspace().as_str(),);
     let rows: Vec<(String, Option<String>)> =
         cql.rows(text.to_owned(), access, bound).await.ok()?;
