@@ -149,7 +149,9 @@ pub async fn many_waiters_keep_their_order_and_leave<H: Harness>(harness: &H) {
     let (sites, count) = (harness.sites(), harness.waiters());
     let key = key("key");
     let mut hints: Vec<_> = sites.iter().map(LockStore::hints).collect();
-    sites.iter().for_each(|site| site.watch(&key));
+    for site in &sites {
+        site.watch(&key);
+    }
     let waiting = all_enqueue(&sites, &key, count).await;
     assert_eq!(waiting.len(), count);
     for site in &sites {
@@ -213,11 +215,11 @@ async fn all_enqueue<S: LockStore>(
 /// All requests that are still there leave, at another site than they came.
 async fn all_leave<S: LockStore>(sites: &[S], key: &RecordId, count: usize) {
     let mut tasks = JoinSet::new();
-    let numbers = |request: &u128| LockRef::new(*request as u64 + 1).unwrap();
     for (site, requests) in callers(sites, count) {
         let key = key.clone();
         tasks.spawn(async move {
-            for lock_ref in requests.iter().map(numbers) {
+            for request in requests {
+                let lock_ref = LockRef::new(u64::try_from(request).unwrap() + 1).unwrap();
                 until_known(&site, &key, Command::Withdraw(lock_ref)).await;
             }
         });

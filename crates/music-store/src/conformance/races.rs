@@ -58,9 +58,10 @@ pub async fn an_enqueue_given_up_left_one_ticket_or_none<H: Harness>(harness: &H
         let mut calls = JoinSet::new();
         for (number, site) in sites.iter().cloned().enumerate() {
             let (key, request) = (key.clone(), request(number));
+            let moment = round + 5 * u32::try_from(number).unwrap();
             calls.spawn(async move {
                 let call = site.apply(&key, enqueue(request));
-                give_up_at(round + 5 * number as u32, call).await;
+                give_up_at(moment, call).await;
                 look(&site, &key).await.holding_of(RequestId(request))
             });
         }

@@ -143,7 +143,7 @@ pub async fn acknowledged_writes_survive_a_restart_under_load<H: Harness>(harnes
     let time = Arc::new(AtomicU64::new(0));
     let key = id(table, "key");
     let mut callers = JoinSet::new();
-    for site in sites.iter().cloned() {
+    for site in harness.sites() {
         let (load, key) = (Arc::clone(&load), key.clone());
         let (time, written) = (Arc::clone(&time), Arc::clone(&written));
         callers.spawn(async move {

@@ -130,9 +130,9 @@ pub async fn a_deletion_covers_what_one_replica_kept<H: Harness>(harness: &H) {
         other.write(&key, read_back, Level::Majority).await.unwrap();
         harness.set_isolated(keeper, false);
         harness.settled().await;
-        for (number, site) in sites.iter().enumerate() {
+        for (tick, site) in (20..).zip(&sites) {
             let late = [(field("b"), value("late")), (Field::DEFAULT, value("late"))];
-            let late = Record::write(stamp(1, 0, 20 + number as u32), late);
+            let late = Record::write(stamp(1, 0, tick), late);
             site.write(&key, late, Level::Majority).await.unwrap();
         }
         harness.settled().await;
