@@ -149,7 +149,7 @@ impl<'a> Stage<'a> {
             Target::Node => {
                 let mut music = Command::new(&self.programs.music);
                 music.args(["serve", "--config", "music.toml"]);
-                for mutation in &self.mutation {
+                if let Some(mutation) = &self.mutation {
                     music.args(["--mutation", mutation]);
                 }
                 process::launch(&mut place(site).command(music), &self.node_folder(site))
