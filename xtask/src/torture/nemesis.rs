@@ -329,14 +329,14 @@ impl<'a> Nemesis<'a> {
             .into_iter()
             .chain(engines)
             .collect();
-        for site in 0..SITES.len() {
+        for (site, name) in SITES.iter().enumerate() {
             for target in &targets {
                 let is_hit = |wound: &Wound| wound.site == site && wound.target == *target;
                 if self.wounds.iter().any(is_hit) || self.stage.runs(site, *target) {
                     continue;
                 }
                 let what = self.name(*target);
-                self.fail(&format!("{what} at {} ended by itself", SITES[site]))?;
+                self.fail(&format!("{what} at {name} ended by itself"))?;
                 ensure!(
                     *target != Target::Clients,
                     "clients ended, who are to show that the rest works"

@@ -67,7 +67,7 @@ impl Network {
     /// When that fails.
     pub(super) fn down(&self) -> Result<()> {
         match self {
-            Self::Netem(netem) => netem.down(),
+            Self::Netem(_) => netem::down(),
             Self::Router(router) => router.down(),
         }
     }

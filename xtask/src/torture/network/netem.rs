@@ -60,7 +60,7 @@ impl Netem {
             run(&format!("netns add wan-{namespace}"))?;
             at(site, "link set lo up")?;
             at(site, &format!("address add {}/32 dev lo", address(site)))?;
-            self.connect_machine(site)?;
+            connect_machine(site)?;
         }
         for (link, (a, b)) in LINKS.into_iter().enumerate() {
             let (here, there) = (device(a, b), device(b, a));
@@ -78,32 +78,6 @@ impl Netem {
             }
         }
         Ok(())
-    }
-
-    /// The machine itself reaches a site at once, and is reached at 10.77.0.1.
-    fn connect_machine(&self, site: usize) -> Result<()> {
-        let (device, namespace) = (format!("wan{site}"), name(site));
-        run(&format!(
-            "link add {device} type veth peer name host netns wan-{namespace}"
-        ))?;
-        run(&format!("address add 10.77.0.1/32 dev {device}"))?;
-        run(&format!("link set {device} up"))?;
-        run(&format!(
-            "route add {}/32 dev {device} src 10.77.0.1",
-            address(site)
-        ))?;
-        at(site, "link set host up")?;
-        at(
-            site,
-            &format!("route add 10.77.0.1/32 dev host src {}", address(site)),
-        )
-    }
-
-    pub(super) fn down(&self) -> Result<()> {
-        // Devices go with their namespaces, and their peers with them.
-        SITES
-            .iter()
-            .try_for_each(|site| run(&format!("netns delete wan-{site}")))
     }
 
     pub(super) fn set_cut(&self, site: usize, cut: bool) -> Result<()> {
@@ -130,8 +104,39 @@ impl Netem {
     }
 }
 
+/// The machine itself reaches a site at once, and is reached at 10.77.0.1.
+fn connect_machine(site: usize) -> Result<()> {
+    let (device, namespace) = (format!("wan{site}"), name(site));
+    run(&format!(
+        "link add {device} type veth peer name host netns wan-{namespace}"
+    ))?;
+    run(&format!("address add 10.77.0.1/32 dev {device}"))?;
+    run(&format!("link set {device} up"))?;
+    run(&format!(
+        "route add {}/32 dev {device} src 10.77.0.1",
+        address(site)
+    ))?;
+    at(site, "link set host up")?;
+    at(
+        site,
+        &format!("route add 10.77.0.1/32 dev host src {}", address(site)),
+    )
+}
+
 fn device(here: usize, there: usize) -> String {
     format!("to{there}from{here}")
+}
+
+/// Removes the sites.
+///
+/// # Errors
+///
+/// When that fails.
+pub(super) fn down() -> Result<()> {
+    // Devices go with their namespaces, and their peers with them.
+    SITES
+        .iter()
+        .try_for_each(|site| run(&format!("netns delete wan-{site}")))
 }
 
 fn run(words: &str) -> Result<()> {
