@@ -72,7 +72,7 @@ impl Server for ZooKeeper {
 fn configuration(nodes: &[Node], node: &Node) -> String {
     let mut text = format!(
         "dataDir={}/data\nclientPort={CLIENT_PORT}\nclientPortAddress={}\n\
-         tickTime=2000\ninitLimit=10\nsyncLimit=5\nmaxClientCnxns=0\n\
+         tickTime=1000\ninitLimit=20\nsyncLimit=4\nmaxClientCnxns=0\n\
          admin.enableServer=false\n4lw.commands.whitelist=srvr\n",
         node.folder.display(),
         node.place.host
