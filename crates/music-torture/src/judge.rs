@@ -297,7 +297,7 @@ mod tests {
         let died = (6, Act::Died { site, process });
         for seen in [None, Some(10)] {
             let second = Process::new(2).holds(8, 6).reads(10, seen);
-            assert!(found(&[first.clone(), second], &[died.clone()]).is_empty());
+            assert!(found(&[first.clone(), second], std::slice::from_ref(&died)).is_empty());
         }
     }
 

@@ -267,9 +267,11 @@ mod tests {
         assert_eq!(undisturbed(&log(&long_ago), 0).len(), 1);
     }
 
-    /// A history of sections of a client each, from second to second: asked
-    /// for, granted if at all, at an end.
-    fn history(sections: &[(&[&str], u32, u64, Option<u64>, u64)]) -> History {
+    /// A section of a client of its own: its keys and site, and the seconds
+    /// when it was asked for, granted if at all, and at an end.
+    type Sketch<'a> = (&'a [&'a str], u32, u64, Option<u64>, u64);
+
+    fn history(sections: &[Sketch<'_>]) -> History {
         let mut events = Vec::new();
         for (number, (keys, site, asked, granted, over)) in (1..).zip(sections) {
             let (client, section) = (ClientId(number), SectionId(number));
@@ -308,7 +310,7 @@ mod tests {
         History::read(&events, Limits::default()).unwrap()
     }
 
-    fn measured(sections: &[(&[&str], u32, u64, Option<u64>, u64)]) -> (u64, u64) {
+    fn measured(sections: &[Sketch<'_>]) -> (u64, u64) {
         let cut = log(&[(20, cut_of(0)), (40, healed(0))]);
         let found = measure(&cut, 0, &history(sections));
         assert_eq!(found.cuts, 1);
@@ -318,23 +320,23 @@ mod tests {
     #[test]
     fn a_key_stands_still_while_one_waits_that_nobody_holds() {
         // Held at the site that is cut off, wanted elsewhere.
-        let holder: (&[&str], _, _, _, _) = (&["k"], 0, 10, Some(11), 39);
-        let waiter: (&[&str], _, _, _, _) = (&["k"], 1, 22, Some(29), 30);
+        let holder: Sketch<'_> = (&["k"], 0, 10, Some(11), 39);
+        let waiter: Sketch<'_> = (&["k"], 1, 22, Some(29), 30);
         assert_eq!(measured(&[holder, waiter]), (7, 11));
     }
 
     #[test]
     fn it_does_not_where_the_majority_holds_it_or_nobody_wants_it() {
-        let holder: (&[&str], _, _, _, _) = (&["k"], 2, 10, Some(11), 39);
-        let waiter: (&[&str], _, _, _, _) = (&["k"], 1, 22, Some(39), 40);
+        let holder: Sketch<'_> = (&["k"], 2, 10, Some(11), 39);
+        let waiter: Sketch<'_> = (&["k"], 1, 22, Some(39), 40);
         assert_eq!(measured(&[holder, waiter]).0, 0);
         assert_eq!(measured(&[(&["k"], 1, 5, Some(6), 7)]).0, 0);
     }
 
     #[test]
     fn a_wait_for_two_keys_waits_for_the_one_that_is_held() {
-        let holder: (&[&str], _, _, _, _) = (&["l"], 2, 10, Some(11), 39);
-        let waiter: (&[&str], _, _, _, _) = (&["k", "l"], 1, 22, Some(39), 40);
+        let holder: Sketch<'_> = (&["l"], 2, 10, Some(11), 39);
+        let waiter: Sketch<'_> = (&["k", "l"], 1, 22, Some(39), 40);
         assert_eq!(measured(&[holder, waiter]).0, 0);
     }
 }
