@@ -158,7 +158,7 @@ impl Cassandra {
             life.clone(),
         ));
         let inner = Inner {
-            queues: Queues::new(Arc::clone(&cql), config.call_time),
+            queues: Queues::new(Arc::clone(&cql), config.call_time, life.clone()),
             cql,
             tables,
             changes: broadcast::channel(1).0,

@@ -169,38 +169,38 @@ impl From<crate::zookeeper::ZooKeeper> for LockEngine {
     }
 }
 
-impl StateEngine {
-    /// The same with faults; one that has some already, or is simulated, as
-    /// it is.
-    #[must_use]
-    pub fn faulty(self, faults: Faults) -> Self {
-        match self {
-            Self::Embedded(site) => Self::FaultyEmbedded(Faulty::new(site, faults)),
-            Self::Memory(site) => Self::FaultyMemory(Faulty::new(site, faults)),
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(engine) => Self::FaultyCassandra(Faulty::new(engine, faults)),
-            other => other,
+/// Every engine but the simulated one, whose faults are its own, can be given
+/// faults.
+macro_rules! faulty {
+    ($port:ident: $($(#[$feature:meta])? $sound:ident => $faulty:ident,)*) => {
+        impl $port {
+            /// The same with faults; one that has some already, or is
+            /// simulated, as it is.
+            #[must_use]
+            pub fn faulty(self, faults: Faults) -> Self {
+                match self {
+                    $($(#[$feature])? Self::$sound(engine) => {
+                        Self::$faulty(Faulty::new(engine, faults))
+                    })*
+                    other => other,
+                }
+            }
         }
-    }
+    };
 }
 
-impl LockEngine {
-    /// The same with faults; one that has some already, or is simulated, as
-    /// it is.
-    #[must_use]
-    pub fn faulty(self, faults: Faults) -> Self {
-        match self {
-            Self::Embedded(site) => Self::FaultyEmbedded(Faulty::new(site, faults)),
-            Self::Memory(site) => Self::FaultyMemory(Faulty::new(site, faults)),
-            #[cfg(feature = "cassandra")]
-            Self::Cassandra(engine) => Self::FaultyCassandra(Faulty::new(engine, faults)),
-            #[cfg(feature = "etcd")]
-            Self::Etcd(engine) => Self::FaultyEtcd(Faulty::new(engine, faults)),
-            #[cfg(feature = "zookeeper")]
-            Self::ZooKeeper(engine) => Self::FaultyZooKeeper(Faulty::new(engine, faults)),
-            other => other,
-        }
-    }
+faulty! { StateEngine:
+    Embedded => FaultyEmbedded,
+    Memory => FaultyMemory,
+    #[cfg(feature = "cassandra")] Cassandra => FaultyCassandra,
+}
+
+faulty! { LockEngine:
+    Embedded => FaultyEmbedded,
+    Memory => FaultyMemory,
+    #[cfg(feature = "cassandra")] Cassandra => FaultyCassandra,
+    #[cfg(feature = "etcd")] Etcd => FaultyEtcd,
+    #[cfg(feature = "zookeeper")] ZooKeeper => FaultyZooKeeper,
 }
 
 impl StateStore for StateEngine {

@@ -17,6 +17,7 @@
 //! | [`engine`] | the closed set of engines, as the server holds them |
 //! | `conformance` | what every engine must promise, as tests |
 
+mod backlog;
 #[cfg(feature = "cassandra")]
 pub mod cassandra;
 mod catalogue;

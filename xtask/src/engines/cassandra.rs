@@ -44,16 +44,12 @@ impl Server for Cassandra {
     }
 
     fn command(&self, installed: &Path, nodes: &[Node], node: &Node) -> Result<Command> {
-        let write = |name: &str, text: &str| {
-            let path = node.folder.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-        };
         let temporary = node.folder.join("tmp");
         fs::create_dir_all(&temporary)
             .with_context(|| format!("cannot make {}", temporary.display()))?;
-        write("cassandra.yaml", &configuration(nodes, node))?;
-        write("cassandra-rackdc.properties", &place(node))?;
-        write("logback.xml", &java::logback("INFO"))?;
+        node.write("cassandra.yaml", &configuration(nodes, node))?;
+        node.write("cassandra-rackdc.properties", &place(node))?;
+        node.write("logback.xml", &java::logback("INFO"))?;
         let lib = installed.join("lib");
         let mut java = Command::new(java::program()?);
         // Quick to start on few cores, rather than quick in the end.

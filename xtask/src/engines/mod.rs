@@ -158,6 +158,14 @@ pub(crate) struct Node {
     pub(crate) folder: PathBuf,
 }
 
+impl Node {
+    /// Writes a file in its folder.
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
 /// The nodes of one server, as they lie on disk.
 pub(crate) struct Cluster {
     pub(crate) server: &'static dyn Server,

@@ -35,15 +35,11 @@ impl Server for ZooKeeper {
     }
 
     fn command(&self, installed: &Path, nodes: &[Node], node: &Node) -> Result<Command> {
-        let write = |name: &str, text: &str| {
-            let path = node.folder.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-        };
         let data = node.folder.join("data");
         fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
-        write("data/myid", &node.number.to_string())?;
-        write("logback.xml", &java::logback("WARN"))?;
-        write("zoo.cfg", &configuration(nodes, node))?;
+        node.write("data/myid", &node.number.to_string())?;
+        node.write("logback.xml", &java::logback("WARN"))?;
+        node.write("zoo.cfg", &configuration(nodes, node))?;
         let mut java = Command::new(java::program()?);
         java.args(["-Xms64m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError"]);
         java.args(["-Djava.net.preferIPv4Stack=true", "-cp"]);

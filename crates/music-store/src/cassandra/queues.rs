@@ -18,7 +18,7 @@
 //! transaction ends so, the next call for the key, a peek too, begins with a
 //! transaction: when that is applied, the earlier one was, or never will be.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,19 +26,17 @@ use music_core::id::RecordId;
 use music_core::lock_queue::{Command, LockQueue, Outcome};
 use music_core::lock_ref::{Holding, LockRef};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::codec::{self, DecodeError};
 use super::failure::Failure;
 use super::pace::Pace;
 use super::register::{Contents, Done, Place, Register, Undone};
 use super::session::{Access, Cql};
+use crate::backlog::{Backlog, Call};
 use crate::watches::Watches;
 use crate::{Applied, Error, Level, lock_store};
 
-/// How many calls wait for one key at one node; more are refused.
-const WAITING_MAX: usize = 1_024;
-/// How many commands one transaction carries.
-const COMMANDS_MAX: usize = 64;
 /// How many queues a node remembers, to save the first read.
 const REMEMBERED_MAX: usize = 16_384;
 
@@ -59,6 +57,12 @@ struct Waiting {
     answer: oneshot::Sender<Result<Applied, Error>>,
 }
 
+impl Call for Waiting {
+    fn is_open(&self) -> bool {
+        !self.answer.is_closed()
+    }
+}
+
 /// A queue as this node last saw it.
 #[derive(Clone, Debug, Default)]
 struct Known {
@@ -72,8 +76,9 @@ pub(super) struct Queues {
     cql: Arc<Cql>,
     /// How long a call waits for its answer.
     call_time: Duration,
-    /// The calls that wait, by key. A key is there while it has a worker.
-    waiting: Mutex<BTreeMap<RecordId, VecDeque<Waiting>>>,
+    waiting: Backlog<Waiting>,
+    /// Ends with the last view of this Cassandra.
+    life: CancellationToken,
     known: Mutex<BTreeMap<RecordId, Known>>,
     watches: Watches,
 }
@@ -91,11 +96,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Queues {
-    pub(super) fn new(cql: Arc<Cql>, call_time: Duration) -> Arc<Self> {
+    pub(super) fn new(cql: Arc<Cql>, call_time: Duration, life: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             cql,
             call_time,
-            waiting: Mutex::default(),
+            waiting: Backlog::default(),
+            life,
             known: Mutex::default(),
             watches: Watches::default(),
         })
@@ -104,7 +110,8 @@ impl Queues {
     /// Performs what is asked, after what was asked of that key before.
     pub(super) async fn call(self: &Arc<Self>, id: &RecordId, ask: Ask) -> Result<Applied, Error> {
         let (answer, answered) = oneshot::channel();
-        if self.add(id, Waiting { ask, answer })? {
+        let call = Waiting { ask, answer };
+        if self.waiting.add(id, call, &self.life)? {
             // Ends by itself when nothing waits: each transaction is bounded.
             tokio::spawn(Arc::clone(self).serve_all(id.clone()));
         }
@@ -155,43 +162,9 @@ impl Queues {
         }
     }
 
-    /// Adds a call. Returns whether its key needs a worker.
-    fn add(&self, id: &RecordId, call: Waiting) -> Result<bool, Error> {
-        let mut waiting = lock(&self.waiting);
-        if let Some(calls) = waiting.get_mut(id) {
-            if calls.len() >= WAITING_MAX {
-                return Err(Error::Overloaded);
-            }
-            calls.push_back(call);
-            return Ok(false);
-        }
-        waiting.insert(id.clone(), VecDeque::from([call]));
-        Ok(true)
-    }
-
-    /// Takes the next calls of a key; with none, its worker has ended.
-    fn take(&self, id: &RecordId) -> Vec<Waiting> {
-        let mut waiting = lock(&self.waiting);
-        let Some(calls) = waiting.get_mut(id) else {
-            return Vec::new();
-        };
-        let mut taken = Vec::new();
-        while taken.len() < COMMANDS_MAX
-            && let Some(call) = calls.pop_front()
-        {
-            if !call.answer.is_closed() {
-                taken.push(call);
-            }
-        }
-        if taken.is_empty() {
-            waiting.remove(id);
-        }
-        taken
-    }
-
     async fn serve_all(self: Arc<Self>, id: RecordId) {
         loop {
-            let calls = self.take(&id);
+            let calls = self.waiting.take(&id, &self.life);
             if calls.is_empty() {
                 return;
             }

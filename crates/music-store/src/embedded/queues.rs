@@ -5,8 +5,7 @@
 //! with each other, and `Transaction` rests on there being one at a time. The
 //! worker ends when nothing waits.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use music_core::id::{RecordId, ReplicaId};
@@ -23,13 +22,10 @@ use super::disk::Fault;
 use super::healing::Item;
 use super::shared::{Answer, Answers, Ask, Shared, storage};
 use super::writer::{Effect, Work};
+use crate::backlog::{Backlog, Call};
 use crate::error::{Needed, Outcome};
 use crate::{Applied, Error};
 
-/// How many calls wait for one key at one site; more are refused.
-const WAITING_MAX: usize = 1_024;
-/// How many commands one transaction carries.
-const COMMANDS_MAX: usize = 64;
 /// How often a transaction begins again before it says that it cannot.
 const ATTEMPTS_MAX: u32 = 64;
 /// How long a replica may take to answer, beside the delay of the links.
@@ -42,74 +38,19 @@ const EAGER_ATTEMPTS: u32 = 3;
 /// By how many rounds a second attempt is ahead of others that begin now.
 const LEAD: u64 = 4;
 
-/// The calls that wait at one site, by key. A key is there while it has a
-/// worker.
-#[derive(Default)]
-pub(super) struct Queues {
-    waiting: Mutex<BTreeMap<RecordId, VecDeque<Waiting>>>,
-}
+/// The calls that wait at one site.
+pub(super) type Queues = Backlog<Waiting>;
 
 /// A call that waits.
-struct Waiting {
+pub(super) struct Waiting {
     /// `None` for a peek.
     command: Option<Command>,
     answer: oneshot::Sender<Result<Applied, Error>>,
 }
 
-impl Queues {
-    /// Forgets all that waits, as a site does that stops.
-    pub(super) fn clear(&self) {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
-    /// Adds a call of a life. Returns whether its key needs a worker; an error
-    /// where too many wait.
-    fn add(&self, id: &RecordId, call: Waiting, life: &CancellationToken) -> Result<bool, Error> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // After a stop has cleared what waits, the key would seem to have a
-        // worker for ever: that of an ended life takes nothing.
-        if life.is_cancelled() {
-            return Err(Error::Unavailable {
-                needed: Needed::Local,
-                outcome: Outcome::NotApplied,
-            });
-        }
-        if let Some(calls) = waiting.get_mut(id) {
-            if calls.len() >= WAITING_MAX {
-                return Err(Error::Overloaded);
-            }
-            calls.push_back(call);
-            return Ok(false);
-        }
-        waiting.insert(id.clone(), VecDeque::from([call]));
-        Ok(true)
-    }
-
-    /// Takes the next calls of a key; with none, its worker has ended.
-    fn take(&self, id: &RecordId, life: &CancellationToken) -> Vec<Waiting> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // After a stop the key may have a worker of the next life.
-        if life.is_cancelled() {
-            return Vec::new();
-        }
-        let Some(calls) = waiting.get_mut(id) else {
-            return Vec::new();
-        };
-        let mut taken = Vec::new();
-        while taken.len() < COMMANDS_MAX
-            && let Some(call) = calls.pop_front()
-        {
-            if !call.answer.is_closed() {
-                taken.push(call);
-            }
-        }
-        if taken.is_empty() {
-            waiting.remove(id);
-        }
-        taken
+impl Call for Waiting {
+    fn is_open(&self) -> bool {
+        !self.answer.is_closed()
     }
 }
 
@@ -484,32 +425,5 @@ fn peeked(queue: &Arc<LockQueue>) -> Applied {
 fn answer(call: Waiting, result: Result<Applied, Error>) {
     if call.answer.send(result).is_err() {
         tracing::trace!("the call was given up");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::conformance::key;
-
-    fn call() -> Waiting {
-        let (answer, _) = oneshot::channel();
-        let command = None;
-        Waiting { command, answer }
-    }
-
-    /// It saw the site run, and comes when the stop is over.
-    #[test]
-    fn a_call_of_an_ended_life_does_not_stay() {
-        let (queues, id) = (Queues::default(), key("key"));
-        let (ended, life) = (CancellationToken::new(), CancellationToken::new());
-        ended.cancel();
-        queues.clear();
-        let error = queues.add(&id, call(), &ended).unwrap_err();
-        assert_eq!(error.outcome(), Outcome::NotApplied);
-        assert!(
-            queues.add(&id, call(), &life).unwrap(),
-            "no worker serves it"
-        );
     }
 }

@@ -13,14 +13,9 @@ use tokio::time::Instant;
 use super::crowd::Crowd;
 use super::register::Version;
 use super::value::Value;
+use crate::backlog::{BATCH_MAX, KEYS_MAX, WAITING_MAX};
 use crate::{Applied, Error};
 
-/// How many keys have a worker; calls for others are refused.
-const KEYS_MAX: usize = 16_384;
-/// How many calls wait for one key; more are refused.
-const WAITING_MAX: usize = 1_024;
-/// How many commands one swap carries.
-const BATCH_MAX: usize = 64;
 /// Half of how many values are remembered.
 const KNOWN_HALF: usize = 8_192;
 

@@ -24,6 +24,28 @@ async fn nodes_with_hints(site: &Cassandra) -> usize {
     rows.unwrap().len()
 }
 
+/// The preempted holder is forced out, and the next one puts "new".
+async fn hand_over(site: &Cassandra, key: &RecordId, preempted: Holding) {
+    until("two nodes are a majority", async || {
+        site.peek(key).await.is_ok()
+    })
+    .await;
+    let force = Command::Force {
+        lock_ref: preempted.lock_ref,
+        owner: None,
+    };
+    let forced = site.apply(key, force).await.unwrap();
+    assert_eq!(forced.outcome, Outcome::Done(preempted));
+    let applied = site.apply(key, enqueue(2)).await.unwrap();
+    let Outcome::Done(holder) = applied.outcome else {
+        panic!("{:?}", applied.outcome);
+    };
+    assert!(applied.queue.is_at_head(holder.lock_ref) && applied.queue.needs_synchronization());
+    assert_eq!(value(site, key, Level::Majority).await, "early");
+    let put = critical_put(holder, 0, "new");
+    site.write(key, put, Level::Majority).await.unwrap();
+}
+
 /// "A holder that was preempted has a lower lockRef than its successor, so
 /// whatever it still has on its way loses, whenever it lands."
 ///
@@ -68,24 +90,7 @@ async fn a_late_put_of_a_preempted_holder_is_never_seen() {
 
     nodes.pause(&[0]);
     nodes.resume(&[1, 2]);
-    until("two nodes are a majority", async || {
-        second.peek(&key).await.is_ok()
-    })
-    .await;
-    let force = Command::Force {
-        lock_ref: preempted.lock_ref,
-        owner: None,
-    };
-    let forced = second.apply(&key, force).await.unwrap();
-    assert_eq!(forced.outcome, Outcome::Done(preempted));
-    let applied = second.apply(&key, enqueue(2)).await.unwrap();
-    let Outcome::Done(holder) = applied.outcome else {
-        panic!("{:?}", applied.outcome);
-    };
-    assert!(applied.queue.is_at_head(holder.lock_ref) && applied.queue.needs_synchronization());
-    assert_eq!(value(second, &key, Level::Majority).await, "early");
-    let put = critical_put(holder, 0, "new");
-    second.write(&key, put, Level::Majority).await.unwrap();
+    hand_over(second, &key, preempted).await;
 
     nodes.resume(&[0]);
     for site in [second, third] {
