@@ -6,6 +6,7 @@ pub use music_api::code::Code;
 pub use music_api::problem::Outcome;
 
 pub use crate::fault::{FaultKind, TransportFault};
+pub use crate::recipes::Refusal;
 
 /// A failed call.
 ///
@@ -72,6 +73,9 @@ pub enum Error {
     /// The request cannot be made; nothing was sent.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// A recipe was asked for something that it does not do.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 impl Error {
@@ -84,7 +88,7 @@ impl Error {
             | Self::Left { outcome, .. }
             | Self::Unavailable { outcome, .. } => *outcome,
             Self::Lost(lost) => lost.outcome,
-            Self::TimedOut { .. } | Self::Invalid(_) => Outcome::NotApplied,
+            Self::TimedOut { .. } | Self::Invalid(_) | Self::Refused(_) => Outcome::NotApplied,
         }
     }
 
@@ -98,6 +102,7 @@ impl Error {
             | Self::Unavailable { .. }
             | Self::TimedOut { .. } => true,
             Self::Answer { .. } | Self::Lost(_) | Self::Invalid(_) => false,
+            Self::Refused(refusal) => refusal.is_retryable(),
         }
     }
 

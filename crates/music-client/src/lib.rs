@@ -36,6 +36,7 @@ mod fault;
 pub mod fuzzing;
 mod key;
 mod options;
+pub mod recipes;
 mod records;
 mod section;
 #[cfg(feature = "simulation")]

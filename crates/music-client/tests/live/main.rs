@@ -7,6 +7,8 @@ mod moves;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod recipes;
+#[cfg(test)]
 mod sections;
 #[cfg(test)]
 mod sites;

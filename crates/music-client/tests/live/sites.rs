@@ -71,13 +71,18 @@ impl Sites {
 
 /// A client of these addresses, whose leases are short.
 pub(crate) fn client(urls: impl IntoIterator<Item = String>) -> Client {
+    client_with_lease(urls, Duration::from_secs(2))
+}
+
+/// A client of these addresses with that lease.
+pub(crate) fn client_with_lease(urls: impl IntoIterator<Item = String>, lease: Duration) -> Client {
     let retry = RetryPolicy {
         pause_min: Duration::from_millis(2),
         pause_max: Duration::from_millis(50),
         ..RetryPolicy::default()
     };
     let options = Options {
-        lease: Duration::from_secs(2),
+        lease,
         retry,
         ..Options::default()
     };

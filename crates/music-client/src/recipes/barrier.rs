@@ -1,0 +1,310 @@
+//! A barrier: parties that wait for each other.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::client::Client;
+use crate::dice;
+use crate::error::Error;
+use crate::recipes::document::{self, Document, Step};
+use crate::recipes::refusal::{self, Refusal};
+
+/// The most parties of a barrier.
+const PARTIES_MAX: u64 = 4_096;
+
+/// Where a number of parties wait for each other, again and again.
+///
+/// **Promise.** No party goes on before all have arrived; when all have, all go
+/// on. A party is counted once, however often it asks and whatever answers are
+/// lost. Then the barrier is closed for the next crossing.
+///
+/// **Cost.** A section with one write for each party, one round more for the
+/// last; the wait costs a connection to the own site: no majority, however many
+/// parties there are.
+///
+/// **On failure.** A party that stops waiting is withdrawn. One that dies has
+/// arrived all the same: arrive under the same name after a restart
+/// ([`Barrier::wait_as`]). One that dies before it arrives holds the others up,
+/// for as long as they care to wait ([`Barrier::wait_within`]).
+///
+/// ```no_run
+/// # async fn example(client: &music_client::Client) -> Result<(), music_client::Error> {
+/// use music_client::recipes::Barrier;
+///
+/// let crossing = Barrier::new(client, "phase", 3)?.wait().await?;
+/// if crossing.last {
+///     println!("all are here, for the {}th time", crossing.number);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Barrier {
+    document: Document<State>,
+    parties: u64,
+}
+
+/// All parties have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// How often the barrier has been crossed, this time included.
+    pub number: u64,
+    /// Whether this party was the last to arrive: one of them is, each time.
+    pub last: bool,
+}
+
+/// The state of a barrier.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct State {
+    parties: u64,
+    /// How often it was crossed.
+    crossed: u64,
+    /// Who has arrived since.
+    arrived: BTreeSet<String>,
+}
+
+/// What arriving came to.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Arrival {
+    /// The crossing of that number is open.
+    Open(u64),
+    /// The crossing of that number is waited for.
+    Waits(u64),
+    /// The crossing before the one that is wanted has not happened yet.
+    Early,
+}
+
+/// Which crossings a party means.
+#[derive(Clone, Copy)]
+pub(crate) enum Turn {
+    /// The next one.
+    Next,
+    /// The next one with an odd number, which lets parties in.
+    Enter,
+    /// The next one with an even number, which lets them out.
+    Leave,
+}
+
+impl Turn {
+    fn fits(self, number: u64) -> bool {
+        match self {
+            Self::Next => true,
+            Self::Enter => number % 2 == 1,
+            Self::Leave => number.is_multiple_of(2),
+        }
+    }
+}
+
+impl Barrier {
+    /// The barrier of that name, for so many parties.
+    ///
+    /// # Errors
+    /// [`Refusal::Name`], [`Refusal::OutOfBounds`].
+    pub fn new(client: &Client, name: &str, parties: u64) -> Result<Self, Refusal> {
+        Self::of_kind(client, "barrier", name, parties)
+    }
+
+    pub(crate) fn of_kind(
+        client: &Client,
+        kind: &str,
+        name: &str,
+        parties: u64,
+    ) -> Result<Self, Refusal> {
+        Ok(Self {
+            document: Document::new(client, kind, name)?,
+            parties: refusal::count("parties", parties, PARTIES_MAX)?,
+        })
+    }
+
+    /// Arrives, and waits for all others.
+    ///
+    /// # Errors
+    /// [`Refusal::Disagreement`] where others named another number of parties;
+    /// others, after which this party has not arrived, or is withdrawn in the
+    /// background.
+    ///
+    /// # Cost
+    /// A section with one write, then a connection to the own site.
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws this party in the background.
+    pub async fn wait(&self) -> Result<Crossing, Error> {
+        self.cross(&someone(), Turn::Next).await
+    }
+
+    /// Arrives under a name, and waits for all others. Parties have names of
+    /// their own; one that was restarted arrives under its old one.
+    ///
+    /// # Errors
+    /// As [`Barrier::wait`].
+    ///
+    /// # Cost
+    /// As [`Barrier::wait`].
+    ///
+    /// # Cancel safety
+    /// As [`Barrier::wait`].
+    pub async fn wait_as(&self, party: &str) -> Result<Crossing, Error> {
+        self.cross(party, Turn::Next).await
+    }
+
+    /// Arrives, and waits for all others, for so long at most. `None`
+    /// afterwards: this party is withdrawn, and the others go on waiting.
+    ///
+    /// # Errors
+    /// As [`Barrier::wait`].
+    ///
+    /// # Cost
+    /// As [`Barrier::wait`]; a section with one write more to withdraw.
+    ///
+    /// # Cancel safety
+    /// As [`Barrier::wait`].
+    pub async fn wait_within(&self, wait: Duration) -> Result<Option<Crossing>, Error> {
+        self.cross_within(&someone(), Turn::Next, wait).await
+    }
+
+    pub(crate) async fn cross_within(
+        &self,
+        party: &str,
+        turn: Turn,
+        wait: Duration,
+    ) -> Result<Option<Crossing>, Error> {
+        let mut waits = Waits::new(self, party);
+        let crossed = document::within(wait, waits.cross(turn)).await?;
+        if crossed.is_some() {
+            return Ok(crossed);
+        }
+        // All may have arrived in the very last moment.
+        waits.withdraw().await
+    }
+
+    pub(crate) async fn cross(&self, party: &str, turn: Turn) -> Result<Crossing, Error> {
+        Waits::new(self, party).cross(turn).await
+    }
+
+    async fn arrive(&self, party: &str, turn: Turn) -> Result<Arrival, Error> {
+        refusal::count("bytes of a party's name", party.len() as u64, 256)?;
+        let parties = self.parties;
+        let step = |state: Option<State>, _| {
+            let mut state = state.unwrap_or(State {
+                parties,
+                crossed: 0,
+                arrived: BTreeSet::new(),
+            });
+            refusal::agree("parties", parties, state.parties)?;
+            let number = state.crossed + 1;
+            if !turn.fits(number) {
+                return Ok(Step::Keep(Arrival::Early));
+            }
+            state.arrived.insert(party.to_owned());
+            if (state.arrived.len() as u64) < parties {
+                return Ok(Step::Change(state, Arrival::Waits(number)));
+            }
+            state.arrived.clear();
+            state.crossed = number;
+            Ok(Step::Announce(state, Arrival::Open(number)))
+        };
+        self.document.change(step).await
+    }
+
+    /// Takes a party back, unless all have arrived at its crossing.
+    async fn withdraw(&self, party: &str, number: u64) -> Result<bool, Error> {
+        let step = |state: Option<State>, _| {
+            let Some(mut state) = state else {
+                return Ok(Step::Keep(false));
+            };
+            if state.crossed >= number {
+                return Ok(Step::Keep(true));
+            }
+            Ok(if state.arrived.remove(party) {
+                Step::Change(state, false)
+            } else {
+                Step::Keep(false)
+            })
+        };
+        self.document.change(step).await
+    }
+}
+
+/// A name that no other party has.
+pub(crate) fn someone() -> String {
+    dice::idempotency_key().to_string()
+}
+
+/// A party that waits, or is about to; withdrawn when dropped.
+struct Waits {
+    barrier: Barrier,
+    party: String,
+    /// The crossing that it waits for, if it may have arrived.
+    number: Option<u64>,
+}
+
+impl Waits {
+    fn new(barrier: &Barrier, party: &str) -> Self {
+        Self {
+            barrier: barrier.clone(),
+            party: party.to_owned(),
+            number: None,
+        }
+    }
+
+    async fn cross(&mut self, turn: Turn) -> Result<Crossing, Error> {
+        loop {
+            // Until there is an answer: that it may have arrived at any.
+            self.number = Some(u64::MAX);
+            let arrival = self.barrier.arrive(&self.party, turn).await;
+            let number = match arrival {
+                Ok(Arrival::Open(number)) => {
+                    self.number = None;
+                    let last = true;
+                    return Ok(Crossing { number, last });
+                }
+                Ok(Arrival::Waits(number)) => number,
+                Ok(Arrival::Early) => {
+                    self.number = None;
+                    let fits = |state: State| turn.fits(state.crossed + 1).then_some(());
+                    self.barrier.document.until(fits).await?;
+                    continue;
+                }
+                Err(error) => {
+                    if error.outcome() == crate::error::Outcome::NotApplied {
+                        self.number = None;
+                    }
+                    return Err(error);
+                }
+            };
+            self.number = Some(number);
+            let open = |state: State| (state.crossed >= number).then_some(());
+            self.barrier.document.until(open).await?;
+            self.number = None;
+            let last = false;
+            return Ok(Crossing { number, last });
+        }
+    }
+
+    async fn withdraw(&mut self) -> Result<Option<Crossing>, Error> {
+        let Some(number) = self.number else {
+            return Ok(None);
+        };
+        let crossed = self.barrier.withdraw(&self.party, number).await?;
+        self.number = None;
+        let last = false;
+        Ok(crossed.then_some(Crossing { number, last }))
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let Some(number) = self.number.take() else {
+            return;
+        };
+        let (barrier, party) = (self.barrier.clone(), std::mem::take(&mut self.party));
+        let client = self.barrier.document.client().clone();
+        client.inner.in_background(async move {
+            if let Err(error) = barrier.withdraw(&party, number).await {
+                tracing::debug!(%error, "a party that stopped waiting could not be withdrawn");
+            }
+        });
+    }
+}

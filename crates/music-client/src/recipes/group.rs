@@ -1,0 +1,465 @@
+//! Group membership.
+//!
+//! A member puts a record of an eventual table anew, a third of its lease apart:
+//! no majority is asked, so that a group costs nothing over the wide area and
+//! each side of a cut sees those that it can hear.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use music_api::name::{Key, Value};
+use music_api::table::Record;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::client::Client;
+use crate::clock::{self, Instant};
+use crate::content::Content;
+use crate::error::Error;
+use crate::key::RecordKey;
+use crate::recipes::refusal::{self, Refusal};
+use crate::recipes::table::{self, GROUPS};
+use crate::records::ScanOptions;
+use crate::watch::{Watch, WatchEvent, WatchTarget};
+
+/// The longest name of a member, in bytes.
+const MEMBER_BYTES_MAX: u64 = 100;
+
+/// How far the clocks of two machines may differ: a record that was put longer
+/// ago than its lease and this is of a member that is gone.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(10);
+
+/// How long the record of a member that is gone is kept.
+const GONE_KEPT: Duration = Duration::from_hours(1);
+
+/// Who is there.
+///
+/// **Promise.** A member that can be heard at the observer's site is listed; one
+/// that was not heard for a lease and a quarter is not. It is no lock: two
+/// observers may differ for a while, and on two sides of a cut for as long as it
+/// lasts.
+///
+/// **Cost.** An eventual put a member and a third of a lease: no majority. To
+/// observe costs a connection to the own site.
+///
+/// **On failure.** A member that dies leaves after a lease and a quarter, by the
+/// observer's clock.
+///
+/// ```no_run
+/// # async fn example(client: &music_client::Client) -> Result<(), music_client::Error> {
+/// use music_client::recipes::{Group, GroupEvent};
+///
+/// let workers = Group::new(client, "workers")?;
+/// let me = workers.join("ohio-1", "http://10.0.0.7:8080").await?;
+/// let mut members = workers.members();
+/// while let GroupEvent::Joined(member) = members.next().await? {
+///     println!("{} is at {:?}", member.name, member.value);
+/// }
+/// me.leave().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Group {
+    client: Client,
+    name: String,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// What it says of itself.
+    pub value: Value,
+}
+
+/// What happened in a group.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupEvent {
+    /// A member is there.
+    Joined(Member),
+    /// It says something else of itself.
+    Changed(Member),
+    /// It left, or was not heard for too long.
+    Left(Member),
+}
+
+/// A record of the table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Beat {
+    /// The group, since one name may begin as another does.
+    group: String,
+    member: String,
+    value: Value,
+    lease_ms: u64,
+    /// Grows with each put.
+    number: u64,
+}
+
+impl Group {
+    /// The group of that name.
+    ///
+    /// # Errors
+    /// [`Refusal::Name`].
+    pub fn new(client: &Client, name: &str) -> Result<Self, Refusal> {
+        table::check_name(name)?;
+        Ok(Self {
+            client: client.clone(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// Joins under a name, with what the member says of itself. Members have
+    /// names of their own; a second one of that name takes the place of the
+    /// first. The lease is that of the client's options.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfBounds`] for a name of no bytes, or of too many;
+    /// others, after which it may be a member for a lease.
+    ///
+    /// # Cost
+    /// A request to the own site.
+    ///
+    /// # Cancel safety
+    /// It may be a member for a lease.
+    pub async fn join(&self, member: &str, value: impl Into<Content>) -> Result<Membership, Error> {
+        let bytes = member.len() as u64;
+        refusal::count("bytes of a member's name", bytes, MEMBER_BYTES_MAX)?;
+        let lease = self.client.inner.options.lease;
+        let beat = Beat {
+            group: self.name.clone(),
+            member: member.to_owned(),
+            value: value.into().to_value(),
+            lease_ms: clock::to_ms(lease),
+            number: 0,
+        };
+        let heart = Arc::new(Heart {
+            client: self.client.clone(),
+            record: RecordKey::new(GROUPS, self.key(member)),
+            beat: Mutex::new(beat),
+        });
+        heart.beat().await?;
+        self.sweep().await?;
+        let stop = CancellationToken::new();
+        let beating = Arc::clone(&heart).beat_on(lease / 3);
+        let beating = stop.clone().run_until_cancelled_owned(beating);
+        drop(self.client.inner.keepers.spawn(beating));
+        Ok(Membership {
+            heart,
+            stop: Some(stop.drop_guard()),
+        })
+    }
+
+    /// The members, by name, as the nearest replica knows them: those that were
+    /// heard within their lease and ten seconds, by the clocks of two machines.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no node serves.
+    ///
+    /// # Cost
+    /// A request to the own site for each page of members.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn list(&self) -> Result<Vec<Member>, Error> {
+        let records = self.records().await?.into_iter();
+        let fresh = records.filter(|(beat, age)| *age <= lease(beat) + CLOCKS_DIFFER_MAX);
+        Ok(fresh.map(|(beat, _)| member(beat)).collect())
+    }
+
+    /// Observes the members.
+    pub fn members(&self) -> Members {
+        let prefix = self.prefix().into();
+        let table = GROUPS.to_owned();
+        Members {
+            group: self.clone(),
+            watch: self.client.watch(&WatchTarget::Records { table, prefix }),
+            began: false,
+            pending: Vec::new(),
+            heard: BTreeMap::new(),
+        }
+    }
+
+    fn prefix(&self) -> String {
+        format!("{}/", self.name)
+    }
+
+    fn key(&self, member: &str) -> String {
+        format!("{}/{member}", self.name)
+    }
+
+    /// The records of this group, and how long ago they were put.
+    async fn records(&self) -> Result<Vec<(Beat, Duration)>, Error> {
+        let options = ScanOptions {
+            prefix: self.prefix().into_bytes(),
+            ..ScanOptions::default()
+        };
+        let pages = table::with(&self.client, GROUPS, || {
+            self.client
+                .scan(GROUPS, options.clone())
+                .try_collect::<Vec<_>>()
+        });
+        let now = clock::wall_us();
+        let records = pages.await?.into_iter().flatten();
+        let ours = records.filter_map(|record| {
+            let age = Duration::from_micros(now.saturating_sub(record.stamp));
+            self.understand(&record).map(|beat| (beat, age))
+        });
+        Ok(ours.collect())
+    }
+
+    fn understand(&self, record: &Record) -> Option<Beat> {
+        let Some(Value::Json(json)) = record.fields.get("") else {
+            return None;
+        };
+        let beat = Beat::deserialize(json).ok()?;
+        (beat.group == self.name).then_some(beat)
+    }
+
+    /// Forgets members that have been gone for long. One that comes back puts a
+    /// record with a higher stamp.
+    async fn sweep(&self) -> Result<(), Error> {
+        for (beat, age) in self.records().await? {
+            if age > lease(&beat) + GONE_KEPT {
+                let key = RecordKey::new(GROUPS, self.key(&beat.member));
+                self.client.delete(key).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lease(beat: &Beat) -> Duration {
+    Duration::from_millis(beat.lease_ms)
+}
+
+fn member(beat: Beat) -> Member {
+    Member {
+        name: beat.member,
+        value: beat.value,
+    }
+}
+
+/// What puts a member's record.
+#[derive(Debug)]
+struct Heart {
+    client: Client,
+    record: RecordKey,
+    beat: Mutex<Beat>,
+}
+
+impl Heart {
+    async fn beat(&self) -> Result<(), Error> {
+        let value = {
+            let mut beat = self.beat.lock().unwrap_or_else(PoisonError::into_inner);
+            beat.number += 1;
+            Content::json(&*beat)?
+        };
+        let put = || self.client.put(&self.record, value.clone());
+        table::with(&self.client, GROUPS, put).await.map(drop)
+    }
+
+    async fn beat_on(self: Arc<Self>, pause: Duration) {
+        loop {
+            clock::sleep(pause).await;
+            if let Err(error) = self.beat().await {
+                tracing::debug!(%error, "a member of a group could not tell that it lives");
+            }
+        }
+    }
+}
+
+/// A membership; dropped, it ends, and the record is taken back in the
+/// background.
+#[derive(Debug)]
+pub struct Membership {
+    heart: Arc<Heart>,
+    /// Stops the beats. `None` after the end.
+    stop: Option<DropGuard>,
+}
+
+impl Membership {
+    /// Says something else of itself.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no node serves: it is said with the next
+    /// proof of life.
+    ///
+    /// # Cost
+    /// A request to the own site.
+    ///
+    /// # Cancel safety
+    /// It is said now, or with the next proof of life.
+    pub async fn proclaim(&self, value: impl Into<Content>) -> Result<(), Error> {
+        {
+            let mut beat = self
+                .heart
+                .beat
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            beat.value = value.into().to_value();
+        }
+        self.heart.beat().await
+    }
+
+    /// Leaves the group.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no node serves: then it is listed for a
+    /// lease.
+    ///
+    /// # Cost
+    /// A request to the own site.
+    ///
+    /// # Cancel safety
+    /// It may be listed for a lease.
+    pub async fn leave(mut self) -> Result<(), Error> {
+        self.stop = None;
+        let heart = &self.heart;
+        heart.client.delete(&heart.record).await.map(drop)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if self.stop.take().is_none() {
+            return;
+        }
+        let heart = Arc::clone(&self.heart);
+        self.heart.client.inner.in_background(async move {
+            if let Err(error) = heart.client.delete(&heart.record).await {
+                tracing::debug!(%error, "a membership could not be taken back");
+            }
+        });
+    }
+}
+
+/// The members, observed; ends when it is dropped.
+#[derive(Debug)]
+pub struct Members {
+    group: Group,
+    watch: Watch,
+    /// Whether the members that were there at first were told.
+    began: bool,
+    pending: Vec<GroupEvent>,
+    heard: BTreeMap<String, Heard>,
+}
+
+#[derive(Debug)]
+struct Heard {
+    beat: Beat,
+    /// When it is taken for gone, unless it is heard before.
+    gone_at: Instant,
+}
+
+impl Members {
+    /// What happens next; begins with all that are there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no node serves: asking again goes on.
+    ///
+    /// # Cost
+    /// A connection to the own site, kept open.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn next(&mut self) -> Result<GroupEvent, Error> {
+        loop {
+            if let Some(event) = self.pending.pop() {
+                return Ok(event);
+            }
+            if !self.began {
+                self.begin().await?;
+                continue;
+            }
+            let next_gone = self.heard.values().map(|heard| heard.gone_at).min();
+            let gone = async {
+                match next_gone {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                event = self.watch.next() => self.note(event)?,
+                () = gone => self.bury(),
+            }
+        }
+    }
+
+    /// The members that are known, by name.
+    pub fn list(&self) -> Vec<Member> {
+        let beats = self.heard.values().map(|heard| heard.beat.clone());
+        beats.map(member).collect()
+    }
+
+    /// Tells of those that are there. What changes after this is heard by the
+    /// watch, or with the next proof of life.
+    async fn begin(&mut self) -> Result<(), Error> {
+        for (beat, age) in self.group.records().await? {
+            if age <= lease(&beat) + CLOCKS_DIFFER_MAX {
+                self.hear(beat);
+            }
+        }
+        self.began = true;
+        Ok(())
+    }
+
+    fn note(&mut self, event: Result<WatchEvent, Error>) -> Result<(), Error> {
+        match event? {
+            WatchEvent::Record(change) => match self.group.understand(&change.record) {
+                Some(beat) => self.hear(beat),
+                None => self.leave(&change.record.key),
+            },
+            WatchEvent::Reset | WatchEvent::Queue(_) => {}
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, beat: Beat) {
+        let known = self.heard.get(&beat.member);
+        let (is_known, changed) = match known {
+            // Told again after a break: that is no proof of life.
+            Some(heard) if heard.beat.number == beat.number && heard.beat.value == beat.value => {
+                return;
+            }
+            Some(heard) => (true, heard.beat.value != beat.value),
+            None => (false, true),
+        };
+        if changed {
+            let member = member(beat.clone());
+            let event = if is_known {
+                GroupEvent::Changed(member)
+            } else {
+                GroupEvent::Joined(member)
+            };
+            self.pending.insert(0, event);
+        }
+        let gone_at = clock::now() + lease(&beat) + lease(&beat) / 4;
+        self.heard
+            .insert(beat.member.clone(), Heard { beat, gone_at });
+    }
+
+    /// A record was deleted.
+    fn leave(&mut self, key: &Key) {
+        let Ok(key) = key.to_bytes() else { return };
+        let prefix = self.group.prefix();
+        let name = key.strip_prefix(prefix.as_bytes());
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        if let Some(heard) = name.and_then(|name| self.heard.remove(name)) {
+            self.pending.insert(0, GroupEvent::Left(member(heard.beat)));
+        }
+    }
+
+    /// Those that were not heard for too long are gone.
+    fn bury(&mut self) {
+        let now = clock::now();
+        let gone = self.heard.extract_if(.., |_, heard| heard.gone_at <= now);
+        for (_, heard) in gone {
+            self.pending.insert(0, GroupEvent::Left(member(heard.beat)));
+        }
+    }
+}

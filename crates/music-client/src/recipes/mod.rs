@@ -1,0 +1,65 @@
+//! Recipes: coordination that most programs need, ready to use.
+//!
+//! State and lock are one thing in all of them: a holder that was preempted
+//! cannot spoil the state of its successor, and is told.
+//!
+//! | recipe | for |
+//! |---|---|
+//! | [`Mutex`] | one holder at a time, over all sites, of a state |
+//! | [`RwLock`] | many readers or one writer of a state |
+//! | [`MultiLock`] | several keys held together, without deadlock |
+//! | [`Semaphore`] | at most n at a time |
+//! | [`Election`] | one leader, observed by all, handed over by name |
+//! | [`Barrier`], [`DoubleBarrier`] | parties that wait for each other |
+//! | [`Latch`] | waiting until something was done n times |
+//! | [`Counter`], [`Register`] | a number, a value, changed atomically |
+//! | [`Group`] | who is there |
+//! | [`Once`] | a step that is done once, and its result |
+//!
+//! # Where their state is
+//! Mutexes, reader-writer locks and multi-key locks hold keys of table `locks`,
+//! as the command `music lock` does. All others keep theirs in the critical table
+//! [`TABLE`], at `KIND/NAME`; members are told of in the eventual table
+//! [`GROUPS`]. Where a table is missing, the first use creates it.
+//!
+//! # Costs
+//! Costs are in rounds: one is the time from the node's site to its nearest
+//! majority. A *section* is an enqueue (two rounds with Cassandra, about one
+//! with the others), one round for the first read, one for each write that
+//! waits for the one before; its release is not waited for.
+
+mod barrier;
+mod counter;
+mod document;
+mod double_barrier;
+mod election;
+mod group;
+mod guard;
+mod latch;
+mod multi_lock;
+mod mutex;
+mod once;
+
+mod refusal;
+mod register;
+mod rw_lock;
+mod semaphore;
+mod slots;
+mod table;
+
+pub use barrier::{Barrier, Crossing};
+pub use counter::Counter;
+pub use double_barrier::DoubleBarrier;
+pub use election::{Candidacy, Election, Leader, Leadership, Observer};
+pub use group::{Group, GroupEvent, Member, Members, Membership};
+pub use guard::{Guard, ReadGuard};
+pub use latch::Latch;
+pub use multi_lock::MultiLock;
+pub use mutex::Mutex;
+pub use once::Once;
+
+pub use refusal::Refusal;
+pub use register::{Register, Version};
+pub use rw_lock::RwLock;
+pub use semaphore::{Permit, Semaphore};
+pub use table::{GROUPS, LOCKS, TABLE};

@@ -1,0 +1,10 @@
+//! The recipes: what they promise, whatever happens to who uses them.
+
+mod barriers;
+mod counters;
+mod elections;
+mod groups;
+mod killing;
+mod locks;
+mod once;
+mod semaphores;
