@@ -65,6 +65,21 @@ impl Content {
         })
     }
 
+    /// A value that a JSON shape had.
+    ///
+    /// # Errors
+    /// Where its base64 is not valid.
+    pub fn from_value(value: Value) -> Result<Self, base64::DecodeError> {
+        Ok(match value {
+            Value::Json(json) => Self::new(json.to_string().into_bytes(), JSON),
+            Value::Text(text) => text.into(),
+            Value::Base64 { data, content_type } => {
+                let content_type = content_type.unwrap_or_else(|| BYTES.to_owned());
+                Self::new(STANDARD.decode(data)?, content_type)
+            }
+        })
+    }
+
     /// The value as text, where it is UTF-8.
     pub fn text(&self) -> Option<&str> {
         std::str::from_utf8(&self.bytes).ok()

@@ -123,6 +123,24 @@ impl Watch {
         }
     }
 
+    /// Connects, if it is not: what changes afterwards is told by
+    /// [`Watch::next`].
+    ///
+    /// # Errors
+    /// As [`Watch::next`].
+    ///
+    /// # Cost
+    /// As [`Watch::next`].
+    ///
+    /// # Cancel safety
+    /// No event is lost.
+    pub async fn begin(&mut self) -> Result<(), Error> {
+        if self.stream.is_none() {
+            self.connect().await?;
+        }
+        Ok(())
+    }
+
     /// Takes what comes next from the connection.
     async fn listen(&mut self) -> Result<(), Error> {
         let Some((response, parser)) = &mut self.stream else {

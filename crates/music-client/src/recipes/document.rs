@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use music_api::code::Code;
 use music_api::name::Value;
+use music_api::table::Record;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::Value as Json;
@@ -73,6 +74,8 @@ struct Held<S> {
     state: S,
     /// What the last changes answered, by their fencing tokens, which grow.
     answers: Vec<(u64, Json)>,
+    /// Whether the state is one to be announced.
+    announce: bool,
 }
 
 impl<S> Held<S> {
@@ -166,10 +169,24 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
     where
         T: Serialize + DeserializeOwned,
     {
+        let changed = self.change_within(Some(WAIT), step).await?;
+        Ok(changed.1)
+    }
+
+    /// The same, where the lock is granted within a wait; with the state as it is
+    /// afterwards, where it was changed.
+    pub(crate) async fn change_within<T>(
+        &self,
+        wait: Option<Duration>,
+        step: impl Fn(Option<S>, u64) -> Result<Step<S, T>, Refusal>,
+    ) -> Result<(Option<S>, T), Error>
+    where
+        T: Serialize + DeserializeOwned,
+    {
         let mut put = None;
         let mut attempts = 1;
         loop {
-            let failed = match Box::pin(self.attempt(&step, put)).await {
+            let failed = match Box::pin(self.attempt(wait, &step, put)).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -185,13 +202,14 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
 
     async fn attempt<T>(
         &self,
+        wait: Option<Duration>,
         step: &impl Fn(Option<S>, u64) -> Result<Step<S, T>, Refusal>,
         before: Option<u64>,
-    ) -> Result<T, Failed>
+    ) -> Result<(Option<S>, T), Failed>
     where
         T: Serialize + DeserializeOwned,
     {
-        let section = self.section(false).await?;
+        let section = self.section_within(wait).await?;
         let ended = self.attempt_in(&section, step, before).await;
         // What was acknowledged stays, whatever becomes of the release.
         if let Err(error) = section.release().await {
@@ -205,39 +223,54 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
         section: &CriticalSection,
         step: &impl Fn(Option<S>, u64) -> Result<Step<S, T>, Refusal>,
         before: Option<u64>,
-    ) -> Result<T, Failed>
+    ) -> Result<(Option<S>, T), Failed>
     where
         T: Serialize + DeserializeOwned,
     {
         let held = self.held(section).await?;
-        if let (Some(token), Some(held)) = (before, &held) {
-            match held.answer(token) {
+        let held = match (before, held) {
+            (Some(token), Some(held)) => match held.answer(token) {
                 Ok(Some(answer)) => {
-                    return Ok(T::deserialize(answer).map_err(|fault| foreign(&fault))?);
+                    let answer = T::deserialize(answer).map_err(|fault| foreign(&fault))?;
+                    if held.announce {
+                        self.announce_quietly(section, &held.state).await;
+                    }
+                    return Ok((Some(held.state), answer));
                 }
-                Ok(None) => {}
+                Ok(None) => Some(held),
                 Err(Forgotten) => return Err(forgotten(token)),
-            }
-        }
+            },
+            (_, held) => held,
+        };
         let (state, answers) =
             held.map_or((None, Vec::new()), |held| (Some(held.state), held.answers));
         let (state, answer, announce) = match step(state, section.token())? {
-            Step::Keep(answer) => return Ok(answer),
+            Step::Keep(answer) => return Ok((None, answer)),
             Step::Change(state, answer) => (state, answer, false),
             Step::Announce(state, answer) => (state, answer, true),
         };
-        let mut held = Held { state, answers };
+        let mut held = Held {
+            state,
+            answers,
+            announce,
+        };
         held.keep(section.token(), json(&answer)?);
         let put = self.put(section, String::new(), &held).await;
         put.map_err(|error| Failed {
             put: (error.outcome() == Outcome::Unknown).then(|| section.token()),
             error,
         })?;
-        // Where this fails, whoever waits looks for itself.
-        if announce && let Err(error) = self.announce(section, &held.state).await {
+        if announce {
+            self.announce_quietly(section, &held.state).await;
+        }
+        Ok((Some(held.state), answer))
+    }
+
+    /// Where it fails, whoever waits looks for itself.
+    pub(crate) async fn announce_quietly(&self, section: &CriticalSection, state: &S) {
+        if let Err(error) = self.announce(section, state).await {
             tracing::debug!(%error, "a state could not be announced");
         }
-        Ok(answer)
     }
 
     /// The state as all that was acknowledged left it.
@@ -245,8 +278,10 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
     /// # Cost
     /// A shared section without a write.
     pub(crate) async fn read(&self) -> Result<Option<S>, Error> {
-        let section = self.section(true).await?;
-        self.load(&section).await
+        let section = table::acquire(&self.client, TABLE, || {
+            self.client.lock([&self.record]).shared().wait(WAIT)
+        });
+        self.load(&section.await?).await
     }
 
     /// What was announced last, as the nearest replica knows it.
@@ -316,16 +351,7 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
         }
     }
 
-    async fn section(&self, shared: bool) -> Result<CriticalSection, Error> {
-        table::acquire(&self.client, TABLE, || {
-            let request = self.client.lock([&self.record]).wait(WAIT);
-            if shared { request.shared() } else { request }
-        })
-        .await
-    }
-
-    /// A section that goes on, for recipes whose state has a holder. Without a
-    /// wait it waits for as long as a section may.
+    /// An exclusive section, where it is granted within a wait.
     pub(crate) async fn section_within(
         &self,
         wait: Option<Duration>,
@@ -352,6 +378,7 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
         let held = Held {
             state,
             answers: answers.unwrap_or_default(),
+            announce: false,
         };
         self.put(section, String::new(), &held).await
     }
@@ -466,6 +493,19 @@ fn understand_value<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
     }
 }
 
+/// The state that a record holds, if it is one of that kind.
+pub(crate) fn state<S: DeserializeOwned>(record: &Record) -> Option<S> {
+    let value = record.fields.get("")?;
+    understand_value::<Held<S>>(value)
+        .ok()
+        .map(|held| held.state)
+}
+
+/// The content of a value that a state holds.
+pub(crate) fn content(value: Value) -> Result<Content, Refusal> {
+    Content::from_value(value).map_err(|fault| Refusal::Foreign(fault.to_string()))
+}
+
 fn foreign(fault: &serde_json::Error) -> Refusal {
     Refusal::Foreign(fault.to_string())
 }
@@ -493,6 +533,7 @@ mod tests {
         let mut held = Held {
             state: (),
             answers: Vec::new(),
+            announce: false,
         };
         assert!(
             matches!(held.answer(7), Ok(None)),

@@ -396,9 +396,10 @@ impl Members {
         beats.map(member).collect()
     }
 
-    /// Tells of those that are there. What changes after this is heard by the
-    /// watch, or with the next proof of life.
+    /// Tells of those that are there. First the watch: what changes from then on
+    /// is told.
     async fn begin(&mut self) -> Result<(), Error> {
+        table::listen(&self.group.client, GROUPS, &mut self.watch).await?;
         for (beat, age) in self.group.records().await? {
             if age <= lease(&beat) + CLOCKS_DIFFER_MAX {
                 self.hear(beat);

@@ -13,6 +13,7 @@
 //! | [`Barrier`], [`DoubleBarrier`] | parties that wait for each other |
 //! | [`Latch`] | waiting until something was done n times |
 //! | [`Counter`], [`Register`] | a number, a value, changed atomically |
+//! | [`Queue`] | work for takers at all sites: priorities, delays, one taker an item |
 //! | [`Group`] | who is there |
 //! | [`Once`] | a step that is done once, and its result |
 //!
@@ -39,6 +40,7 @@ mod latch;
 mod multi_lock;
 mod mutex;
 mod once;
+mod queue;
 
 mod refusal;
 mod register;
@@ -58,6 +60,7 @@ pub use multi_lock::MultiLock;
 pub use mutex::Mutex;
 pub use once::Once;
 
+pub use queue::{Item, Push, Queue, Taker};
 pub use refusal::Refusal;
 pub use register::{Register, Version};
 pub use rw_lock::RwLock;

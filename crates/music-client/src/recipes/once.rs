@@ -108,9 +108,8 @@ impl Once {
         match self.0.load(section).await? {
             Some(State::Done(result)) => {
                 // The one who did it may not have lived to tell the others.
-                self.0
-                    .announce(section, &State::Done(result.clone()))
-                    .await?;
+                let state = State::Done(result.clone());
+                self.0.announce_quietly(section, &state).await;
                 return Ok(Ok(read(&result)?));
             }
             Some(State::Begun(token)) => return Err(Refusal::Interrupted { token }.into()),
@@ -127,9 +126,7 @@ impl Once {
         };
         let state = State::Done(write(&done)?);
         self.0.store(section, &state).await?;
-        if let Err(error) = self.0.announce(section, &state).await {
-            tracing::debug!(%error, "a result could not be announced");
-        }
+        self.0.announce_quietly(section, &state).await;
         Ok(Ok(done))
     }
 

@@ -1,14 +1,12 @@
 //! An atomic register.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use music_api::name::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::content::Content;
 use crate::error::Error;
-use crate::recipes::document::{Document, Step};
+use crate::recipes::document::{self, Document, Step};
 use crate::recipes::refusal::Refusal;
 
 /// The largest value, in bytes.
@@ -43,26 +41,20 @@ pub type Version = u64;
 #[derive(Clone, Debug)]
 pub struct Register(Document<Kept>);
 
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Kept {
     version: Version,
-    content_type: String,
-    base64: String,
+    value: Value,
 }
 
 impl Kept {
     fn new(version: Version, value: &Content) -> Self {
-        Self {
-            version,
-            content_type: value.content_type.clone(),
-            base64: STANDARD.encode(&value.bytes),
-        }
+        let value = value.to_value();
+        Self { version, value }
     }
 
-    fn content(self) -> Result<Content, Refusal> {
-        let bytes = STANDARD.decode(self.base64);
-        let bytes = bytes.map_err(|fault| Refusal::Foreign(fault.to_string()))?;
-        Ok(Content::new(Bytes::from(bytes), self.content_type))
+    fn version(kept: Option<&Self>) -> Version {
+        kept.map_or(0, |kept| kept.version)
     }
 }
 
@@ -87,7 +79,7 @@ impl Register {
     /// Changes nothing.
     pub async fn get(&self) -> Result<(Version, Option<Content>), Error> {
         match self.0.read().await? {
-            Some(kept) => Ok((kept.version, Some(kept.content()?))),
+            Some(kept) => Ok((kept.version, Some(document::content(kept.value)?))),
             None => Ok((0, None)),
         }
     }
@@ -106,7 +98,7 @@ impl Register {
     pub async fn set(&self, value: impl Into<Content>) -> Result<Version, Error> {
         let value = checked(value.into())?;
         let step = |kept: Option<Kept>, _| {
-            let version = kept.unwrap_or_default().version + 1;
+            let version = Kept::version(kept.as_ref()) + 1;
             Ok(Step::Change(Kept::new(version, &value), version))
         };
         self.0.change(step).await
@@ -131,7 +123,7 @@ impl Register {
     ) -> Result<Result<Version, Version>, Error> {
         let value = checked(value.into())?;
         let step = |kept: Option<Kept>, _| {
-            let version = kept.unwrap_or_default().version;
+            let version = Kept::version(kept.as_ref());
             Ok(if version == expected {
                 Step::Change(Kept::new(version + 1, &value), Ok(version + 1))
             } else {

@@ -9,6 +9,7 @@ use crate::key::RecordKey;
 use crate::recipes::refusal::Refusal;
 use crate::section::CriticalSection;
 use crate::section::request::LockRequest;
+use crate::watch::Watch;
 
 /// The critical table of locks.
 pub const LOCKS: &str = "locks";
@@ -67,6 +68,17 @@ where
 /// Creates a recipe's table, or finds it.
 pub(crate) async fn create(client: &Client, table: &str) -> Result<(), Error> {
     client.create_table(table, mode(table)).await.map(drop)
+}
+
+/// Connects a watch of a recipe's table.
+pub(crate) async fn listen(client: &Client, table: &str, watch: &mut Watch) -> Result<(), Error> {
+    match watch.begin().await {
+        Err(error) if error.code() == Some(Code::NoSuchTable) => {
+            create(client, table).await?;
+            watch.begin().await
+        }
+        ended => ended,
+    }
 }
 
 /// Acquires a lock of keys in a recipe's table.

@@ -7,4 +7,5 @@ mod groups;
 mod killing;
 mod locks;
 mod once;
+mod queues;
 mod semaphores;
