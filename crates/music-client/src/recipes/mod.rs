@@ -10,6 +10,7 @@
 //! | [`MultiLock`] | several keys held together, without deadlock |
 //! | [`Semaphore`] | at most n at a time |
 //! | [`Election`] | one leader, observed by all, handed over by name |
+//! | [`ActivePassive`] | n active of m replicas, the best ones, with the state handed on |
 //! | [`Barrier`], [`DoubleBarrier`] | parties that wait for each other |
 //! | [`Latch`] | waiting until something was done n times |
 //! | [`Counter`], [`Register`] | a number, a value, changed atomically |
@@ -29,6 +30,7 @@
 //! with the others), one round for the first read, one for each write that
 //! waits for the one before; its release is not waited for.
 
+mod active_passive;
 mod barrier;
 mod counter;
 mod document;
@@ -49,6 +51,7 @@ mod semaphore;
 mod slots;
 mod table;
 
+pub use active_passive::{Active, ActivePassive, Policy, Replica, Standby};
 pub use barrier::{Barrier, Crossing};
 pub use counter::Counter;
 pub use double_barrier::DoubleBarrier;

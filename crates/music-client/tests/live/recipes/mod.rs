@@ -8,4 +8,5 @@ mod killing;
 mod locks;
 mod once;
 mod queues;
+mod replicas;
 mod semaphores;
