@@ -25,10 +25,14 @@ mod wound;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use self::log::Log;
 use self::nemesis::Nemesis;
@@ -144,7 +148,7 @@ fn play(
 ) -> Result<()> {
     let log = Log::create(&folder.join("faults.jsonl"))?;
     let stage = Stage::new(torture, network, programs, (target, folder))?;
-    let mut nemesis = Nemesis::new(stage, log, torture.seed);
+    let mut nemesis = Nemesis::new(stage, log, torture.seed, stop()?);
     let length = Duration::from_secs(torture.minutes * 60);
     let result = if torture.without_faults {
         nemesis.idle(length)
@@ -154,6 +158,18 @@ fn play(
     let result = result.and_then(|()| nemesis.relent());
     let cleared = nemesis.clear();
     result.and(cleared)
+}
+
+/// What Ctrl-C sets, so that what runs at the sites ends with the run; pressed
+/// again, it ends at once.
+fn stop() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let again = flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop));
+        again.context("cannot listen to signals")?;
+        flag::register(signal, Arc::clone(&stop)).context("cannot listen to signals")?;
+    }
+    Ok(stop)
 }
 
 /// Builds what runs at the sites. In the profile `sim`: three sites share the

@@ -5,6 +5,8 @@
 //! the faults that are drawn can be had.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -46,11 +48,14 @@ pub(super) struct Nemesis<'a> {
     dice: SmallRng,
     stopwatch: Stopwatch,
     wounds: Vec<Wound>,
+    /// Set by Ctrl-C.
+    stop: Arc<AtomicBool>,
 }
 
 impl<'a> Nemesis<'a> {
-    pub(super) fn new(stage: Stage<'a>, log: Log, seed: u64) -> Self {
+    pub(super) fn new(stage: Stage<'a>, log: Log, seed: u64, stop: Arc<AtomicBool>) -> Self {
         Self {
+            stop,
             stage,
             log,
             dice: SmallRng::seed_from_u64(seed),
@@ -227,7 +232,7 @@ impl<'a> Nemesis<'a> {
         let what = self.name(target);
         match (how, target) {
             (How::Cut, _) => {
-                self.stage.set_cut(site, true)?;
+                self.stage.network.cut(site)?;
                 self.log.note("cut_off", &json!({ "site": site }))?;
             }
             (How::Kill, Target::Clients) => {
@@ -260,10 +265,18 @@ impl<'a> Nemesis<'a> {
 
     /// Undoes what is due, sees what has recovered, and waits for a moment.
     fn tick(&mut self) -> Result<()> {
+        let stopped = self.stop.load(Ordering::Relaxed);
+        ensure!(!stopped, "stopped by a signal: nothing was judged");
         let now = self.now();
-        for wound in std::mem::take(&mut self.wounds) {
-            if let Some(left) = self.treat(wound, now)? {
-                self.wounds.push(left);
+        let mut at = 0;
+        while let Some(wound) = self.wounds.get(at).copied() {
+            let left = self.treat(wound, now)?;
+            match (left, self.wounds.get_mut(at)) {
+                (Some(left), Some(place)) => {
+                    *place = left;
+                    at += 1;
+                }
+                _ => drop(self.wounds.remove(at)),
             }
         }
         self.look_around()?;
@@ -284,8 +297,10 @@ impl<'a> Nemesis<'a> {
             match (how, target) {
                 (How::Cut, _) => {
                     self.log.note("healed", &json!({ "site": site }))?;
-                    self.stage.set_cut(site, false)?;
-                    self.cut_again()?;
+                    let others = self.wounds.iter().filter(|other| **other != wound);
+                    let cuts = others.filter(|other| other.how == How::Cut);
+                    let cut_off: Vec<usize> = cuts.map(|cut| cut.site).collect();
+                    self.stage.network.heal(site, &cut_off)?;
                     return Ok(None);
                 }
                 (How::Kill, Target::Clients) => {
@@ -310,16 +325,6 @@ impl<'a> Nemesis<'a> {
             until,
             ..wound
         }))
-    }
-
-    /// A link between two sites that were both cut off stays cut until both
-    /// are healed.
-    fn cut_again(&mut self) -> Result<()> {
-        let cuts = self.wounds.iter().filter(|wound| wound.how == How::Cut);
-        for wound in cuts {
-            self.stage.set_cut(wound.site, true)?;
-        }
-        Ok(())
     }
 
     /// Nothing may end that was not killed.

@@ -32,7 +32,7 @@ const ENVIRONMENT: [&str; 3] = [
 
 /// All that runs.
 pub(super) struct Stage<'a> {
-    network: &'a Network,
+    pub(super) network: &'a Network,
     programs: &'a Programs,
     folder: PathBuf,
     pub(super) engines: Vec<Cluster>,
@@ -217,14 +217,6 @@ impl<'a> Stage<'a> {
                 _ => Ok(()),
             },
             _ => process::send([&*self.server_folder(site, target)], signal),
-        }
-    }
-
-    pub(super) fn set_cut(&self, site: usize, cut: bool) -> Result<()> {
-        if cut {
-            self.network.cut(site)
-        } else {
-            self.network.heal(site)
         }
     }
 

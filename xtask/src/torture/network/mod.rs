@@ -78,21 +78,25 @@ impl Network {
     ///
     /// When that fails.
     pub(super) fn cut(&self, site: usize) -> Result<()> {
-        match self {
-            Self::Netem(netem) => netem.set_cut(site, true),
-            Self::Router(router) => router.set_cut(name(site), true),
-        }
+        (0..SITES.len()).try_for_each(|other| self.set_link(site, other, true))
     }
 
-    /// Lets all pass again between a site and the others.
+    /// Lets all pass again between a site and those others that are not cut off
+    /// themselves.
     ///
     /// # Errors
     ///
     /// When that fails.
-    pub(super) fn heal(&self, site: usize) -> Result<()> {
+    pub(super) fn heal(&self, site: usize, cut_off: &[usize]) -> Result<()> {
+        let mut others = (0..SITES.len()).filter(|other| !cut_off.contains(other));
+        others.try_for_each(|other| self.set_link(site, other, false))
+    }
+
+    fn set_link(&self, site: usize, other: usize, cut: bool) -> Result<()> {
         match self {
-            Self::Netem(netem) => netem.set_cut(site, false),
-            Self::Router(router) => router.set_cut(name(site), false),
+            _ if site == other => Ok(()),
+            Self::Netem(netem) => netem.set_link(site, other, cut),
+            Self::Router(router) => router.set_link(name(site), name(other), cut),
         }
     }
 }

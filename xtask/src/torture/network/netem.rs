@@ -74,23 +74,23 @@ impl Netem {
                 at(site, &format!("link set {device} up"))?;
                 let route = format!("route add {}/32 dev {device}", address(other));
                 at(site, &format!("{route} src {}", address(site)))?;
-                self.set_link((site, other), link, "add", false)?;
+                self.set_way((site, other), link, "add", false)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn set_cut(&self, site: usize, cut: bool) -> Result<()> {
-        for (link, (a, b)) in LINKS.into_iter().enumerate() {
-            if a == site || b == site {
-                self.set_link((a, b), link, "change", cut)?;
-                self.set_link((b, a), link, "change", cut)?;
-            }
-        }
-        Ok(())
+    /// Cuts the link between two sites, or heals it.
+    pub(super) fn set_link(&self, site: usize, other: usize, cut: bool) -> Result<()> {
+        let ends = (site.min(other), site.max(other));
+        let Some(link) = LINKS.iter().position(|link| *link == ends) else {
+            return Ok(());
+        };
+        self.set_way((site, other), link, "change", cut)?;
+        self.set_way((other, site), link, "change", cut)
     }
 
-    fn set_link(&self, ends: (usize, usize), link: usize, verb: &str, cut: bool) -> Result<()> {
+    fn set_way(&self, ends: (usize, usize), link: usize, verb: &str, cut: bool) -> Result<()> {
         let rtt = self.rtts_ms.get(link).copied().unwrap_or_default();
         let loss = if cut { "loss 100%" } else { "" };
         let words = format!(

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::SITES;
 use crate::shell;
 
 /// The router's program, and what it is to do.
@@ -48,11 +47,9 @@ impl Router {
         self.wan(&["down"])
     }
 
-    pub(super) fn set_cut(&self, site: &str, cut: bool) -> Result<()> {
+    /// Cuts the link between two sites, or heals it.
+    pub(super) fn set_link(&self, site: &str, other: &str, cut: bool) -> Result<()> {
         let word = if cut { "cut" } else { "heal" };
-        for other in SITES.iter().filter(|other| **other != site) {
-            self.wan(&[word, site, other])?;
-        }
-        Ok(())
+        self.wan(&[word, site, other])
     }
 }

@@ -125,19 +125,18 @@ async fn a_step_whose_lock_is_lost_is_dropped_and_interrupted() {
 async fn a_caller_that_is_killed_anywhere_has_done_it_at_most_once() {
     let sites = Sites::start().await;
     let other = sites.client(&[1]);
-    let done = AtomicUsize::new(0);
     killed_everywhere(
         &sites,
         async |client, name| {
-            done.store(0, Ordering::SeqCst);
+            let done = AtomicUsize::new(0);
             let once = Once::new(&client, &name).unwrap();
-            once.run(async |_| {
+            let ended = once.run(async |_| {
                 done.fetch_add(1, Ordering::SeqCst);
                 Ok::<u64, Never>(1)
-            })
-            .await
+            });
+            (ended.await, done)
         },
-        async |name, ended| {
+        async |name, (ended, done)| {
             let once = Once::new(&other, &name).unwrap();
             let next = once
                 .run(async |_| {
