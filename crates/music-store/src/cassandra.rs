@@ -36,7 +36,7 @@
 //!
 //! Cassandra has no watches. [`LockStore::hints`] tell at once what the node has
 //! changed itself, and of others what it finds when it looks at its own data
-//! centre's replica from time to time; [`StateStore::changes`] stay silent.
+//! centre's replica from time to time; [`StateStore::changes`] is `None`.
 //!
 //! # Example
 //! ```no_run
@@ -107,7 +107,6 @@ struct Inner {
     queues: Arc<Queues>,
     tables: Arc<Tables>,
     /// Kept so that the receivers wait instead of seeing an end.
-    changes: broadcast::Sender<RecordId>,
     /// Where what runs in the background runs.
     runtime: Handle,
     life: CancellationToken,
@@ -161,7 +160,6 @@ impl Cassandra {
             queues: Queues::new(Arc::clone(&cql), config.call_time, life.clone()),
             cql,
             tables,
-            changes: broadcast::channel(1).0,
             runtime: Handle::current(),
             life: life.clone(),
             _end: life.drop_guard(),
@@ -293,8 +291,8 @@ impl StateStore for Cassandra {
         known.state.value.tables().cloned().collect()
     }
 
-    fn changes(&self) -> broadcast::Receiver<RecordId> {
-        self.inner.changes.subscribe()
+    fn changes(&self) -> Option<broadcast::Receiver<RecordId>> {
+        None
     }
 }
 

@@ -236,7 +236,7 @@ impl StateStore for StateEngine {
         with!(self, engine => engine.tables())
     }
 
-    fn changes(&self) -> broadcast::Receiver<RecordId> {
+    fn changes(&self) -> Option<broadcast::Receiver<RecordId>> {
         with!(self, engine => engine.changes())
     }
 }

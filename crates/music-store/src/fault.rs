@@ -321,7 +321,7 @@ impl<E: StateStore> StateStore for Faulty<E> {
         self.inner.tables()
     }
 
-    fn changes(&self) -> broadcast::Receiver<RecordId> {
+    fn changes(&self) -> Option<broadcast::Receiver<RecordId>> {
         self.inner.changes()
     }
 }

@@ -297,11 +297,10 @@ impl StateStore for MemorySite {
         self.locked().catalogue.tables().cloned().collect()
     }
 
-    fn changes(&self) -> broadcast::Receiver<RecordId> {
-        match self.locked().sites.get(self.index) {
-            Some(site) => site.changes.subscribe(),
-            None => broadcast::channel(1).1,
-        }
+    fn changes(&self) -> Option<broadcast::Receiver<RecordId>> {
+        let state = self.locked();
+        let site = state.sites.get(self.index)?;
+        Some(site.changes.subscribe())
     }
 }
 

@@ -115,6 +115,7 @@ pub trait StateStore: Clone + Send + Sync + 'static {
     fn tables(&self) -> Vec<Table>;
 
     /// Tells of each record that changes at the local replica: a hint, which
-    /// may come twice or, to a receiver that lags behind, not at all.
-    fn changes(&self) -> broadcast::Receiver<RecordId>;
+    /// may come twice or, to a receiver that lags behind, not at all. `None`
+    /// where the engine cannot tell: look from time to time.
+    fn changes(&self) -> Option<broadcast::Receiver<RecordId>>;
 }

@@ -397,8 +397,9 @@ impl Node {
         self.inner.state.tables()
     }
 
-    /// Tells of each record that changes at the local replica.
-    pub fn changes(&self) -> broadcast::Receiver<RecordId> {
+    /// Tells of each record that changes at the local replica; `None` where the
+    /// engine cannot tell.
+    pub fn changes(&self) -> Option<broadcast::Receiver<RecordId>> {
         self.inner.state.changes()
     }
 

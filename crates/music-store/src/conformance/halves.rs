@@ -54,7 +54,7 @@ impl<S: StateStore, L: Clone + Send + Sync + 'static> StateStore for Halves<S, L
         self.state.tables()
     }
 
-    fn changes(&self) -> broadcast::Receiver<RecordId> {
+    fn changes(&self) -> Option<broadcast::Receiver<RecordId>> {
         self.state.changes()
     }
 }

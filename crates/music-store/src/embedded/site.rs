@@ -290,11 +290,9 @@ impl StateStore for Site {
             .collect()
     }
 
-    fn changes(&self) -> broadcast::Receiver<RecordId> {
-        match self.shared.observer.hubs.get(usize::from(self.id.0)) {
-            Some(hub) => hub.changes(),
-            None => broadcast::channel(1).1,
-        }
+    fn changes(&self) -> Option<broadcast::Receiver<RecordId>> {
+        let hub = self.shared.observer.hubs.get(usize::from(self.id.0))?;
+        Some(hub.changes())
     }
 }
 

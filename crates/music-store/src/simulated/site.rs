@@ -105,8 +105,8 @@ impl StateStore for Site {
         lock(&self.shared.catalogue).tables().cloned().collect()
     }
 
-    fn changes(&self) -> broadcast::Receiver<RecordId> {
-        self.view.changes.subscribe()
+    fn changes(&self) -> Option<broadcast::Receiver<RecordId>> {
+        Some(self.view.changes.subscribe())
     }
 }
 

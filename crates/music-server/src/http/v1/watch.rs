@@ -14,6 +14,7 @@ use music_core::critical_section::Error;
 use music_core::id::{Key, RecordId};
 use music_core::lock_queue::LockQueue;
 use music_core::lock_ref::LockRef;
+use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_store::{ScanRange, Table};
 use tokio::sync::broadcast::Receiver;
@@ -28,6 +29,10 @@ use crate::http::respond::Answer;
 use crate::http::sse::{self, Event, Source};
 use crate::http::v1::queues;
 use crate::node::{self, SectionRef, SectionView, State as Section};
+
+mod polled;
+
+use polled::Polled;
 
 /// How long a watch of a queue waits for a hint before it looks anyway.
 const QUEUE_POLL: Duration = Duration::from_secs(5);
@@ -71,7 +76,13 @@ pub(crate) async fn watch(State(app): State<Arc<App>>, query: Query) -> Answer {
     let place = app.watcher()?;
     match (query.text("table")?, query.text("queue_table")?) {
         (Some(table), None) => {
-            let records = Records::new(&app, table, &query)?;
+            let (table, wanted) = records(&app, table, &query)?;
+            // Subscribed before the first read, so that nothing falls between.
+            let Some(changes) = app.node.changes() else {
+                let records = Polled::new(&app, table, wanted).await?;
+                return Ok(sse::respond(app, place, records));
+            };
+            let records = Records::new(&app, table, wanted, changes);
             Ok(sse::respond(app, place, records))
         }
         (None, Some(table)) => {
@@ -121,6 +132,27 @@ fn queue_key(app: &App, name: &str, query: &Query) -> Result<RecordAt, Failure> 
     queues::critical(&at).map(|()| at)
 }
 
+/// What a query watches.
+fn records(app: &App, name: &str, query: &Query) -> Result<(Table, Wanted), Failure> {
+    let table = table(app, name)?;
+    let wanted = match (query.bytes("key"), query.bytes("prefix")) {
+        _ if query.bytes("queue_key").is_some() => {
+            return Err(bad("`queue_key` goes with `queue_table`."));
+        }
+        (Some(_), Some(_)) => return Err(bad("Give `key` or `prefix`, not both.")),
+        (Some(key), None) => Wanted::One(convert::key(key.to_vec())?),
+        (None, prefix) => Wanted::Prefix(prefix.unwrap_or_default().to_vec()),
+    };
+    Ok((table, wanted))
+}
+
+/// The event of a record as it is now.
+fn event(table: &Table, key: &Key, record: &Record) -> Event {
+    let record = convert::record(key, record);
+    let table = table.name.to_string();
+    Event::new(RECORD, &Change { table, record })
+}
+
 /// Which records of a table are watched.
 enum Wanted {
     One(Key),
@@ -165,33 +197,20 @@ struct Records {
 }
 
 impl Records {
-    fn new(app: &Arc<App>, name: &str, query: &Query) -> Result<Self, Failure> {
-        let table = table(app, name)?;
-        // Subscribed before the first read, so that nothing falls between.
-        let changes = app.node.changes();
-        let mut pending = VecDeque::new();
-        let wanted = match (query.bytes("key"), query.bytes("prefix")) {
-            _ if query.bytes("queue_key").is_some() => {
-                return Err(bad("`queue_key` goes with `queue_table`."));
-            }
-            (Some(_), Some(_)) => return Err(bad("Give `key` or `prefix`, not both.")),
-            (Some(key), None) => {
-                let key = convert::key(key.to_vec())?;
-                pending.push_back(key.clone());
-                Wanted::One(key)
-            }
-            (None, prefix) => Wanted::Prefix(prefix.unwrap_or_default().to_vec()),
+    fn new(app: &Arc<App>, table: Table, wanted: Wanted, changes: Receiver<RecordId>) -> Self {
+        let pending = match &wanted {
+            Wanted::One(key) => VecDeque::from([key.clone()]),
+            Wanted::Prefix(_) => VecDeque::new(),
         };
-        let app = Arc::clone(app);
-        Ok(Self {
-            app,
+        Self {
+            app: Arc::clone(app),
             table,
             wanted,
             changes,
             pending,
             rescan: Rescan::Done,
             told: None,
-        })
+        }
     }
 
     /// Reads a key and tells of it, unless that was told already.
@@ -208,9 +227,7 @@ impl Records {
             }
             self.told = stamp;
         }
-        let record = convert::record(key, &record);
-        let table = self.table.name.to_string();
-        Ok(Some(Event::new(RECORD, &Change { table, record })))
+        Ok(Some(event(&self.table, key, &record)))
     }
 
     /// What to do about missed events: one key is read again, of many all.
