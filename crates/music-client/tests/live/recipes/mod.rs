@@ -1,9 +1,11 @@
 //! The recipes: what they promise, whatever happens to who uses them.
 
 mod barriers;
+mod changes;
 mod counters;
 mod elections;
 mod groups;
+mod holders;
 mod killing;
 mod locks;
 mod once;
