@@ -46,6 +46,24 @@ pub(crate) fn run_with_engines(root: &Path) -> Result<()> {
     };
     // Built before the servers start, which need the processor too.
     test("--no-run")?;
-    // The modules of that name are those that need servers.
-    engines::with_all(root, || test("live::"))
+    recipes(root, "--no-run")?;
+    engines::with_all(root, || {
+        // The modules of that name are those that need servers.
+        test("live::")?;
+        recipes(root, "killed")
+    })
+}
+
+/// The recipes whose clients are killed, on Cassandra and etcd.
+fn recipes(root: &Path, last: &str) -> Result<()> {
+    let arguments = [
+        "test",
+        "--locked",
+        "--no-fail-fast",
+        "--package=music-client",
+        "--test=live",
+        last,
+    ];
+    let mut cargo = shell::program(root, "cargo", &arguments);
+    shell::run(cargo.env("MUSIC_TEST_LOCKS", "etcd"))
 }

@@ -13,7 +13,7 @@ async fn a_section_moves_on_when_its_node_is_killed() {
     let section = section(&client).await;
     let token = section.token();
     soon(section.put((TABLE, "k", "a"), "1")).await.unwrap();
-    sites.deployment.kill(&sites.nodes[0]).await.unwrap();
+    sites.deployment().kill(&sites.nodes[0]).await.unwrap();
     soon(section.put((TABLE, "k", "b"), "2")).await.unwrap();
     assert_eq!(
         (section.endpoint(), section.token()),
@@ -22,8 +22,12 @@ async fn a_section_moves_on_when_its_node_is_killed() {
     let record = soon(section.fields(KEY)).await.unwrap().unwrap();
     assert_eq!(record.fields.len(), 2, "nothing acknowledged was lost");
     // The node is back, but was left.
-    sites.deployment.start_node(&sites.nodes[0]).await.unwrap();
-    sites.deployment.kill(&sites.nodes[1]).await.unwrap();
+    sites
+        .deployment()
+        .start_node(&sites.nodes[0])
+        .await
+        .unwrap();
+    sites.deployment().kill(&sites.nodes[1]).await.unwrap();
     soon(section.put(KEY, "3")).await.unwrap();
     assert_eq!(section.endpoint(), sites.urls[2]);
     soon(section.confirm()).await.unwrap();
@@ -34,7 +38,7 @@ async fn a_section_moves_on_when_its_node_is_killed() {
 async fn an_idle_section_moves_on_too() {
     let sites = Sites::start().await;
     let section = section(&sites.client(&[0, 1])).await;
-    sites.deployment.kill(&sites.nodes[0]).await.unwrap();
+    sites.deployment().kill(&sites.nodes[0]).await.unwrap();
     let adopted = |queue: &music_client::api::queue::Queue| {
         queue
             .tickets
@@ -54,7 +58,7 @@ async fn what_was_acknowledged_while_a_node_died_is_there_afterwards() {
     let puts = names
         .iter()
         .map(|name| section.put((TABLE, "k", name.as_str()), "v"));
-    let kill = sites.deployment.kill(&sites.nodes[0]);
+    let kill = sites.deployment().kill(&sites.nodes[0]);
     let (puts, killed) = soon(async { tokio::join!(join_all(puts), kill) }).await;
     killed.unwrap();
     let record = soon(section.fields(KEY)).await.unwrap().unwrap();
@@ -72,7 +76,7 @@ async fn a_waiter_moves_on_when_its_node_is_killed() {
     let waiter = client.lock([KEY]).acquire();
     let events = async {
         sites.tickets(1, 2).await;
-        sites.deployment.kill(&sites.nodes[0]).await.unwrap();
+        sites.deployment().kill(&sites.nodes[0]).await.unwrap();
         let moved = |queue: &music_client::api::queue::Queue| {
             queue
                 .tickets
@@ -93,7 +97,7 @@ async fn a_suspended_node_loses_its_section_and_what_it_writes_is_never_seen() {
     let sites = Sites::start().await;
     let first = section(&sites.client(&[0])).await;
     soon(first.put(KEY, "first")).await.unwrap();
-    sites.deployment.suspend(&sites.nodes[0]).unwrap();
+    sites.deployment().suspend(&sites.nodes[0]).unwrap();
     // Granted when the node was silent for its lease.
     let second = section(&sites.client(&[1])).await;
     assert_eq!(
@@ -101,7 +105,7 @@ async fn a_suspended_node_loses_its_section_and_what_it_writes_is_never_seen() {
         Some("first")
     );
     soon(second.put(KEY, "second")).await.unwrap();
-    sites.deployment.resume(&sites.nodes[0]).unwrap();
+    sites.deployment().resume(&sites.nodes[0]).unwrap();
     let stale = soon(first.put(KEY, "stale")).await;
     assert!(matches!(stale, Err(Error::Lost(_))), "{stale:?}");
     let confirmed = soon(first.confirm()).await;
@@ -119,10 +123,10 @@ async fn a_section_moves_on_from_a_suspended_node_and_what_arrives_late_is_never
     let sites = Sites::start().await;
     let section = section(&sites.client(&[0, 1])).await;
     soon(section.put(KEY, "before")).await.unwrap();
-    sites.deployment.suspend(&sites.nodes[0]).unwrap();
+    sites.deployment().suspend(&sites.nodes[0]).unwrap();
     soon(section.put(KEY, "after")).await.unwrap();
     assert_eq!(section.endpoint(), sites.urls[1]);
-    sites.deployment.resume(&sites.nodes[0]).unwrap();
+    sites.deployment().resume(&sites.nodes[0]).unwrap();
     soon(section.put(KEY, "last")).await.unwrap();
     soon(section.confirm()).await.unwrap();
     assert_eq!(read(&sites, 2).await.as_deref(), Some("last"));
@@ -133,7 +137,7 @@ async fn a_site_cut_off_goes_on_with_eventual_tables_and_says_unavailable_of_oth
     let sites = Sites::start().await;
     let (cut, other) = (sites.client(&[0]), sites.client(&[1]));
     sites
-        .deployment
+        .deployment()
         .set_site_cut(&sites.names[0], true)
         .unwrap();
     soon(cut.put(("kv", "k"), "v")).await.unwrap();
@@ -145,7 +149,7 @@ async fn a_site_cut_off_goes_on_with_eventual_tables_and_says_unavailable_of_oth
     soon(section.put(KEY, "v")).await.unwrap();
     soon(section.release()).await.unwrap();
     sites
-        .deployment
+        .deployment()
         .set_site_cut(&sites.names[0], false)
         .unwrap();
     assert_eq!(read(&sites, 0).await.as_deref(), Some("v"));
@@ -156,19 +160,19 @@ async fn a_put_at_a_site_that_is_cut_off_fails_there_or_is_made_elsewhere() {
     let sites = Sites::start().await;
     let alone = section(&sites.client(&[0])).await;
     sites
-        .deployment
+        .deployment()
         .set_site_cut(&sites.names[0], true)
         .unwrap();
     let error = soon(alone.put(KEY, "v")).await.unwrap_err();
     assert!(error.is_retryable(), "{error:?}");
     sites
-        .deployment
+        .deployment()
         .set_site_cut(&sites.names[0], false)
         .unwrap();
     drop(alone);
     let section = section(&sites.client(&[1, 2])).await;
     sites
-        .deployment
+        .deployment()
         .set_site_cut(&sites.names[1], true)
         .unwrap();
     soon(section.put(KEY, "w")).await.unwrap();

@@ -1,17 +1,23 @@
-//! A deployment of three sites, and clients at each.
+//! A deployment of three sites, and clients at each: of this process, or on
+//! real engines.
 
 use std::time::Duration;
 
 use music_client::api::queue::Queue;
 use music_client::{Client, CriticalSection, Options, RetryPolicy, WatchEvent, WatchTarget};
 use music_core::time::Lease;
+use music_server::config::{Config, Overrides};
 use music_server::dev::{Deployment, DevConfig};
+use music_server::serve::NodeServer;
 
 /// The time after which a test has failed; nothing waits for it to pass.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a node may go unheard.
 const NODE_LEASE: Duration = Duration::from_millis(600);
+
+/// The sites of the engines.
+const SITES: [&str; 3] = ["ohio", "ncalifornia", "oregon"];
 
 /// The table of the tests, critical.
 pub(crate) const TABLE: &str = "locks";
@@ -20,7 +26,7 @@ pub(crate) const KEY: (&str, &str) = (TABLE, "k");
 
 /// Three sites without delays.
 pub(crate) struct Sites {
-    pub(crate) deployment: Deployment,
+    running: Running,
     /// The names of the nodes.
     pub(crate) nodes: Vec<String>,
     /// The names of the sites.
@@ -29,9 +35,53 @@ pub(crate) struct Sites {
     pub(crate) urls: Vec<String>,
 }
 
+/// What runs at the sites.
+enum Running {
+    Dev(Deployment),
+    Engines { _nodes: Vec<NodeServer> },
+}
+
 impl Sites {
-    /// Starts them, in memory, at any ports.
+    /// Starts them: on the engines that `MUSIC_TEST_LOCKS` says, which run at
+    /// the addresses of `cargo xtask engines`, or in memory.
+    #[allow(clippy::disallowed_methods, reason = "a test is no library")]
     pub(crate) async fn start() -> Self {
+        match std::env::var("MUSIC_TEST_LOCKS") {
+            Ok(locks) => Self::on_engines(&locks).await,
+            Err(_) => Self::in_memory().await,
+        }
+    }
+
+    async fn on_engines(locks: &str) -> Self {
+        let keyspace = format!("music_client_{}", uuid::Uuid::new_v4().simple());
+        let mut nodes = Vec::new();
+        for site in 0..SITES.len() {
+            let config = engines_config(locks, site, &keyspace);
+            if site == 0 {
+                music_server::engine::init(&config).await.unwrap();
+            }
+            nodes.push(NodeServer::open(config).await.unwrap());
+        }
+        Self {
+            nodes: nodes.iter().map(|node| node.name().to_owned()).collect(),
+            names: SITES.map(str::to_owned).to_vec(),
+            urls: nodes
+                .iter()
+                .map(|node| format!("http://{}", node.address()))
+                .collect(),
+            running: Running::Engines { _nodes: nodes },
+        }
+    }
+
+    /// What does harm to nodes and links of this process.
+    pub(crate) fn deployment(&self) -> &Deployment {
+        match &self.running {
+            Running::Dev(deployment) => deployment,
+            Running::Engines { .. } => panic!("this test is one of sites in memory"),
+        }
+    }
+
+    async fn in_memory() -> Self {
         let config = DevConfig {
             base_port: 0,
             node_lease: Lease::new(NODE_LEASE),
@@ -43,7 +93,7 @@ impl Sites {
             nodes: nodes.iter().map(|node| node.name.clone()).collect(),
             names: nodes.iter().map(|node| node.site.clone()).collect(),
             urls: nodes.iter().map(|node| node.url.clone()).collect(),
-            deployment,
+            running: Running::Dev(deployment),
         }
     }
 
@@ -67,6 +117,36 @@ impl Sites {
     pub(crate) async fn tickets(&self, node: usize, count: u64) {
         self.queue(node, |queue| queue.length == count).await;
     }
+}
+
+/// The settings of a node on real engines: those of the example of
+/// deployments, with addresses of the tests' servers.
+fn engines_config(locks: &str, site: usize, keyspace: &str) -> Config {
+    let servers = |scheme: &str, port: u16| {
+        let mut numbers = [31, 32, 33];
+        numbers.rotate_left(site);
+        numbers
+            .map(|number| format!("{scheme}127.0.0.{number}:{port}"))
+            .join(",")
+    };
+    let node = format!("{}-1", SITES[site]);
+    let own = |name: &str| {
+        Some(match name {
+            "MUSIC_NODE" => node.clone(),
+            "MUSIC_SITE" => SITES[site].to_owned(),
+            "MUSIC_LISTEN" => "127.0.0.1:0".to_owned(),
+            "MUSIC_CLUSTER_NODE_LEASE_MS" => "2000".to_owned(),
+            "MUSIC_ENGINE_LOCKS" => locks.to_owned(),
+            "MUSIC_CASSANDRA_CONTACT_POINTS" => servers("", 9042),
+            "MUSIC_CASSANDRA_KEYSPACE" => keyspace.to_owned(),
+            "MUSIC_CASSANDRA_CALL_TIMEOUT_MS" => "30000".to_owned(),
+            "MUSIC_ETCD_ENDPOINTS" => servers("http://", 2379),
+            "MUSIC_ETCD_PREFIX" => format!("{keyspace}/"),
+            _ => return None,
+        })
+    };
+    let text = include_str!("../../../../deploy/cassandra-etcd.toml");
+    Config::parse(text, own, &Overrides::default()).unwrap()
 }
 
 /// A client of these addresses, whose leases are short.

@@ -39,9 +39,9 @@ async fn a_counter_whose_nodes_are_killed_counts_what_it_says() {
             while made.load(Ordering::SeqCst) < (death + 1) * BETWEEN {
                 moved.notified().await;
             }
-            sites.deployment.kill(node).await.unwrap();
+            sites.deployment().kill(node).await.unwrap();
             tokio::task::yield_now().await;
-            sites.deployment.start_node(node).await.unwrap();
+            sites.deployment().start_node(node).await.unwrap();
         }
     };
     let (counts, ()) = soon(async { tokio::join!(join_all(adders), kills) }).await;
@@ -70,7 +70,7 @@ async fn a_site_that_is_cut_off_changes_nothing_and_says_so() {
         .await
         .unwrap();
     sites
-        .deployment
+        .deployment()
         .set_site_cut(&sites.names[0], true)
         .unwrap();
     let refused = soon(async {
@@ -108,7 +108,7 @@ async fn a_site_that_is_cut_off_changes_nothing_and_says_so() {
         1
     );
     sites
-        .deployment
+        .deployment()
         .set_site_cut(&sites.names[0], false)
         .unwrap();
     let counter = Counter::new(&here, "c").unwrap();

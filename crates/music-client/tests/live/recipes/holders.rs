@@ -151,8 +151,8 @@ async fn one_whose_node_is_paused_beyond_its_lease_is_replaced_and_told() {
     let each = KINDS.map(|kind| {
         succeed(
             kind,
-            |sites| sites.deployment.suspend(&sites.nodes[0]).unwrap(),
-            |sites| sites.deployment.resume(&sites.nodes[0]).unwrap(),
+            |sites| sites.deployment().suspend(&sites.nodes[0]).unwrap(),
+            |sites| sites.deployment().resume(&sites.nodes[0]).unwrap(),
         )
     });
     join_all(each).await;
@@ -160,7 +160,7 @@ async fn one_whose_node_is_paused_beyond_its_lease_is_replaced_and_told() {
 
 fn cut(sites: &Sites, cut: bool) {
     let site = &sites.names[0];
-    sites.deployment.set_site_cut(site, cut).unwrap();
+    sites.deployment().set_site_cut(site, cut).unwrap();
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn one_whose_node_dies_goes_on_at_another() {
         let mut held = kind.hold(&sites.client(&[0, 1])).await;
         held.write("first").await.unwrap();
         let token = held.token();
-        sites.deployment.kill(&sites.nodes[0]).await.unwrap();
+        sites.deployment().kill(&sites.nodes[0]).await.unwrap();
         held.write("second").await.unwrap();
         if held.keeps_text() {
             assert_eq!(held.read().await.as_deref(), Some("second"), "{kind:?}");
