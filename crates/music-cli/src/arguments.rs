@@ -5,8 +5,8 @@ use music_client::{Client, Options};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::{bench, completions, delete, demo, dev, doctor, engine, get, lock, lock_child, put};
-use crate::{queue, scan, serve, status, table, watch};
+use crate::{bench, completions, delete, demo, dev, doctor, engine, get, lock, lock_child};
+use crate::{lock_queue, put, scan, serve, status, table, watch};
 
 /// Critical sections over state at many sites.
 #[derive(Debug, Parser)]
@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Table(table::Table),
     Lock(lock::Lock),
     Status(status::Status),
-    Queue(queue::Queue),
+    LockQueue(lock_queue::LockQueue),
     Watch(watch::Watch),
     Bench(bench::Bench),
     Demo(demo::Demo),

@@ -205,7 +205,7 @@ fn advice(error: &Error) -> Option<&'static str> {
     }
     match error {
         Error::Lost(_) => Some("begin again with a new lock, from what is stored now"),
-        Error::TimedOut { .. } => Some("wait longer, or see who holds it: music queue KEY"),
+        Error::TimedOut { .. } => Some("wait longer, or see who holds it: music lock-queue KEY"),
         Error::Answer { .. } => Some("check --endpoint: another program answers there"),
         Error::Invalid(_) => None,
         _ if error.outcome() == Outcome::Unknown => {

@@ -17,9 +17,9 @@ mod failure;
 mod get;
 mod lock;
 mod lock_child;
+mod lock_queue;
 mod output;
 mod put;
-mod queue;
 mod record_arguments;
 mod scan;
 mod serve;
@@ -67,7 +67,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Table(table) => table::run(&global, table, output).await,
         Command::Lock(lock) => lock::run(&global, lock, output).await,
         Command::Status(status) => status::run(&global, status, output).await,
-        Command::Queue(queue) => queue::run(&global, queue, output).await,
+        Command::LockQueue(queue) => lock_queue::run(&global, queue, output).await,
         Command::Watch(watch) => watch::run(&global, watch, output).await,
         Command::Bench(bench) => bench::run(&global, bench, output).await,
         Command::Demo(demo) => demo::run(demo, output).await,

@@ -178,10 +178,10 @@ fn a_confirmed_section_counts() {
 
 /// Takes the holder of a key for dead.
 fn force(dev: &Dev, key: &str) {
-    let queue: Value = serde_json::from_str(&dev.run(&["--json", "queue", key])).unwrap();
+    let queue: Value = serde_json::from_str(&dev.run(&["--json", "lock-queue", key])).unwrap();
     let number = queue["tickets"][0]["number"].to_string();
     let forced: Value =
-        serde_json::from_str(&dev.run(&["--json", "queue", key, "--force", &number])).unwrap();
+        serde_json::from_str(&dev.run(&["--json", "lock-queue", key, "--force", &number])).unwrap();
     assert_eq!(forced["removed"], true);
 }
 
