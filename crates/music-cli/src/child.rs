@@ -1,4 +1,4 @@
-//! The command that `music lock` runs.
+//! The command that `music` runs while it holds something.
 //!
 //! It must not outlive the lock by much, even where `music` itself is killed.
 //! So `music` does not start it, but starts itself once more, as `music
@@ -18,35 +18,35 @@
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
 use tokio::process::{Child as Process, Command};
 
 use crate::failure::Failure;
 
+/// Variables for a command's environment.
+pub(crate) type Environment = Vec<(&'static str, String)>;
+
 /// The command, running.
 #[derive(Debug)]
 pub(crate) struct Child {
     process: Process,
+    /// Its name, for messages.
+    name: String,
     /// Whether it has a process group of its own.
     has_group: bool,
 }
 
 impl Child {
     /// Starts the command with these variables added to its environment.
-    pub(crate) fn start(
-        command: &[OsString],
-        environment: &[(&'static str, String)],
-    ) -> Result<Self, Failure> {
+    pub(crate) fn start(command: &[OsString], environment: &Environment) -> Result<Self, Failure> {
         let has_group = !std::io::stdin().is_terminal();
-        let failed = |source| {
-            let name = command
-                .first()
-                .map(|name| name.to_string_lossy().into_owned());
-            Failure::Command {
-                command: name.unwrap_or_default(),
-                source,
-            }
+        let name = command.first().map(|name| name.to_string_lossy());
+        let name = name.unwrap_or_default().into_owned();
+        let failed = |source| Failure::Command {
+            command: name.clone(),
+            source,
         };
         let mut start = Command::new(std::env::current_exe().map_err(failed)?);
         start
@@ -56,15 +56,34 @@ impl Child {
         if has_group {
             start.arg("--group").process_group(0);
         }
-        start.arg("--").args(command).stdin(Stdio::inherit());
+        start.arg("--").args(command);
+        start.stdin(Stdio::inherit());
         start.envs(environment.iter().map(|(name, value)| (name, value)));
         let process = start.spawn().map_err(failed)?;
-        Ok(Self { process, has_group })
+        Ok(Self {
+            process,
+            name,
+            has_group,
+        })
     }
 
     /// Waits for its end. Dropping the future loses nothing.
-    pub(crate) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
-        self.process.wait().await
+    pub(crate) async fn wait(&mut self) -> Result<ExitStatus, Failure> {
+        let status = self.process.wait().await;
+        status.map_err(|source| Failure::Command {
+            command: self.name.clone(),
+            source,
+        })
+    }
+
+    /// Ends it: tells it to, and kills it where it has not ended in time.
+    pub(crate) async fn stop(&mut self, kill_after: Duration) -> Result<ExitStatus, Failure> {
+        self.signal(Signal::TERM);
+        if let Ok(status) = tokio::time::timeout(kill_after, self.wait()).await {
+            return status;
+        }
+        self.signal(Signal::KILL);
+        self.wait().await
     }
 
     /// Passes on a signal that `music` received.

@@ -15,6 +15,7 @@ mod environment;
 mod exit;
 mod failure;
 mod get;
+mod held;
 mod lock;
 mod lock_child;
 mod lock_queue;
