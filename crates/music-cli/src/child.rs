@@ -21,7 +21,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
-use tokio::process::{Child as Process, Command};
+use tokio::process::{Child as Process, ChildStdout, Command};
 
 use crate::failure::Failure;
 
@@ -32,6 +32,8 @@ pub(crate) type Environment = Vec<(&'static str, String)>;
 #[derive(Debug)]
 pub(crate) struct Child {
     process: Process,
+    /// Its process id, and the number of its group.
+    pid: Option<Pid>,
     /// Its name, for messages.
     name: String,
     /// Whether it has a process group of its own.
@@ -41,6 +43,22 @@ pub(crate) struct Child {
 impl Child {
     /// Starts the command with these variables added to its environment.
     pub(crate) fn start(command: &[OsString], environment: &Environment) -> Result<Self, Failure> {
+        Self::start_with(command, environment, Stdio::inherit())
+    }
+
+    /// Starts the command; [`take_output`](Self::take_output) has what it writes.
+    pub(crate) fn start_captured(
+        command: &[OsString],
+        environment: &Environment,
+    ) -> Result<Self, Failure> {
+        Self::start_with(command, environment, Stdio::piped())
+    }
+
+    fn start_with(
+        command: &[OsString],
+        environment: &Environment,
+        stdout: Stdio,
+    ) -> Result<Self, Failure> {
         let has_group = !std::io::stdin().is_terminal();
         let name = command.first().map(|name| name.to_string_lossy());
         let name = name.unwrap_or_default().into_owned();
@@ -57,14 +75,21 @@ impl Child {
             start.arg("--group").process_group(0);
         }
         start.arg("--").args(command);
-        start.stdin(Stdio::inherit());
+        start.stdin(Stdio::inherit()).stdout(stdout);
         start.envs(environment.iter().map(|(name, value)| (name, value)));
         let process = start.spawn().map_err(failed)?;
+        let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Self {
             process,
+            pid,
             name,
             has_group,
         })
+    }
+
+    /// What a captured command writes to its standard output.
+    pub(crate) fn take_output(&mut self) -> Option<ChildStdout> {
+        self.process.stdout.take()
     }
 
     /// Waits for its end. Dropping the future loses nothing.
@@ -96,11 +121,7 @@ impl Child {
 
     /// Sends a signal to all it has started, or to itself alone.
     pub(crate) fn signal(&self, signal: Signal) {
-        let Some(pid) = self
-            .process
-            .id()
-            .and_then(|id| Pid::from_raw(id.cast_signed()))
-        else {
+        let Some(pid) = self.pid.filter(|_| self.process.id().is_some()) else {
             return; // It has ended.
         };
         let sent = if self.has_group {
@@ -110,5 +131,13 @@ impl Child {
         };
         // It fails where nothing is left to signal.
         sent.unwrap_or_default();
+    }
+
+    /// Sends a signal to what a command that has ended left behind, if that is
+    /// a group of its own. The group keeps its number while anything is in it.
+    pub(crate) fn signal_rest(&self, signal: Signal) {
+        if let Some(group) = self.pid.filter(|_| self.has_group) {
+            kill_process_group(group, signal).unwrap_or_default();
+        }
     }
 }

@@ -30,7 +30,7 @@ const WAIT_UNTOLD: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Terms {
     /// How long others wait at most (twice) when this program dies
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = duration::lease, default_value = "10s")]
     pub(crate) lease: Duration,
     /// How long to wait at most; for ever if left out
     #[arg(long, visible_alias = "wait", value_name = "TIME", value_parser = duration::parse)]
@@ -72,7 +72,7 @@ impl Holder<'_> {
         let mut signals = Signals::new()?;
         let waits = format!("waiting for {}", self.what);
         let granted = tokio::select! {
-            granted = told(self.output, &waits, granted) => granted.map(Ok),
+            granted = told(self.output, || Some(&waits), granted) => granted.map(Ok),
             signal = signals.next() => Ok(Err(signal)),
         };
         let exit = match granted {
@@ -148,15 +148,22 @@ pub(crate) fn released(ended: Result<(), Error>, output: &Output) -> Result<(), 
     }
 }
 
-/// Waits for something; tells somebody at a terminal what for, if it takes
-/// long.
-pub(crate) async fn told<T>(output: &Output, text: &str, what: impl Future<Output = T>) -> T {
+/// Waits for something; where it takes long, somebody at a terminal is told
+/// what for, if there is anything to tell.
+pub(crate) async fn told<'a, T>(
+    output: &Output,
+    text: impl FnOnce() -> Option<&'a str>,
+    what: impl Future<Output = T>,
+) -> T {
     let patience = tokio::time::sleep(WAIT_UNTOLD);
     tokio::pin!(what, patience);
     tokio::select! {
         biased;
         done = &mut what => return done,
-        () = &mut patience => output.progress(text),
+        () = &mut patience => {}
+    }
+    if let Some(text) = text() {
+        output.progress(text);
     }
     what.await
 }
