@@ -1,12 +1,16 @@
 //! The command line, as clap reads it.
 
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use music_client::{Client, Options};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::{bench, completions, delete, demo, dev, doctor, engine, get, lock, lock_child, put};
-use crate::{queue, scan, serve, status, table, watch};
+use crate::{barrier, bench, completions, counter, delete, demo, dev, doctor, elect, engine, get};
+use crate::{group, latch, lock, lock_child, lock_queue, once, put, register, scan, semaphore};
+use crate::{serve, status, table, watch};
 
 /// Critical sections over state at many sites.
 #[derive(Debug, Parser)]
@@ -19,6 +23,27 @@ pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// Reads the command line.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::try_parse().map_err(explain)
+    }
+}
+
+/// Says what is missing where a command to run comes without `--`.
+fn explain(mut error: clap::Error) -> clap::Error {
+    let text = |kind| error.get(kind).map(ToString::to_string);
+    let argument = text(ContextKind::InvalidArg).unwrap_or_default();
+    let usage = text(ContextKind::Usage).unwrap_or_default();
+    let is_command = !argument.starts_with('-') && usage.contains("-- <CMD>");
+    if error.kind() == ErrorKind::UnknownArgument && is_command {
+        let tip = format!("if {argument:?} begins a command to run, write `--` before it");
+        let tips = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tips);
+    }
+    error
 }
 
 /// What holds for every command.
@@ -42,10 +67,19 @@ pub(crate) struct Global {
 impl Global {
     /// A client of the nodes.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(
-            self.endpoints.iter().cloned(),
-            Options::default(),
-        )?)
+        self.client_with(Options::default())
+    }
+
+    /// A client whose sections and memberships have that lease.
+    pub(crate) fn client_with_lease(&self, lease: Duration) -> Result<Client, Failure> {
+        self.client_with(Options {
+            lease,
+            ..Options::default()
+        })
+    }
+
+    fn client_with(&self, options: Options) -> Result<Client, Failure> {
+        Ok(Client::new(self.endpoints.iter().cloned(), options)?)
     }
 }
 
@@ -62,8 +96,16 @@ pub(crate) enum Command {
     Scan(scan::Scan),
     Table(table::Table),
     Lock(lock::Lock),
+    LockQueue(lock_queue::LockQueue),
+    Elect(elect::Elect),
+    Semaphore(semaphore::Semaphore),
+    Once(once::Once),
+    Barrier(barrier::Barrier),
+    Latch(latch::Latch),
+    Counter(counter::Counter),
+    Register(register::Register),
+    Group(group::Group),
     Status(status::Status),
-    Queue(queue::Queue),
     Watch(watch::Watch),
     Bench(bench::Bench),
     Demo(demo::Demo),

@@ -1,4 +1,4 @@
-//! The command that `music lock` runs.
+//! The command that `music` runs while it holds something.
 //!
 //! It must not outlive the lock by much, even where `music` itself is killed.
 //! So `music` does not start it, but starts itself once more, as `music
@@ -18,35 +18,53 @@
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
-use tokio::process::{Child as Process, Command};
+use tokio::process::{Child as Process, ChildStdout, Command};
 
 use crate::failure::Failure;
+
+/// Variables for a command's environment.
+pub(crate) type Environment = Vec<(&'static str, String)>;
 
 /// The command, running.
 #[derive(Debug)]
 pub(crate) struct Child {
     process: Process,
+    /// Its process id, and the number of its group.
+    pid: Option<Pid>,
+    /// Its name, for messages.
+    name: String,
     /// Whether it has a process group of its own.
     has_group: bool,
 }
 
 impl Child {
     /// Starts the command with these variables added to its environment.
-    pub(crate) fn start(
+    pub(crate) fn start(command: &[OsString], environment: &Environment) -> Result<Self, Failure> {
+        Self::start_with(command, environment, Stdio::inherit())
+    }
+
+    /// Starts the command; [`take_output`](Self::take_output) has what it writes.
+    pub(crate) fn start_captured(
         command: &[OsString],
-        environment: &[(&'static str, String)],
+        environment: &Environment,
+    ) -> Result<Self, Failure> {
+        Self::start_with(command, environment, Stdio::piped())
+    }
+
+    fn start_with(
+        command: &[OsString],
+        environment: &Environment,
+        stdout: Stdio,
     ) -> Result<Self, Failure> {
         let has_group = !std::io::stdin().is_terminal();
-        let failed = |source| {
-            let name = command
-                .first()
-                .map(|name| name.to_string_lossy().into_owned());
-            Failure::Command {
-                command: name.unwrap_or_default(),
-                source,
-            }
+        let name = command.first().map(|name| name.to_string_lossy());
+        let name = name.unwrap_or_default().into_owned();
+        let failed = |source| Failure::Command {
+            command: name.clone(),
+            source,
         };
         let mut start = Command::new(std::env::current_exe().map_err(failed)?);
         start
@@ -56,15 +74,41 @@ impl Child {
         if has_group {
             start.arg("--group").process_group(0);
         }
-        start.arg("--").args(command).stdin(Stdio::inherit());
+        start.arg("--").args(command);
+        start.stdin(Stdio::inherit()).stdout(stdout);
         start.envs(environment.iter().map(|(name, value)| (name, value)));
         let process = start.spawn().map_err(failed)?;
-        Ok(Self { process, has_group })
+        let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Ok(Self {
+            process,
+            pid,
+            name,
+            has_group,
+        })
+    }
+
+    /// What a captured command writes to its standard output.
+    pub(crate) fn take_output(&mut self) -> Option<ChildStdout> {
+        self.process.stdout.take()
     }
 
     /// Waits for its end. Dropping the future loses nothing.
-    pub(crate) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
-        self.process.wait().await
+    pub(crate) async fn wait(&mut self) -> Result<ExitStatus, Failure> {
+        let status = self.process.wait().await;
+        status.map_err(|source| Failure::Command {
+            command: self.name.clone(),
+            source,
+        })
+    }
+
+    /// Ends it: tells it to, and kills it where it has not ended in time.
+    pub(crate) async fn stop(&mut self, kill_after: Duration) -> Result<ExitStatus, Failure> {
+        self.signal(Signal::TERM);
+        if let Ok(status) = tokio::time::timeout(kill_after, self.wait()).await {
+            return status;
+        }
+        self.signal(Signal::KILL);
+        self.wait().await
     }
 
     /// Passes on a signal that `music` received.
@@ -77,11 +121,7 @@ impl Child {
 
     /// Sends a signal to all it has started, or to itself alone.
     pub(crate) fn signal(&self, signal: Signal) {
-        let Some(pid) = self
-            .process
-            .id()
-            .and_then(|id| Pid::from_raw(id.cast_signed()))
-        else {
+        let Some(pid) = self.pid.filter(|_| self.process.id().is_some()) else {
             return; // It has ended.
         };
         let sent = if self.has_group {
@@ -91,5 +131,13 @@ impl Child {
         };
         // It fails where nothing is left to signal.
         sent.unwrap_or_default();
+    }
+
+    /// Sends a signal to what a command that has ended left behind, if that is
+    /// a group of its own. The group keeps its number while anything is in it.
+    pub(crate) fn signal_rest(&self, signal: Signal) {
+        if let Some(group) = self.pid.filter(|_| self.has_group) {
+            kill_process_group(group, signal).unwrap_or_default();
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use music_core::time::Lease;
+
 /// A text that is no length of time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no length of time: write a number and ms, s, m or h, as 500ms or 10s")]
@@ -27,6 +29,23 @@ pub(crate) fn parse(text: &str) -> Result<Duration, NotADuration> {
         .ok_or_else(wrong)
 }
 
+/// A length of time that is no lease.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotALease {
+    /// It is none.
+    #[error(transparent)]
+    Duration(#[from] NotADuration),
+    /// It is out of bounds.
+    #[error("a lease is {:?} to {:?}", Lease::MIN.get(), Lease::MAX.get())]
+    OutOfBounds,
+}
+
+/// Reads a lease.
+pub(crate) fn lease(text: &str) -> Result<Duration, NotALease> {
+    let lease = Lease::new(parse(text)?).ok_or(NotALease::OutOfBounds)?;
+    Ok(lease.get())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +69,14 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn leases_have_bounds() {
+        assert_eq!(lease("100ms"), Ok(Duration::from_millis(100)));
+        for text in ["0s", "99ms", "25h"] {
+            assert_eq!(lease(text), Err(NotALease::OutOfBounds), "{text}");
+        }
+        assert!(matches!(lease("10"), Err(NotALease::Duration(_))));
     }
 }

@@ -14,24 +14,28 @@ pub(crate) enum Exit {
     Done,
     /// Refused: as the request is, it cannot be done.
     Refused,
-    /// There is no such value.
+    /// There is no such value, or no leader.
     NoValue,
     /// No node, or no majority, could be reached; nothing took effect.
     Unavailable,
     /// A local file could not be read or written.
     Io,
-    /// The lock was not granted in time.
+    /// What was waited for did not happen in time.
     TimedOut,
     /// It is not known whether it took effect.
     Unknown,
     /// A configuration cannot be used.
     Configuration,
-    /// The lock was lost.
+    /// What was held was lost.
     Lost,
     /// Some readable template was not placed exactly once.
     NotOnce,
     /// Something is wrong with a deployment.
     Unsound,
+    /// A step was begun, and whether it was done is not known.
+    Interrupted,
+    /// It is not what was expected.
+    Differs,
     /// The command could not be run.
     CannotRun,
     /// The command was not found.
@@ -48,7 +52,7 @@ const MEANINGS: &[(Exit, &str)] = &[
         "refused: as the request is, it cannot be done; nothing took effect",
     ),
     (Exit::Code(2), "the command line is wrong; nothing was done"),
-    (Exit::NoValue, "there is no such value (get)"),
+    (Exit::NoValue, "there is no such value, or no leader"),
     (
         Exit::Unavailable,
         "no node or no majority could be reached; nothing took effect",
@@ -56,13 +60,13 @@ const MEANINGS: &[(Exit, &str)] = &[
     (Exit::Io, "a local file could not be read or written"),
     (
         Exit::TimedOut,
-        "the lock was not granted in time; CMD was not run (lock)",
+        "what was waited for did not happen in time; CMD was not run",
     ),
     (Exit::Unknown, "it is not known whether it took effect"),
     (Exit::Configuration, "the configuration cannot be used"),
     (
         Exit::Lost,
-        "the lock was lost, and CMD killed if it still ran (lock)",
+        "the lock, leadership or permit was lost, and CMD killed if it still ran",
     ),
     (
         Exit::NotOnce,
@@ -72,8 +76,16 @@ const MEANINGS: &[(Exit, &str)] = &[
         Exit::Unsound,
         "something is wrong with the deployment (doctor)",
     ),
-    (Exit::CannotRun, "CMD cannot be executed (lock)"),
-    (Exit::NotFound, "CMD was not found (lock)"),
+    (
+        Exit::Interrupted,
+        "the step was begun and not ended: settle or forget it (once)",
+    ),
+    (
+        Exit::Differs,
+        "it is not what was expected, and was not set (compare-and-set)",
+    ),
+    (Exit::CannotRun, "CMD cannot be executed"),
+    (Exit::NotFound, "CMD was not found"),
 ];
 
 impl Exit {
@@ -91,6 +103,8 @@ impl Exit {
             Self::Lost => 79,
             Self::NotOnce => 80,
             Self::Unsound => 81,
+            Self::Interrupted => 82,
+            Self::Differs => 83,
             Self::CannotRun => 126,
             Self::NotFound => 127,
             Self::Code(code) => code,
@@ -115,7 +129,7 @@ pub(crate) fn table() -> String {
     let mut lines = vec!["Exit codes:".to_owned()];
     lines.extend(MEANINGS.iter().map(line));
     lines.push("128+N  signal N ended CMD, or music itself".to_owned());
-    lines.push("Other codes of `music lock` are those of CMD.".to_owned());
+    lines.push("Other codes of commands that run CMD are those of CMD.".to_owned());
     lines.join("\n")
 }
 

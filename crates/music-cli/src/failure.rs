@@ -1,9 +1,10 @@
 //! Why a command failed: what happened, whether it took effect, what to do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use music_client::api::code::Code;
-use music_client::error::Invalid;
+use music_client::error::{Invalid, Refusal};
 use music_client::{Error, Outcome};
 use music_server::engine::EngineError;
 use music_server::serve;
@@ -51,6 +52,42 @@ pub(crate) enum Failure {
         /// The key.
         key: String,
     },
+    /// Nobody leads, as far as the nearest replica knows.
+    #[error("nobody leads {0:?}")]
+    NoLeader(String),
+    /// A register without a value.
+    #[error("the register {0:?} was never set")]
+    NeverSet(String),
+    /// It is not what was expected.
+    #[error("{what} is {found}, not {expected}")]
+    Differs {
+        /// What was compared.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// Something was waited for in vain.
+    #[error("{what} within {waited:?}")]
+    NotInTime {
+        /// What did not happen.
+        what: &'static str,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The lock was lost in the middle of a step that is done once.
+    #[error("CMD was killed in the middle of the step")]
+    StepLost(#[source] Error),
+    /// A step was done, but its result is not known to others.
+    #[error("CMD is done, but it wrote more than {max} bytes, which are not remembered")]
+    ResultTooLarge {
+        /// How much is remembered.
+        max: usize,
+    },
+    /// A step that nobody left undecided.
+    #[error("the step {0:?} was not interrupted: there is nothing to settle or to forget")]
+    NotInterrupted(String),
     /// No node of those asked has answered.
     #[error("none of the {nodes} nodes answers")]
     NoNode {
@@ -75,7 +112,7 @@ pub(crate) enum Failure {
     /// A value cannot be shown as JSON.
     #[error("the result cannot be written as JSON")]
     Json(#[from] serde_json::Error),
-    /// The command of `music lock` cannot be run.
+    /// The command that was given cannot be run.
     #[error("the command {command:?} cannot be run")]
     Command {
         /// The command.
@@ -84,15 +121,27 @@ pub(crate) enum Failure {
         #[source]
         source: std::io::Error,
     },
+    /// What a command writes cannot be read.
+    #[error("the output of the command cannot be read")]
+    CommandOutput(#[source] std::io::Error),
     /// The program cannot start.
     #[error("the program cannot start its threads")]
     Runtime(#[source] std::io::Error),
     /// A signal ended it before it was done.
     #[error("interrupted before it was done")]
     Interrupted(Signal),
+    /// A signal ended a wait.
+    #[error("interrupted while it waited")]
+    WaitInterrupted(Signal),
     /// Signals cannot be received.
     #[error("signals cannot be received")]
     Signals(#[source] std::io::Error),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Client(refusal.into())
+    }
 }
 
 impl Failure {
@@ -103,8 +152,15 @@ impl Failure {
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Client(error) => exit_of(error),
             Self::Demo(error) => error.exit(),
-            Self::Interrupted(signal) => Exit::signal(signal.as_raw()),
-            Self::NoValue { .. } => Exit::NoValue,
+            Self::Interrupted(signal) | Self::WaitInterrupted(signal) => {
+                Exit::signal(signal.as_raw())
+            }
+            Self::NoValue { .. } | Self::NoLeader(_) | Self::NeverSet(_) => Exit::NoValue,
+            Self::Differs { .. } => Exit::Differs,
+            Self::NotInTime { .. } => Exit::TimedOut,
+            Self::StepLost(_) => Exit::Lost,
+            Self::ResultTooLarge { .. } => Exit::Interrupted,
+            Self::NotInterrupted(_) => Exit::Refused,
             Self::NoNode { .. } | Self::Bench(_) => Exit::Unavailable,
             Self::Configuration(_)
             | Self::Logging(_)
@@ -118,6 +174,7 @@ impl Failure {
             | Self::File { .. }
             | Self::Input(_)
             | Self::Output(_)
+            | Self::CommandOutput(_)
             | Self::Json(_)
             | Self::Runtime(_)
             | Self::Signals(_) => Exit::Io,
@@ -132,7 +189,8 @@ impl Failure {
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Client(error) => Some(error.outcome()),
-            Self::Interrupted(_) => Some(Outcome::Unknown),
+            Self::Interrupted(_) | Self::StepLost(_) => Some(Outcome::Unknown),
+            Self::Differs { .. } | Self::NotInterrupted(_) => Some(Outcome::NotApplied),
             _ => None,
         }
     }
@@ -142,6 +200,7 @@ impl Failure {
         match self {
             Self::Client(error) => advice(error),
             Self::NoNode { .. } => Some(NO_NODE),
+            Self::StepLost(_) | Self::ResultTooLarge { .. } => Some(INTERRUPTED),
             Self::Serve(serve::Error::Listen { .. })
             | Self::Dev(music_server::dev::Error::Serve(serve::Error::Listen { .. })) => {
                 Some("choose another port, or end what listens there")
@@ -157,6 +216,9 @@ const WRONG_MODE: &str =
 
 const NO_NODE: &str =
     "check --endpoint (or MUSIC_ENDPOINTS) and that a node runs there: `music dev` starts some";
+
+const INTERRUPTED: &str = "look whether the step was done, then say so: \
+     music once NAME --settle RESULT, or music once NAME --forget to have it done again";
 
 /// A node that does not start: for what it was told, or for what it found.
 fn exit_of_start(error: &serve::Error) -> Exit {
@@ -184,9 +246,10 @@ fn exit_of(error: &Error) -> Exit {
     }
     match error {
         Error::TimedOut { .. } => Exit::TimedOut,
+        Error::Refused(Refusal::Interrupted { .. }) => Exit::Interrupted,
         Error::Invalid(Invalid::NoEndpoint | Invalid::Endpoint(_)) => Exit::Code(2),
         Error::Problem(problem) if !problem.retryable => Exit::Refused,
-        Error::Invalid(_) => Exit::Refused,
+        Error::Refused(_) | Error::Invalid(_) => Exit::Refused,
         _ => Exit::Unavailable,
     }
 }
@@ -205,9 +268,10 @@ fn advice(error: &Error) -> Option<&'static str> {
     }
     match error {
         Error::Lost(_) => Some("begin again with a new lock, from what is stored now"),
-        Error::TimedOut { .. } => Some("wait longer, or see who holds it: music queue KEY"),
+        Error::TimedOut { .. } => Some("wait longer, or see who holds it: music lock-queue KEY"),
         Error::Answer { .. } => Some("check --endpoint: another program answers there"),
-        Error::Invalid(_) => None,
+        Error::Refused(Refusal::Interrupted { .. }) => Some(INTERRUPTED),
+        Error::Invalid(_) | Error::Refused(_) => None,
         _ if error.outcome() == Outcome::Unknown => {
             Some("read what is stored now before you do it again")
         }

@@ -1,32 +1,21 @@
 //! `music lock`.
 
 use std::ffi::OsString;
-use std::process::ExitStatus;
-use std::time::Duration;
 
 use clap::Args;
 use music_client::api::code::Code;
 use music_client::api::table::TableMode;
-use music_client::{
-    Client, CriticalSection, Error, LockRequest, Lost, LostReason, Outcome, RecordKey,
-};
-use rustix::process::Signal;
+use music_client::{Client, CriticalSection, LockRequest, LostReason, RecordKey};
 
 use crate::arguments::Global;
-use crate::child::Child;
-use crate::duration;
+use crate::child::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::lock_child::exit_of;
+use crate::held::{Held, Holder, Terms, released};
 use crate::output::Output;
-use crate::record_arguments::close;
-use crate::signals::Signals;
 
 /// The table of locks that need no table of their own.
 pub(crate) const DEFAULT_TABLE: &str = "locks";
-
-/// How long somebody waits before they are told that they do.
-const WAIT_UNTOLD: Duration = Duration::from_millis(500);
 
 const ABOUT: &str = "Run a command in a critical section
 
@@ -55,21 +44,14 @@ pub(crate) struct Lock {
     /// The table of the keys; the default one is created when it is missing
     #[arg(short, long, default_value = DEFAULT_TABLE)]
     table: String,
-    /// How long others wait at most (twice) when this program dies
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
-    lease: Duration,
-    /// How long to wait for the lock at most; for ever if left out
-    #[arg(long, visible_alias = "wait", value_name = "TIME", value_parser = duration::parse)]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    terms: Terms,
     /// Beside other shared ones, to read only
     #[arg(long)]
     shared: bool,
     /// Find out at the end that nobody else was granted in between
     #[arg(long)]
     confirm: bool,
-    /// How long CMD may take to end when the lock is lost
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "5s")]
-    kill_after: Duration,
     /// The keys, locked together
     #[arg(required = true, value_name = "KEY")]
     keys: Vec<String>,
@@ -80,50 +62,29 @@ pub(crate) struct Lock {
 
 /// Runs a command in a critical section.
 pub(crate) async fn run(global: &Global, lock: Lock, output: &Output) -> Result<Exit, Failure> {
-    let mut signals = Signals::new()?;
     let client = global.client()?;
-    let granted = tokio::select! {
-        granted = acquire(&client, &lock, output) => granted.map(Ok),
-        signal = signals.next() => Ok(Err(signal)),
+    let holder = Holder {
+        client: &client,
+        output,
+        what: &format!("the lock of {}", lock.keys.join(", ")),
+        command: &lock.command,
+        kill_after: lock.terms.kill_after,
     };
-    let exit = match granted {
-        Ok(Ok(section)) => hold(section, &client, &lock, &mut signals, output).await,
-        Ok(Err(signal)) => Ok(Exit::signal(signal.as_raw())),
-        Err(failure) => Err(failure),
-    };
-    // A place in the queue that was given up would hold others up.
-    if !close(&client).await {
-        output.warning("the lock could not be released: it ends with its lease");
-    }
-    exit
+    holder.hold(acquire(&client, &lock)).await
 }
 
-async fn acquire(
-    client: &Client,
-    lock: &Lock,
-    output: &Output,
-) -> Result<CriticalSection, Failure> {
-    let patience = tokio::time::sleep(WAIT_UNTOLD);
-    let granted = async {
-        match lock.request(client).acquire().await {
-            Err(error)
-                if error.code() == Some(Code::NoSuchTable) && lock.table == DEFAULT_TABLE =>
-            {
-                client
-                    .create_table(DEFAULT_TABLE, TableMode::Critical)
-                    .await?;
-                lock.request(client).acquire().await
-            }
-            granted => granted,
+async fn acquire(client: &Client, lock: &Lock) -> Result<HeldLock, Failure> {
+    let section = match lock.request(client).acquire().await {
+        Err(error) if error.code() == Some(Code::NoSuchTable) && lock.table == DEFAULT_TABLE => {
+            client
+                .create_table(DEFAULT_TABLE, TableMode::Critical)
+                .await?;
+            lock.request(client).acquire().await?
         }
+        granted => granted?,
     };
-    tokio::pin!(granted, patience);
-    tokio::select! {
-        granted = &mut granted => return Ok(granted?),
-        () = &mut patience => {}
-    }
-    output.progress(&format!("waiting for the lock of {}", lock.keys.join(", ")));
-    Ok(granted.await?)
+    let confirm = lock.confirm;
+    Ok(HeldLock { section, confirm })
 }
 
 impl Lock {
@@ -132,88 +93,42 @@ impl Lock {
             .keys
             .iter()
             .map(|key| RecordKey::from((self.table.as_str(), key)));
-        let mut request = client.lock(keys).lease(self.lease);
+        let mut request = client.lock(keys).lease(self.terms.lease);
         if self.shared {
             request = request.shared();
         }
-        match self.timeout {
+        match self.terms.timeout {
             Some(timeout) => request.wait(timeout),
             None => request,
         }
     }
 }
 
-async fn hold(
+/// A lock that is held.
+struct HeldLock {
     section: CriticalSection,
-    client: &Client,
-    lock: &Lock,
-    signals: &mut Signals,
-    output: &Output,
-) -> Result<Exit, Failure> {
-    let environment = environment(&section, client)?;
-    let child = Child::start(&lock.command, &environment)?;
-    let (status, lost) = watch(child, &section, lock.kill_after, signals).await?;
-    if let Some(reason) = lost {
-        let outcome = Outcome::Unknown;
-        return Err(Error::from(Lost { reason, outcome }).into());
-    }
-    let exit = exit_of(status);
-    let released = if lock.confirm {
-        section.confirm().await
-    } else {
-        section.release().await
-    };
-    match released {
-        Ok(()) => Ok(exit),
-        Err(error @ Error::Lost(_)) => Err(error.into()),
-        Err(error) if lock.confirm => Err(error.into()),
-        Err(_) => {
-            output.warning("no node answers to the release: the lock ends with its lease");
-            Ok(exit)
-        }
-    }
+    confirm: bool,
 }
 
-fn environment(
-    section: &CriticalSection,
-    client: &Client,
-) -> Result<[(&'static str, String); 4], Failure> {
-    Ok([
-        ("MUSIC_FENCING_TOKEN", section.token().to_string()),
-        (
-            "MUSIC_FENCING_TOKENS",
-            serde_json::to_string(section.tokens())?,
-        ),
-        ("MUSIC_LOCK_REF", section.lock_ref().to_owned()),
-        ("MUSIC_ENDPOINTS", client.endpoints().join(",")),
-    ])
-}
+impl Held for HeldLock {
+    async fn lost(&self) -> LostReason {
+        self.section.lost().await
+    }
 
-/// Waits for the command's end; ends it where the lock is lost.
-async fn watch(
-    mut child: Child,
-    section: &CriticalSection,
-    kill_after: Duration,
-    signals: &mut Signals,
-) -> Result<(ExitStatus, Option<LostReason>), Failure> {
-    let failed = |source| Failure::Command {
-        command: "CMD".to_owned(),
-        source,
-    };
-    let reason = loop {
-        tokio::select! {
-            status = child.wait() => return Ok((status.map_err(failed)?, None)),
-            reason = section.lost() => break reason,
-            signal = signals.next() => child.pass_on(signal),
+    fn environment(&self) -> Result<Environment, Failure> {
+        let section = &self.section;
+        let tokens = serde_json::to_string(section.tokens())?;
+        Ok(vec![
+            ("MUSIC_FENCING_TOKEN", section.token().to_string()),
+            ("MUSIC_FENCING_TOKENS", tokens),
+            ("MUSIC_LOCK_REF", section.lock_ref().to_owned()),
+        ])
+    }
+
+    async fn give_back(self, output: &Output) -> Result<(), Failure> {
+        if self.confirm {
+            return Ok(self.section.confirm().await?);
         }
-    };
-    child.signal(Signal::TERM);
-    let ended = tokio::time::timeout(kill_after, child.wait()).await;
-    let status = if let Ok(status) = ended {
-        status
-    } else {
-        child.signal(Signal::KILL);
-        child.wait().await
-    };
-    Ok((status.map_err(failed)?, Some(reason)))
+        released(self.section.release().await, output)
+    }
 }

@@ -1,18 +1,15 @@
 //! `music put`.
 
-use std::io::Read;
-use std::path::PathBuf;
-
 use clap::Args;
+use music_client::CriticalSection;
 use music_client::api::table::Written;
-use music_client::content::{BYTES, TEXT};
-use music_client::{Content, CriticalSection};
 
 use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::record_arguments::{Locking, Place};
+use crate::value_argument::ValueArgument;
 
 /// Write a value
 ///
@@ -27,26 +24,15 @@ use crate::record_arguments::{Locking, Place};
 pub(crate) struct Put {
     #[command(flatten)]
     place: Place,
-    /// The value; `-` for standard input
-    #[arg(
-        required_unless_present = "file",
-        conflicts_with = "file",
-        allow_hyphen_values = true
-    )]
-    value: Option<String>,
-    /// The file that has the value
-    #[arg(long)]
-    file: Option<PathBuf>,
-    /// What the value is; text if it is UTF-8, else plain bytes
-    #[arg(long, value_name = "TYPE")]
-    content_type: Option<String>,
+    #[command(flatten)]
+    value: ValueArgument,
     #[command(flatten)]
     locking: Locking,
 }
 
 /// Writes a value.
 pub(crate) async fn run(global: &Global, put: Put, output: &Output) -> Result<Exit, Failure> {
-    let content = put.content()?;
+    let content = put.value.content()?;
     let (client, place) = (global.client()?, &put.place);
     let stamp = if put.locking.critical {
         let write = async |section: &CriticalSection| section.put(place.cell(), content).await;
@@ -58,34 +44,4 @@ pub(crate) async fn run(global: &Global, put: Put, output: &Output) -> Result<Ex
     };
     output.either(&Written { stamp }, || format!("written, stamp {stamp}"))?;
     Ok(Exit::Done)
-}
-
-impl Put {
-    fn content(&self) -> Result<Content, Failure> {
-        let bytes = match (&self.file, &self.value) {
-            (Some(path), _) => std::fs::read(path).map_err(|source| Failure::File {
-                path: path.clone(),
-                source,
-            })?,
-            (None, Some(value)) if value == "-" => {
-                let mut bytes = Vec::new();
-                std::io::stdin()
-                    .lock()
-                    .read_to_end(&mut bytes)
-                    .map_err(Failure::Input)?;
-                bytes
-            }
-            (None, value) => value.clone().unwrap_or_default().into_bytes(),
-        };
-        let guess = if std::str::from_utf8(&bytes).is_ok() {
-            TEXT
-        } else {
-            BYTES
-        };
-        let content_type = self
-            .content_type
-            .clone()
-            .unwrap_or_else(|| guess.to_owned());
-        Ok(Content::new(bytes, content_type))
-    }
 }

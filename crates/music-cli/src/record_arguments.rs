@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use music_client::{Cell, Client, CriticalSection, Error, RecordKey};
+use rustix::process::Signal;
 
 use crate::duration;
 use crate::failure::Failure;
@@ -66,20 +67,29 @@ impl Locking {
         if let Some(timeout) = self.timeout {
             request = request.wait(timeout);
         }
-        let mut signals = Signals::new()?;
         let work = async {
             let section = request.acquire().await?;
             let done = work(&section).await?;
             section.release().await?;
             Ok(done)
         };
-        let result = tokio::select! {
-            result = work => result,
-            signal = signals.next() => Err(Failure::Interrupted(signal)),
-        };
-        close(client).await;
-        result
+        interruptible(client, Failure::Interrupted, work).await
     }
+}
+
+/// Does some work that a signal ends, and gives up what is left of it.
+pub(crate) async fn interruptible<T>(
+    client: &Client,
+    interrupted: fn(Signal) -> Failure,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut signals = Signals::new()?;
+    let result = tokio::select! {
+        result = work => result,
+        signal = signals.next() => Err(interrupted(signal)),
+    };
+    close(client).await;
+    result
 }
 
 /// Gives up what is left of sections, which would hold others up. Whether that

@@ -82,7 +82,8 @@ pub(crate) fn key(key: &Key) -> String {
     }
 }
 
-fn value(value: &Value) -> String {
+/// A value in one line.
+pub(crate) fn value(value: &Value) -> String {
     match value {
         Value::Json(json) => json.to_string(),
         Value::Text(text) => escape(text),
@@ -91,7 +92,7 @@ fn value(value: &Value) -> String {
 }
 
 /// A text in one line, and without what a terminal would take for a command.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let escape = |c: char| {
         if c.is_control() {
             c.escape_default().to_string()

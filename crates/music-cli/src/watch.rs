@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::{queue, scan};
+use crate::{lock_queue, scan};
 
 /// Tell of changes as they reach the nearest replica
 ///
@@ -61,7 +61,7 @@ pub(crate) async fn run(global: &Global, watch: Watch, output: &Output) -> Resul
                 output.either(&EventJson::Reset, String::new)?;
             }
             WatchEvent::Queue(state) => {
-                output.either(&EventJson::Queue(state), || queue::text(state) + "\n")?;
+                output.either(&EventJson::Queue(state), || lock_queue::text(state) + "\n")?;
             }
             _ => {}
         }

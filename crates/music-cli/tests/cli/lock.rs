@@ -119,7 +119,7 @@ fn a_lost_lock_ends_the_command() {
     ];
     let holder = lock(&dev, 0, &["k"], &command);
     holder.line_with("holding");
-    force(&dev, "k");
+    dev.force("locks", "k");
     holder.line_with("told");
     let (code, error) = holder.end();
     assert_eq!(code, Some(79), "{error}");
@@ -136,7 +136,7 @@ fn a_command_that_does_not_end_is_killed_with_all_it_started() {
     ];
     let holder = lock(&dev, 0, &["--kill-after", "100ms", "k"], &command);
     holder.line_with("holding");
-    force(&dev, "k");
+    dev.force("locks", "k");
     holder.wait_until_all_ended();
     assert_eq!(holder.end().0, Some(79));
 }
@@ -174,15 +174,6 @@ fn a_confirmed_section_counts() {
         dev.run(&["lock", "--confirm", "k", "--", "echo", "done"]),
         "done\n"
     );
-}
-
-/// Takes the holder of a key for dead.
-fn force(dev: &Dev, key: &str) {
-    let queue: Value = serde_json::from_str(&dev.run(&["--json", "queue", key])).unwrap();
-    let number = queue["tickets"][0]["number"].to_string();
-    let forced: Value =
-        serde_json::from_str(&dev.run(&["--json", "queue", key, "--force", &number])).unwrap();
-    assert_eq!(forced["removed"], true);
 }
 
 #[test]

@@ -19,6 +19,8 @@ mod live_doctor;
 #[cfg(test)]
 mod lock;
 #[cfg(test)]
+mod recipes;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod serve;

@@ -72,7 +72,6 @@ impl Running {
     }
 
     /// The next line on standard error that says this.
-    #[cfg(feature = "live-engines")]
     pub(crate) fn error_with(&mut self, text: &str) -> String {
         let stderr = self.stderr.as_mut().unwrap();
         loop {
@@ -232,8 +231,13 @@ impl Dev {
 
     /// Waits until the queue of a key in the table `locks` is that long.
     pub(crate) fn wait_for_queue(&self, key: &str, length: u64) {
+        self.wait_for_queue_of("locks", key, length);
+    }
+
+    /// Waits until the queue of a key is that long.
+    pub(crate) fn wait_for_queue_of(&self, table: &str, key: &str, length: u64) {
         let mut watch = self.music(&[0]);
-        watch.args(["--json", "watch", "-t", "locks", "--queue", key]);
+        watch.args(["--json", "watch", "-t", table, "--queue", key]);
         let watch = Running::start(&mut watch);
         loop {
             let event: Value = serde_json::from_str(&watch.line()).unwrap();
@@ -241,6 +245,16 @@ impl Dev {
                 return;
             }
         }
+    }
+
+    /// Takes the holder of a key for dead.
+    pub(crate) fn force(&self, table: &str, key: &str) {
+        let queue = ["--json", "lock-queue", "-t", table, key];
+        let shown: Value = serde_json::from_str(&self.run(&queue)).unwrap();
+        let number = shown["tickets"][0]["number"].to_string();
+        let force = [&queue[..], &["--force", &number]].concat();
+        let forced: Value = serde_json::from_str(&self.run(&force)).unwrap();
+        assert_eq!(forced["removed"], true);
     }
 
     /// Ends it as Ctrl-C does.

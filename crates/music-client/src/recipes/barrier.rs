@@ -164,6 +164,25 @@ impl Barrier {
         self.cross_within(&someone(), Turn::Next, wait).await
     }
 
+    /// As [`Barrier::wait_as`], for so long at most. `None` afterwards: this
+    /// party is withdrawn, and the others go on waiting.
+    ///
+    /// # Errors
+    /// As [`Barrier::wait`].
+    ///
+    /// # Cost
+    /// As [`Barrier::wait_within`].
+    ///
+    /// # Cancel safety
+    /// As [`Barrier::wait`].
+    pub async fn wait_as_within(
+        &self,
+        party: &str,
+        wait: Duration,
+    ) -> Result<Option<Crossing>, Error> {
+        self.cross_within(party, Turn::Next, wait).await
+    }
+
     pub(crate) async fn cross_within(
         &self,
         party: &str,

@@ -1,9 +1,9 @@
-//! `music queue`.
+//! `music lock-queue`.
 
 use clap::Args;
 use music_client::RecordKey;
 use music_client::api::lock::LockMode;
-use music_client::api::queue::{Queue as ApiQueue, Ticket};
+use music_client::api::queue::{Queue, Ticket};
 use serde::Serialize;
 
 use crate::arguments::Global;
@@ -15,10 +15,10 @@ use crate::output::{Output, columns};
 /// Show who holds the lock of a key, and who waits
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  music queue nightly-report
-  music queue -t accounts alice
-  music queue -t accounts alice --force 17")]
-pub(crate) struct Queue {
+  music lock-queue nightly-report
+  music lock-queue -t accounts alice
+  music lock-queue -t accounts alice --force 17")]
+pub(crate) struct LockQueue {
     /// The table
     #[arg(short, long, default_value = DEFAULT_TABLE)]
     table: String,
@@ -36,7 +36,11 @@ struct Forced {
 }
 
 /// Shows a queue, or removes a ticket from it.
-pub(crate) async fn run(global: &Global, queue: Queue, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    global: &Global,
+    queue: LockQueue,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let client = global.client()?;
     let record = RecordKey::from((queue.table.as_str(), queue.key.as_str()));
     if let Some(number) = queue.force {
@@ -53,7 +57,7 @@ pub(crate) async fn run(global: &Global, queue: Queue, output: &Output) -> Resul
 }
 
 /// A queue as a table.
-pub(crate) fn text(queue: &ApiQueue) -> String {
+pub(crate) fn text(queue: &Queue) -> String {
     if queue.tickets.is_empty() {
         return format!("free; the last ticket was {}", queue.last);
     }
