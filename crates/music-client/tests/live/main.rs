@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod moves;
 #[cfg(test)]
 mod proxy;
