@@ -12,6 +12,7 @@ use crate::clock;
 use crate::dice;
 use crate::endpoints::Endpoints;
 use crate::error::{Error, Outcome, worse};
+use crate::in_process::Nodes;
 use crate::key::RecordKey;
 use crate::options::Options;
 use crate::section::judge::{Verdict, judge};
@@ -79,22 +80,22 @@ impl Client {
         })
     }
 
-    /// A client of nodes that are simulated.
+    /// A client of nodes of the same process, which are handed its requests:
+    /// a node that uses recipes itself, or nodes that are simulated.
     ///
     /// # Errors
     /// As [`Client::new`].
-    #[cfg(feature = "simulation")]
-    pub fn simulated<E>(
+    pub fn in_process<E>(
         endpoints: E,
         options: Options,
-        nodes: Arc<dyn crate::simulation::Nodes>,
+        nodes: Arc<dyn Nodes>,
     ) -> Result<Self, Error>
     where
         E: IntoIterator<Item: Into<String>>,
     {
         let mut client = Self::new(endpoints, options)?;
         if let Some(inner) = Arc::get_mut(&mut client.inner) {
-            inner.transport.simulate(nodes);
+            inner.transport.stay_in_process(nodes);
         }
         Ok(client)
     }
