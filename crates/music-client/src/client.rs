@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -43,7 +44,7 @@ pub struct Client {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) transport: Transport,
-    pub(crate) endpoints: Endpoints,
+    pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) options: Options,
     /// Keeps sections alive while they are held.
     pub(crate) keepers: TaskTracker,
@@ -63,7 +64,7 @@ impl Client {
     where
         E: IntoIterator<Item: Into<String>>,
     {
-        let endpoints = Endpoints::new(endpoints.into_iter().map(Into::into))?;
+        let endpoints = Arc::new(Endpoints::new(endpoints.into_iter().map(Into::into))?);
         let transport = Transport::new(&options)?;
         let release_slots = Arc::new(Semaphore::new(options.background_releases_max));
         let (keepers, releases) = (TaskTracker::new(), TaskTracker::new());
@@ -98,6 +99,34 @@ impl Client {
             inner.transport.stay_in_process(nodes);
         }
         Ok(client)
+    }
+
+    /// The same client, whose sections have another lease where they name none:
+    /// those of its recipes.
+    #[must_use]
+    pub fn with_lease(&self, lease: Duration) -> Self {
+        let Inner {
+            transport,
+            endpoints,
+            options,
+            keepers,
+            releases,
+            release_slots,
+        } = &*self.inner;
+        let inner = Inner {
+            transport: transport.clone(),
+            endpoints: Arc::clone(endpoints),
+            options: Options {
+                lease,
+                ..options.clone()
+            },
+            keepers: keepers.clone(),
+            releases: releases.clone(),
+            release_slots: Arc::clone(release_slots),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The addresses of the nodes, in the order of preference.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::dice;
 use crate::error::Error;
-use crate::recipes::document::{self, Document, Step};
+use crate::recipes::document::{self, Document, Seen, Step};
 use crate::recipes::refusal::{self, Refusal};
 
 /// The most parties of a barrier.
@@ -53,6 +53,17 @@ pub struct Crossing {
     pub number: u64,
     /// Whether this party was the last to arrive: one of them is, each time.
     pub last: bool,
+}
+
+/// How far a barrier is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    /// For how many parties it is; `None` where none has arrived ever.
+    pub parties: Option<u64>,
+    /// How often it was crossed.
+    pub crossed: u64,
+    /// How many have arrived since.
+    pub arrived: u64,
 }
 
 /// The state of a barrier.
@@ -164,6 +175,37 @@ impl Barrier {
         self.cross_within(&someone(), Turn::Next, wait).await
     }
 
+    /// As [`Barrier::wait_as`], for so long at most. `None` afterwards: this
+    /// party is withdrawn, and the others go on waiting.
+    ///
+    /// # Errors
+    /// As [`Barrier::wait`].
+    ///
+    /// # Cost
+    /// As [`Barrier::wait_within`].
+    ///
+    /// # Cancel safety
+    /// As [`Barrier::wait`].
+    pub async fn wait_as_within(
+        &self,
+        party: &str,
+        wait: Duration,
+    ) -> Result<Option<Crossing>, Error> {
+        self.cross_within(party, Turn::Next, wait).await
+    }
+
+    /// Observes the barrier of that name, whatever its number of parties.
+    ///
+    /// # Errors
+    /// [`Refusal::Name`].
+    pub fn observe(client: &Client, name: &str) -> Result<BarrierObserver, Refusal> {
+        let document = Document::<State>::new(client, "barrier", name)?;
+        Ok(BarrierObserver {
+            seen: document.observe(),
+            told: None,
+        })
+    }
+
     pub(crate) async fn cross_within(
         &self,
         party: &str,
@@ -224,6 +266,43 @@ impl Barrier {
             })
         };
         self.document.change(step).await
+    }
+}
+
+/// A barrier that is observed; ends when it is dropped.
+#[derive(Debug)]
+pub struct BarrierObserver {
+    seen: Seen<State>,
+    /// What was told last, if anything was.
+    told: Option<Arrivals>,
+}
+
+impl BarrierObserver {
+    /// How far the barrier is, then each change; those in quick succession may
+    /// come as one. It is what the nearest replica knows: that it is crossed,
+    /// only who waits may rely on.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no node serves: asking again goes on.
+    ///
+    /// # Cost
+    /// A connection to the own site, kept open; no majority.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn next(&mut self) -> Result<Arrivals, Error> {
+        loop {
+            let state = self.seen.next().await?;
+            let arrivals = state.map_or_else(Arrivals::default, |state| Arrivals {
+                parties: Some(state.parties),
+                crossed: state.crossed,
+                arrived: state.arrived.len() as u64,
+            });
+            if self.told != Some(arrivals) {
+                self.told = Some(arrivals);
+                return Ok(arrivals);
+            }
+        }
     }
 }
 

@@ -113,6 +113,37 @@ impl Election {
         Ok(state.and_then(|state| state.leader))
     }
 
+    /// Takes a leadership up again that was detached.
+    ///
+    /// # Errors
+    /// [`Refusal::ForeignLock`] where the lockRef is for another key, or does
+    /// not lead, as after it resigned; as [`Client::resume`].
+    ///
+    /// # Cost
+    /// A request to the own site and one round; an adoption where another node
+    /// keeps its section.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may end the leadership.
+    pub async fn resume(&self, lock_ref: &str) -> Result<Leadership, Error> {
+        let section = self.document.resume(lock_ref).await?;
+        let state = match self.document.load(&section).await {
+            Ok(state) => state.unwrap_or_default(),
+            Err(error) => {
+                drop(section.detach());
+                return Err(error);
+            }
+        };
+        match state.leader {
+            Some(leader) if leader.token == section.token() => Ok(Leadership {
+                document: self.document.clone(),
+                section,
+                leader,
+            }),
+            _ => Err(self.document.leave(section, "it does not lead").into()),
+        }
+    }
+
     /// Observes the election.
     pub fn observe(&self) -> Observer {
         Observer {
@@ -238,6 +269,13 @@ impl Leadership {
     /// The lockRef behind it, for another process or an administrator.
     pub fn lock_ref(&self) -> &str {
         self.section.lock_ref()
+    }
+
+    /// Leaves the leadership as it is, and returns its lockRef: it does not end,
+    /// and is not kept alive any more. Whoever has the lockRef renews it within
+    /// the lease, or takes the leadership up again: [`Election::resume`].
+    pub fn detach(self) -> String {
+        self.section.detach()
     }
 
     /// Waits until the leadership is lost; for ever if it never is.

@@ -79,6 +79,14 @@ pub enum Refusal {
     /// A party of that name waits at the barrier already.
     #[error("a party named {0:?} waits there already")]
     PartyTwice(String),
+    /// A lockRef that this recipe did not give out.
+    #[error("the lockRef is not one that `{recipe}` gave out: {why}")]
+    ForeignLock {
+        /// The recipe's kind and name.
+        recipe: String,
+        /// How that shows.
+        why: &'static str,
+    },
     /// The state is not one that this recipe wrote.
     #[error("the record holds no state of this recipe: {0}")]
     Foreign(String),

@@ -30,11 +30,6 @@ pub(crate) const KEY_SET_BYTES_MAX: usize = 8 * 1024;
 /// The most fields that one write may change.
 pub(crate) const FIELDS_MAX: usize = 256;
 
-/// How deep arrays and objects of a value may lie in each other where it
-/// stands as JSON in an answer: readers refuse documents of more than 127 or
-/// so, and one such value would hide all others of its page.
-const JSON_DEPTH_MAX: usize = 100;
-
 /// A table's name.
 pub(crate) fn table_name(text: String) -> Result<TableName, Failure> {
     TableName::new(text)
@@ -159,7 +154,7 @@ pub(crate) fn value(cell: &Bytes) -> Value {
     let readable = match content_type {
         ContentType::Json => serde_json::from_slice(&body)
             .ok()
-            .filter(|json| is_shallow(json, JSON_DEPTH_MAX))
+            .filter(|json| name::is_shallow(json))
             .map(Value::Json),
         ContentType::Text => String::from_utf8(body.to_vec()).ok().map(Value::Text),
         ContentType::Octets | ContentType::Other(_) => None,
@@ -169,16 +164,6 @@ pub(crate) fn value(cell: &Bytes) -> Value {
         content_type: (content_type != ContentType::Octets)
             .then(|| String::from_utf8_lossy(content_type.to_header().as_bytes()).into_owned()),
     })
-}
-
-/// Whether arrays and objects lie at most `depth` deep in each other.
-fn is_shallow(json: &serde_json::Value, depth: usize) -> bool {
-    let inner = |value| is_shallow(value, depth.saturating_sub(1));
-    match json {
-        serde_json::Value::Array(values) => depth > 0 && values.iter().all(inner),
-        serde_json::Value::Object(entries) => depth > 0 && entries.values().all(inner),
-        _ => true,
-    }
 }
 
 /// Whether the value of a cell is the one expected: JSON is compared as JSON,
