@@ -14,6 +14,9 @@ use crate::recipes::refusal::{self, Refusal};
 /// The most parties of a barrier.
 const PARTIES_MAX: u64 = 4_096;
 
+/// The longest name of a party, in bytes.
+const PARTY_BYTES_MAX: usize = 256;
+
 /// Where a number of parties wait for each other, again and again.
 ///
 /// **Promise.** No party goes on before all have arrived; when all have, all go
@@ -226,7 +229,7 @@ impl Barrier {
     }
 
     async fn arrive(&self, party: &str, turn: Turn) -> Result<Arrival, Error> {
-        refusal::count("bytes of a party's name", party.len() as u64, 256)?;
+        refusal::name("a party", party, PARTY_BYTES_MAX)?;
         let parties = self.parties;
         let step = |state: Option<State>, _| {
             let mut state = state.unwrap_or(State {

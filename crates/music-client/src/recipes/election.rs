@@ -14,7 +14,7 @@ use crate::recipes::refusal::{self, Refusal};
 use crate::section::CriticalSection;
 
 /// The longest name of a candidate, in bytes.
-const CANDIDATE_BYTES_MAX: u64 = 256;
+const CANDIDATE_BYTES_MAX: usize = 256;
 
 /// One leader at a time.
 ///
@@ -82,14 +82,13 @@ impl Election {
     /// names of their own.
     ///
     /// # Errors
-    /// [`Refusal::OutOfBounds`] for a name of no bytes, or of too many.
+    /// [`Refusal::Name`] for a name of no bytes, or of too many.
     pub fn candidate(
         &self,
         candidate: &str,
         value: impl Into<Content>,
     ) -> Result<Candidacy, Refusal> {
-        let bytes = candidate.len() as u64;
-        refusal::count("bytes of a candidate's name", bytes, CANDIDATE_BYTES_MAX)?;
+        refusal::name("a candidate", candidate, CANDIDATE_BYTES_MAX)?;
         Ok(Candidacy {
             document: self.document.clone(),
             candidate: candidate.to_owned(),

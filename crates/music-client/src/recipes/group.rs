@@ -25,7 +25,7 @@ use crate::records::ScanOptions;
 use crate::watch::{Watch, WatchEvent, WatchTarget};
 
 /// The longest name of a member, in bytes.
-const MEMBER_BYTES_MAX: u64 = 100;
+const MEMBER_BYTES_MAX: usize = 100;
 
 /// How far the clocks of two machines may differ: a record that was put longer
 /// ago than its lease and this is of a member that is gone.
@@ -117,7 +117,7 @@ impl Group {
     /// first. The lease is that of the client's options.
     ///
     /// # Errors
-    /// [`Refusal::OutOfBounds`] for a name of no bytes, or of too many;
+    /// [`Refusal::Name`] for a name of no bytes, or of too many;
     /// others, after which it may be a member for a lease.
     ///
     /// # Cost
@@ -281,8 +281,7 @@ impl Group {
 }
 
 fn check_member(member: &str) -> Result<(), Refusal> {
-    let bytes = member.len() as u64;
-    refusal::count("bytes of a member's name", bytes, MEMBER_BYTES_MAX).map(drop)
+    refusal::name("a member", member, MEMBER_BYTES_MAX)
 }
 
 fn lease(beat: &Beat) -> Duration {
