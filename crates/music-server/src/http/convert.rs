@@ -11,6 +11,7 @@ use music_api::lock::{FencingToken, Lock, LockMode, LockState};
 use music_api::lock_ref::{KEYS_MAX, LockRef as LockRefText};
 use music_api::name::{self, FieldChanges, KeyRef, Value};
 use music_api::table::{self, Record as ApiRecord};
+use music_client::Content;
 use music_core::id::{Field, Key, Moves, RecordId, RequestId, TableId};
 use music_core::lock_queue::Mode;
 use music_core::record::Record;
@@ -146,6 +147,25 @@ fn stored(value: &Value) -> Result<StoredValue, Failure> {
             }
         }
     })
+}
+
+/// A value of a JSON body as the client library has it.
+pub(crate) fn content(value: &Value, value_bytes_max: usize) -> Result<Content, Failure> {
+    let StoredValue { content_type, body } = StoredValue::open(&cell(value, value_bytes_max)?);
+    let content_type = content_type.to_header();
+    let content_type = String::from_utf8_lossy(content_type.as_bytes());
+    Ok(Content::new(body, content_type))
+}
+
+/// A value of the client library as JSON has it.
+pub(crate) fn content_value(content: &Content) -> Value {
+    let header = HeaderValue::from_str(&content.content_type).ok();
+    let content_type = ContentType::from_header(header.as_ref());
+    let stored = StoredValue {
+        content_type: content_type.unwrap_or(ContentType::Octets),
+        body: content.bytes.clone(),
+    };
+    value(&stored.seal())
 }
 
 /// What a cell holds, as JSON has it.
