@@ -126,7 +126,7 @@ impl Group {
     /// # Cancel safety
     /// It may be a member for a lease.
     pub async fn join(&self, member: &str, value: impl Into<Content>) -> Result<Membership, Error> {
-        let heart = Arc::new(self.heart(member, value.into())?);
+        let heart = Arc::new(self.heart(member, &value.into())?);
         let lease = self.client.inner.options.lease;
         heart.beat().await?;
         self.sweep().await?;
@@ -154,7 +154,7 @@ impl Group {
     /// # Cancel safety
     /// As [`Group::join`].
     pub async fn tell(&self, member: &str, value: impl Into<Content>) -> Result<bool, Error> {
-        let heart = self.heart(member, value.into())?;
+        let heart = self.heart(member, &value.into())?;
         let record = &heart.record;
         let known = table::with(&self.client, GROUPS, || self.client.get(record)).await?;
         // Another number than any before, of whichever node.
@@ -183,7 +183,7 @@ impl Group {
         table::with(&self.client, GROUPS, delete).await.map(drop)
     }
 
-    fn heart(&self, member: &str, value: Content) -> Result<Heart, Refusal> {
+    fn heart(&self, member: &str, value: &Content) -> Result<Heart, Refusal> {
         check_member(member)?;
         let beat = Beat {
             group: self.name.clone(),

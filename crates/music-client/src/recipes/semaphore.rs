@@ -212,18 +212,14 @@ impl Semaphore {
             }
         }
         while (held.len() as u64) < number {
-            match self.slots.any(free.iter().copied(), left(until)).await? {
-                Some(slot) => {
-                    free.remove(&slot.number);
-                    held.push(slot);
+            let Some(slot) = self.slots.any(free.iter().copied(), left(until)).await? else {
+                for slot in held {
+                    give_back(slot.section).await;
                 }
-                None => {
-                    for slot in held {
-                        give_back(slot.section).await;
-                    }
-                    return Ok(None);
-                }
-            }
+                return Ok(None);
+            };
+            free.remove(&slot.number);
+            held.push(slot);
         }
         Ok(Some(held))
     }

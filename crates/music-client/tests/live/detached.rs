@@ -42,8 +42,10 @@ async fn a_detached_section_is_held_and_taken_up_again() {
     let stored = soon(again.get(KEY)).await.unwrap().unwrap();
     assert_eq!(stored.content.text(), Some("1"));
     again.put(KEY, "2").await.unwrap();
-    // Kept alive from then on, and released when it is dropped.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    // Kept alive from then on, though somebody waits who would get it else.
+    let wait = Duration::from_millis(2_500);
+    let other = soon(one.lock([KEY]).wait(wait).acquire()).await;
+    assert!(matches!(other, Err(Error::TimedOut { .. })), "{other:?}");
     assert_eq!(again.is_lost(), None);
     drop(again);
     soon(two.close()).await;

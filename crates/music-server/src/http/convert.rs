@@ -174,7 +174,7 @@ pub(crate) fn value(cell: &Bytes) -> Value {
     let readable = match content_type {
         ContentType::Json => serde_json::from_slice(&body)
             .ok()
-            .filter(|json| name::is_shallow(json))
+            .filter(name::is_shallow)
             .map(Value::Json),
         ContentType::Text => String::from_utf8(body.to_vec()).ok().map(Value::Text),
         ContentType::Octets | ContentType::Other(_) => None,

@@ -88,7 +88,7 @@ async fn bodies_and_names_of_no_route() {
         let request = |recipe: &str| at(&fixture, 0, method.clone(), recipe);
         let mut unknown = body.clone();
         unknown["unknown"] = json!(1);
-        for text in ["", "{", "[{}]", "null", "7", &unknown.to_string()] {
+        for text in ["", "{", "null", "7", &unknown.to_string()] {
             if text.is_empty() && (recipe.ends_with("begin") || recipe.starts_with("groups")) {
                 continue;
             }
@@ -111,8 +111,8 @@ async fn bodies_and_names_of_no_route() {
         let nameless = recipe.replacen("/n", "/", 1);
         let refused = code(request(&nameless).json(&body)).await;
         assert!(
-            ["MUSIC-1003", "MUSIC-1004"].contains(&&*refused),
-            "{nameless}"
+            ["MUSIC-1003", "MUSIC-6001"].contains(&&*refused),
+            "{nameless}: {refused}"
         );
     }
     for recipe in ["counters/", "registers/", "elections/", "once/"] {
@@ -170,7 +170,7 @@ async fn numbers_that_make_no_sense() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waits_leases_names_and_values_beyond_their_bounds() {
+async fn waits_and_leases_beyond_their_bounds() {
     let fixture = Fixture::start().await;
     for (method, recipe, body) in bodies() {
         let takes_wait = ["wait", "enter", "leave", "acquire", "campaign", "begin"];
@@ -192,6 +192,11 @@ async fn waits_leases_names_and_values_beyond_their_bounds() {
             assert_eq!(code(request).await, expected, "{recipe} {body}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_values_beyond_their_bounds() {
+    let fixture = Fixture::start().await;
     let (post, put) = (Method::POST, Method::PUT);
     let long = "n".repeat(257);
     let large = json!({ "text": "v".repeat(300_000) });
