@@ -35,9 +35,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Invalid`] for what is no lockRef; [`Error::Waiting`] where it is
-    /// not granted within a third of its lease, five seconds at most; [`Error::Lost`] where it was released, or lost;
-    /// [`Error::Unavailable`] where no node serves. After each it is as it was,
-    /// or at another node.
+    /// not granted within a third of its lease, five seconds at most;
+    /// [`Error::Lost`] where it was released, or lost; [`Error::Unavailable`]
+    /// where no node serves. After each it is as it was, or at another node.
     ///
     /// # Cost
     /// A request to the own site; an adoption, which is one consensus of the lock

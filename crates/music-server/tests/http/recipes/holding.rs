@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{at, get, left, post, refused};
+use super::{at, get, post, queue, refused};
 use crate::fixture::{Events, Fixture};
 
 async fn lock(fixture: &Fixture, site: usize, lock_ref: &Value, action: &str) -> Value {
@@ -81,7 +81,7 @@ async fn a_leader_is_elected_proclaims_and_resigns() {
     let body = json!({ "lock_ref": lock_ref });
     assert_eq!(post(&fixture, 0, "elections/e/resign", body).await, nobody);
     assert_eq!(events.next().await.unwrap().1, nobody);
-    left(&fixture, "election/e").await;
+    queue(&fixture, "election/e", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,10 +92,8 @@ async fn a_leader_hands_over_at_another_node() {
         post(&fixture, site, "elections/e/campaign", body).await
     };
     let first = campaign(0, "a").await;
-    let path = "/v1/watch?queue_table=recipes&queue_key=election%2Fe";
-    let mut queue = Events::of(fixture.get(path)).await;
     let hand_over = async {
-        while queue.next().await.unwrap().1["length"] != 2 {}
+        queue(&fixture, "election/e", 2).await;
         let body = json!({ "lock_ref": first["lock_ref"], "hand_over_to": "c" });
         // Node 1 takes the leadership over from node 0, and ends it.
         post(&fixture, 1, "elections/e/resign", body).await
@@ -130,7 +128,7 @@ async fn a_step_is_begun_done_and_known_to_all() {
         assert_eq!(post(&fixture, site, "once/o/begin", json!({})).await, done);
     }
     assert_eq!(get(&fixture, 2, "once/o").await, done);
-    left(&fixture, "once/o").await;
+    queue(&fixture, "once/o", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,12 +6,10 @@ mod holding;
 mod telling;
 mod waiting;
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, Request};
+use crate::fixture::{Events, Fixture, Request};
 
 /// The request of a recipe at a site, by what follows `/v1/recipes/`.
 fn at(fixture: &Fixture, site: usize, method: Method, recipe: &str) -> Request {
@@ -38,16 +36,12 @@ async fn refused(fixture: &Fixture, recipe: &str, body: Value) -> String {
     request.json(&body).send().await.code()
 }
 
-/// Waits until nobody is in the queue of a record of table `recipes`.
-async fn left(fixture: &Fixture, key: &str) {
-    let path = format!("/v1/queues/recipes/{}", key.replace('/', "%2F"));
-    let empty = async {
-        while fixture.get(&path).send().await.ok()["length"] != 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let left = tokio::time::timeout(Duration::from_secs(20), empty).await;
-    left.expect("a ticket was left behind");
+/// Waits until so many are in the queue of a record of table `recipes`.
+async fn queue(fixture: &Fixture, key: &str, length: u64) {
+    let key = key.replace('/', "%2F");
+    let path = format!("/v1/watch?queue_table=recipes&queue_key={key}");
+    let mut events = Events::of(fixture.get(&path)).await;
+    while events.next().await.unwrap().1["length"] != length {}
 }
 
 /// A body that the operation of a recipe takes, where the recipe is ready for
@@ -64,6 +58,7 @@ pub(crate) async fn body(fixture: &Fixture, method: &str, recipe: &str) -> Optio
     Some(match (method, kind, rest.rsplit('/').next()?) {
         ("POST" | "PUT", "counters", _) => json!({ "number": 1 }),
         ("PUT", "registers", _) => json!({ "value": { "text": "x" } }),
+        ("POST", "latches", "wait") => json!({ "count": 1, "wait_ms": 100 }),
         ("POST", "latches", _) => json!({ "count": 1 }),
         ("POST", "barriers", _) => json!({ "parties": 1 }),
         ("POST", "double-barriers", _) => json!({ "parties": 1, "party": "a", "wait_ms": 100 }),

@@ -1,12 +1,10 @@
 //! Barriers, and clients that stop waiting.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{at, get, left, post};
+use super::{at, get, post, queue};
 use crate::fixture::{Events, Fixture};
 
 /// Long enough for a wait that must end before.
@@ -60,7 +58,7 @@ async fn a_party_that_hangs_up_is_withdrawn() {
     assert_eq!(events.next().await.unwrap().1, arrived(1));
     waits.abort();
     assert_eq!(events.next().await.unwrap().1, arrived(0));
-    left(&fixture, "barrier/b").await;
+    queue(&fixture, "barrier/b", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,10 +83,8 @@ async fn who_hangs_up_in_a_queue_leaves_no_ticket_behind() {
         wait("elections/e/campaign", json!({ "candidate": "b" })),
         wait("once/o/begin", json!({})),
     ];
-    for key in ["permit%2Fs%2F0", "election%2Fe", "once%2Fo"] {
-        let path = format!("/v1/watch?queue_table=recipes&queue_key={key}");
-        let mut events = Events::of(fixture.get(&path)).await;
-        while events.next().await.unwrap().1["length"] != 2 {}
+    for key in ["permit/s/0", "election/e", "once/o"] {
+        queue(&fixture, key, 2).await;
     }
     for wait in waits {
         wait.abort();
@@ -99,7 +95,7 @@ async fn who_hangs_up_in_a_queue_leaves_no_ticket_behind() {
         fixture.at(1, Method::POST, &release).send().await.ok();
     }
     for key in ["semaphore/s", "permit/s/0", "election/e", "once/o"] {
-        left(&fixture, key).await;
+        queue(&fixture, key, 0).await;
     }
 }
 
@@ -126,22 +122,22 @@ async fn parties_enter_and_leave_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn waits_end_when_their_node_stops() {
     let fixture = Fixture::start().await;
+    let leads = json!({ "candidate": "a" });
+    post(&fixture, 1, "elections/e/campaign", leads).await;
+    let party = json!({ "parties": 2, "wait_ms": LONG_MS });
+    let candidate = json!({ "candidate": "b", "wait_ms": LONG_MS });
     let waits = [
-        (
-            "barriers/b/wait",
-            json!({ "parties": 2, "wait_ms": LONG_MS }),
-        ),
-        ("latches/l/wait", json!({ "count": 2, "wait_ms": LONG_MS })),
+        ("barriers/b/wait", party),
+        ("elections/e/campaign", candidate),
     ];
     let waits = waits.map(|(recipe, body)| {
-        tokio::spawn(at(&fixture, 0, Method::POST, recipe).json(&body).send())
+        let request = at(&fixture, 0, Method::POST, recipe);
+        tokio::spawn(request.json(&body).send())
     });
     let mut events = Events::of(at(&fixture, 1, Method::GET, "barriers/b/events")).await;
     while events.next().await.unwrap().1["arrived"] != 1 {}
-    // The latch's wait has no sign of its own.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let deployment = fixture.deployment;
-    let stopping = tokio::spawn(async move { deployment.shutdown().await });
+    queue(&fixture, "election/e", 2).await;
+    let stopping = tokio::spawn(fixture.deployment.shutdown());
     for wait in waits {
         let problem = wait.await.unwrap().problem();
         assert_eq!(problem.code, "MUSIC-4008", "{problem:?}");
