@@ -59,16 +59,25 @@ fn unavailable(last: Error, outcome: Outcome) -> Failure {
     if inner.outcome == outcome {
         return last;
     }
-    let detail = match outcome {
-        Outcome::Unknown => {
+    let (code, detail) = match outcome {
+        Outcome::Unknown => (
+            inner.code,
             format!(
                 "It may or may not have taken effect: read what there is. {}",
                 inner.detail
-            )
-        }
-        Outcome::NotApplied => format!("Nothing was changed. {}", inner.detail),
+            ),
+        ),
+        // A ticket of unknown outcome is taken back, and is no effect that the
+        // client asked for.
+        Outcome::NotApplied if inner.code == Code::OutcomeUnknown => (
+            Code::Unavailable,
+            "The lock store did not answer in time: nothing was changed. Try again later, or at \
+             another site."
+                .to_owned(),
+        ),
+        Outcome::NotApplied => (inner.code, format!("Nothing was changed. {}", inner.detail)),
     };
-    Failure::with(inner.code, detail.into(), outcome, inner.retryable, None)
+    Failure::with(code, detail.into(), outcome, inner.retryable, None)
 }
 
 /// A request within the recipe that had no answer, or one that makes no sense.
@@ -164,6 +173,18 @@ mod tests {
         let failure = Failure::from(error);
         assert_eq!(failure.code(), Code::Overloaded);
         assert_eq!(failure.outcome(), Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_ticket_of_unknown_outcome_is_no_effect() {
+        let error = Error::Unavailable {
+            attempts: 3,
+            outcome: Outcome::NotApplied,
+            last: Box::new(problem(Code::OutcomeUnknown, Outcome::Unknown)),
+        };
+        let failure = Failure::from(error);
+        assert_eq!(failure.code(), Code::Unavailable);
+        assert_eq!(failure.outcome(), Outcome::NotApplied);
     }
 
     #[test]
