@@ -123,6 +123,18 @@ impl Watch {
         }
     }
 
+    /// Begins to watch, where that has not begun: what changes from then on is
+    /// told.
+    ///
+    /// # Cancel safety
+    /// No event is lost.
+    pub(crate) async fn begin(&mut self) -> Result<(), Error> {
+        if self.stream.is_none() {
+            self.connect().await?;
+        }
+        Ok(())
+    }
+
     /// Takes what comes next from the connection.
     async fn listen(&mut self) -> Result<(), Error> {
         let Some((response, parser)) = &mut self.stream else {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use music_api::code::Code;
 use music_api::name::{Key, Value};
 use music_api::table::Record;
 use serde::{Deserialize, Serialize};
@@ -454,9 +455,16 @@ impl Members {
         beats.map(member).collect()
     }
 
-    /// Tells of those that are there. What changes after this is heard by the
-    /// watch, or with the next proof of life.
+    /// Tells of those that are there. The watch begins before, so that nobody
+    /// who comes in between is missed.
     async fn begin(&mut self) -> Result<(), Error> {
+        match self.watch.begin().await {
+            Err(error) if error.code() == Some(Code::NoSuchTable) => {
+                table::create(&self.group.client, GROUPS).await?;
+                self.watch.begin().await?;
+            }
+            begun => begun?,
+        }
         for (beat, age) in self.group.records().await? {
             if age <= lease(&beat) + CLOCKS_DIFFER_MAX {
                 self.hear(beat);
