@@ -154,7 +154,8 @@ impl Once {
     /// the step is done.
     ///
     /// # Cancel safety
-    /// The step may be begun, and is interrupted then.
+    /// Dropping the future gives the place in the queue up, and undoes the step
+    /// in the background where it was about to be begun.
     pub async fn begin_within(&self, wait: Duration) -> Result<Option<Begun>, Error> {
         self.begin_until(Some(wait)).await
     }
@@ -183,9 +184,12 @@ impl Once {
             Some(State::Undone) | None => {}
         }
         let begun = State::Begun(section.token());
-        self.0.store(&section, &begun).await?;
         let once = self.clone();
-        Ok(Some(Begun::Begun(Step { once, section })))
+        let mut beginning = Beginning(Some(Step { once, section }));
+        if let Some(step) = &beginning.0 {
+            self.0.store(&step.section, &begun).await?;
+        }
+        Ok(beginning.0.take().map(Begun::Begun))
     }
 
     /// Takes a step up again that was begun and detached.
@@ -366,6 +370,22 @@ impl Step {
     /// takes the step up again to end it: [`Once::resume`].
     pub fn detach(self) -> String {
         self.section.detach()
+    }
+}
+
+/// A step that is about to be begun. Nobody was told yet, so that it is undone
+/// where that fails, or is given up.
+struct Beginning(Option<Step>);
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        let Some(step) = self.0.take() else { return };
+        let client = step.once.0.client().clone();
+        client.inner.in_background(async move {
+            if let Err(error) = step.undone().await {
+                tracing::debug!(%error, "a step that was about to begin could not be undone");
+            }
+        });
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is held goes from hand to hand by its lockRef.
 
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::poll;
 use music_client::api::name::Value;
 use music_client::error::Invalid;
 use music_client::recipes::{Begun, Election, Group, Member, Once, OnceState, Refusal, Semaphore};
@@ -166,6 +168,36 @@ async fn a_step_is_begun_here_and_done_there() {
     assert_eq!(soon(once.state()).await.unwrap(), OnceState::Done(7.into()));
     let error = soon(once.resume(&lock_ref)).await.unwrap_err();
     assert!(matches!(error, Error::Lost(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_beginning_that_is_given_up_interrupts_nothing() {
+    let sites = Sites::start().await;
+    let client = sites.client(&[0]);
+    // Given up wherever it happens to be.
+    for turns in (0..400).step_by(25) {
+        let once = Once::new(&client, &format!("o{turns}")).unwrap();
+        let mut begins = Box::pin(once.begin_within(Duration::from_secs(10)));
+        let mut begun = None;
+        for _ in 0..turns {
+            if let Poll::Ready(done) = poll!(&mut begins) {
+                begun = done.unwrap();
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(begins);
+        match begun {
+            Some(Begun::Begun(step)) => soon(step.undone()).await.unwrap(),
+            _ => {
+                let again = soon(once.begin_within(Duration::from_secs(10))).await;
+                let Some(Begun::Begun(step)) = again.unwrap() else {
+                    panic!("it was not done");
+                };
+                soon(step.undone()).await.unwrap();
+            }
+        }
+    }
 }
 
 #[tokio::test]
