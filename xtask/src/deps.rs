@@ -18,8 +18,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("music-core", &[]),
     ("music-api", &[]),
     ("music-store", &["music-core"]),
-    ("music-server", &["music-core", "music-store", "music-api"]),
     ("music-client", &["music-api"]),
+    (
+        "music-server",
+        &["music-core", "music-store", "music-api", "music-client"],
+    ),
     ("music-placement", &["music-client"]),
     ("music-history", &["music-core", "music-client"]),
     ("music-torture", &["music-client", "music-history"]),

@@ -155,6 +155,23 @@ codes! {
     NoSuchTarget = 5001, 404, "no such node, site or link", NotApplied, false;
     /// The node or site is not in a state that allows this control.
     WrongState = 5002, 409, "control does not apply", NotApplied, false;
+
+    /// The name of a recipe, or in one, is empty, too long or no UTF-8.
+    BadRecipeName = 6001, 400, "bad name of a recipe", NotApplied, false;
+    /// Others use the name with another number of parties, permits or counts.
+    Disagreement = 6002, 409, "name in use with another number", NotApplied, false;
+    /// The lockRef is for another key, or holds nothing of this recipe.
+    ForeignLockRef = 6003, 409, "lockRef of something else", NotApplied, false;
+    /// The record holds something that this recipe did not write.
+    ForeignState = 6004, 409, "no state of this recipe", NotApplied, false;
+    /// The counter would leave its range.
+    CounterOverflow = 6005, 409, "counter out of range", NotApplied, false;
+    /// The step was begun, and nobody said whether it was done.
+    StepInterrupted = 6006, 409, "step interrupted", NotApplied, false;
+    /// The queue has no room for another item.
+    QueueFull = 6007, 429, "queue full", NotApplied, true;
+    /// The item was handed to somebody else meanwhile, or was done already.
+    ClaimLost = 6008, 409, "claim lost", NotApplied, false;
 }
 
 impl Code {

@@ -8,6 +8,7 @@
 //! | [`lock_ref`] | the lockRef string |
 //! | [`queue`] | `/v1/queues`: who holds, who waits |
 //! | [`run`] | `/v1/run`: a whole small section in one request |
+//! | [`recipe`] | `/v1/recipes`: counters, barriers, elections and more |
 //! | [`status`] | `/v1/status` and the development controls |
 //! | [`problem`], [`code`] | errors, after RFC 9457, and their stable codes |
 //! | [`watch`] | events of `/v1/watch` and `/v1/locks/{lock_ref}/events` |
@@ -24,6 +25,7 @@ pub mod lock_ref;
 pub mod name;
 pub mod problem;
 pub mod queue;
+pub mod recipe;
 pub mod run;
 pub mod status;
 pub mod table;

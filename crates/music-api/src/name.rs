@@ -80,6 +80,26 @@ pub enum Value {
     },
 }
 
+/// How deep arrays and objects of a value may lie in each other where it
+/// stands as JSON in another document: readers refuse documents of more than
+/// 127 or so, and one such value would hide all that stands beside it.
+const JSON_DEPTH_MAX: usize = 100;
+
+/// Whether JSON may stand in another document: whether at most 100 arrays and
+/// objects lie in each other.
+pub fn is_shallow(json: &serde_json::Value) -> bool {
+    is_within(json, JSON_DEPTH_MAX)
+}
+
+fn is_within(json: &serde_json::Value, depth: usize) -> bool {
+    let inner = |value| is_within(value, depth.saturating_sub(1));
+    match json {
+        serde_json::Value::Array(values) => depth > 0 && values.iter().all(inner),
+        serde_json::Value::Object(entries) => depth > 0 && entries.values().all(inner),
+        _ => true,
+    }
+}
+
 /// The fields of a record; the default field has the empty name.
 pub type Fields = BTreeMap<String, Value>;
 

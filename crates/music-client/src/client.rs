@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -12,6 +13,7 @@ use crate::clock;
 use crate::dice;
 use crate::endpoints::Endpoints;
 use crate::error::{Error, Outcome, worse};
+use crate::in_process::Nodes;
 use crate::key::RecordKey;
 use crate::options::Options;
 use crate::section::judge::{Verdict, judge};
@@ -42,7 +44,7 @@ pub struct Client {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) transport: Transport,
-    pub(crate) endpoints: Endpoints,
+    pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) options: Options,
     /// Keeps sections alive while they are held.
     pub(crate) keepers: TaskTracker,
@@ -62,7 +64,7 @@ impl Client {
     where
         E: IntoIterator<Item: Into<String>>,
     {
-        let endpoints = Endpoints::new(endpoints.into_iter().map(Into::into))?;
+        let endpoints = Arc::new(Endpoints::new(endpoints.into_iter().map(Into::into))?);
         let transport = Transport::new(&options)?;
         let release_slots = Arc::new(Semaphore::new(options.background_releases_max));
         let (keepers, releases) = (TaskTracker::new(), TaskTracker::new());
@@ -79,24 +81,52 @@ impl Client {
         })
     }
 
-    /// A client of nodes that are simulated.
+    /// A client of nodes of the same process, which are handed its requests:
+    /// a node that uses recipes itself, or nodes that are simulated.
     ///
     /// # Errors
     /// As [`Client::new`].
-    #[cfg(feature = "simulation")]
-    pub fn simulated<E>(
+    pub fn in_process<E>(
         endpoints: E,
         options: Options,
-        nodes: Arc<dyn crate::simulation::Nodes>,
+        nodes: Arc<dyn Nodes>,
     ) -> Result<Self, Error>
     where
         E: IntoIterator<Item: Into<String>>,
     {
         let mut client = Self::new(endpoints, options)?;
         if let Some(inner) = Arc::get_mut(&mut client.inner) {
-            inner.transport.simulate(nodes);
+            inner.transport.stay_in_process(nodes);
         }
         Ok(client)
+    }
+
+    /// The same client, whose sections have another lease where they name none:
+    /// those of its recipes.
+    #[must_use]
+    pub fn with_lease(&self, lease: Duration) -> Self {
+        let Inner {
+            transport,
+            endpoints,
+            options,
+            keepers,
+            releases,
+            release_slots,
+        } = &*self.inner;
+        let inner = Inner {
+            transport: transport.clone(),
+            endpoints: Arc::clone(endpoints),
+            options: Options {
+                lease,
+                ..options.clone()
+            },
+            keepers: keepers.clone(),
+            releases: releases.clone(),
+            release_slots: Arc::clone(release_slots),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The addresses of the nodes, in the order of preference.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use music_api::name::Value;
+use music_api::name::{self, Value};
 use serde::Serialize;
 
 use crate::error::Invalid;
@@ -52,7 +52,11 @@ impl Content {
             .next()
             .unwrap_or_default()
             .trim();
-        let json = || serde_json::from_slice(&self.bytes).ok().map(Value::Json);
+        // What nests too deep would hide all of the document that it stands in.
+        let json = || {
+            let json = serde_json::from_slice(&self.bytes).ok();
+            json.filter(name::is_shallow).map(Value::Json)
+        };
         let text = || self.text().map(|text| Value::Text(text.to_owned()));
         let value = match kind {
             JSON => json(),

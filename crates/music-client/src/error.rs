@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub use music_api::code::Code;
+pub use music_api::lock_ref::MalformedLockRef;
 pub use music_api::problem::Outcome;
 
 pub use crate::fault::{FaultKind, TransportFault};
@@ -70,6 +71,10 @@ pub enum Error {
         /// How long was waited.
         waited: Duration,
     },
+    /// A lockRef that was to be taken up again waits for its turn still; it
+    /// keeps its place in the queue.
+    #[error("the lockRef waits for its turn still")]
+    Waiting,
     /// The request cannot be made; nothing was sent.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -88,7 +93,9 @@ impl Error {
             | Self::Left { outcome, .. }
             | Self::Unavailable { outcome, .. } => *outcome,
             Self::Lost(lost) => lost.outcome,
-            Self::TimedOut { .. } | Self::Invalid(_) | Self::Refused(_) => Outcome::NotApplied,
+            Self::TimedOut { .. } | Self::Waiting | Self::Invalid(_) | Self::Refused(_) => {
+                Outcome::NotApplied
+            }
         }
     }
 
@@ -100,7 +107,8 @@ impl Error {
             Self::Transport { .. }
             | Self::Left { .. }
             | Self::Unavailable { .. }
-            | Self::TimedOut { .. } => true,
+            | Self::TimedOut { .. }
+            | Self::Waiting => true,
             Self::Answer { .. } | Self::Lost(_) | Self::Invalid(_) => false,
             Self::Refused(refusal) => refusal.is_retryable(),
         }
@@ -209,9 +217,15 @@ pub enum Invalid {
     /// A key or name that a URL cannot carry.
     #[error("{0:?} cannot be in the path of a URL: use another key")]
     PathSegment(String),
+    /// Text that is no lockRef.
+    #[error(transparent)]
+    LockRef(#[from] MalformedLockRef),
     /// A value that has no JSON.
     #[error("the value cannot be written as JSON")]
     Json(#[source] serde_json::Error),
+    /// JSON that nests too deep to stand in another document.
+    #[error("the value has more than 100 arrays and objects in each other")]
+    TooDeep,
     /// The HTTP client cannot be built from the options.
     #[error("the connection settings cannot be used")]
     Options(#[source] reqwest::Error),

@@ -34,6 +34,7 @@ pub mod error;
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod in_process;
 mod key;
 mod options;
 pub mod recipes;

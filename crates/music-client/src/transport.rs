@@ -1,6 +1,5 @@
 //! One attempt of a request at one node: sent, answered, and understood.
 
-#[cfg(feature = "simulation")]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +14,8 @@ use crate::call::{Call, Reach};
 use crate::content::BYTES;
 use crate::error::{AnswerFault, Error, Invalid, Problem};
 use crate::fault::{FaultKind, TransportFault};
+use crate::in_process::{self, Nodes};
 use crate::options::Options;
-#[cfg(feature = "simulation")]
-use crate::simulation;
 
 /// The largest answer that is read, in bytes: a page of the largest values.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -61,8 +59,7 @@ impl Answer {
 pub(crate) struct Transport {
     http: reqwest::Client,
     /// What answers in the place of sockets.
-    #[cfg(feature = "simulation")]
-    nodes: Option<Arc<dyn simulation::Nodes>>,
+    nodes: Option<Arc<dyn Nodes>>,
     options: Options,
 }
 
@@ -85,15 +82,13 @@ impl Transport {
         let http = builder.build().map_err(Invalid::Options)?;
         Ok(Self {
             http,
-            #[cfg(feature = "simulation")]
             nodes: None,
             options: options.clone(),
         })
     }
 
-    /// Asks these nodes from now on.
-    #[cfg(feature = "simulation")]
-    pub(crate) fn simulate(&mut self, nodes: Arc<dyn simulation::Nodes>) {
+    /// Asks these nodes of the same process from now on.
+    pub(crate) fn stay_in_process(&mut self, nodes: Arc<dyn Nodes>) {
         self.nodes = Some(nodes);
     }
 
@@ -137,9 +132,8 @@ impl Transport {
     }
 
     async fn carry(&self, request: RequestBuilder) -> Result<Response, TransportFault> {
-        #[cfg(feature = "simulation")]
         if let Some(nodes) = &self.nodes {
-            return simulation::carry(nodes, request.build()?).await;
+            return in_process::carry(nodes, request.build()?).await;
         }
         Ok(request.send().await?)
     }

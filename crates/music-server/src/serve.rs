@@ -38,6 +38,9 @@ pub enum Error {
     /// A table of the configuration exists in the other mode.
     #[error("the table {0} exists in the other mode, and a mode is fixed")]
     TableExists(music_store::TableName),
+    /// The node's own client cannot be set up.
+    #[error("the node's own client cannot be set up: {0}")]
+    Client(#[from] music_client::Error),
 }
 
 /// Opens the engine, serves one node, and ends when `shutdown` does: requests
@@ -62,6 +65,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 /// A node that serves its API.
 pub struct NodeServer {
     app: Arc<App>,
+    /// What the node asks itself, at the end of a shutdown too.
+    _front: Arc<Front>,
     server: Server,
 }
 
@@ -125,8 +130,12 @@ impl NodeServer {
             connections_max: config.limits.connections_max,
             head_timeout: config.limits.head_timeout,
         };
-        let server = Server::start(listener, front, bounds).map_err(listen)?;
-        Ok(Self { app, server })
+        let server = Server::start(listener, Arc::clone(&front), bounds).map_err(listen)?;
+        Ok(Self {
+            app,
+            _front: front,
+            server,
+        })
     }
 
     /// Where the API listens.
@@ -165,11 +174,12 @@ impl NodeServer {
         // A suspended node would never end by itself.
         self.app.node.resume();
         self.app.stopping.cancel();
-        // Half of the time for the requests, so that some is left to release
-        // what they held.
+        // Half of the time for the requests, so that some is left to take back
+        // what they waited for, and to release what they held.
         self.server.shutdown(limit / 2).await;
         self.app.tasks.close();
-        let released = self.app.node.shutdown(limit / 2).await;
+        let _in_time = tokio::time::timeout(limit / 4, self.app.client.close()).await;
+        let released = self.app.node.shutdown(limit / 4).await;
         self.app.killed.cancel();
         self.app.tasks.wait().await;
         released
@@ -198,7 +208,7 @@ pub(crate) async fn assemble(
         sections_max: config.limits.sections_max,
         ..NodeConfig::default()
     };
-    let app = App::new(Node::start(node, world, ports), config, topology);
+    let (app, own) = App::new(Node::start(node, world, ports), config, topology)?;
     let front = Front::new(Setup {
         router: router::router(Arc::clone(&app)),
         node: Some(app.node.clone()),
@@ -206,6 +216,7 @@ pub(crate) async fn assemble(
         site: app.config.site.clone(),
         in_flight_max: app.config.limits.in_flight_max,
     });
+    own.arrive(&front);
     create_tables(&app).await?;
     Ok((app, front))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::Response;
-use music_client::simulation::{Answer, Nodes};
+use music_client::in_process::{Answer, Nodes};
 use music_client::{Client, Options};
 
 const LEASE_MS: u64 = 2_000;
@@ -48,7 +48,7 @@ impl Nodes for Slow {
 #[tokio::test(start_paused = true)]
 async fn a_section_that_was_granted_late_is_held_all_the_same() {
     let node = Arc::new(Slow::default());
-    let client = Client::simulated(["http://n0"], Options::default(), node.clone()).unwrap();
+    let client = Client::in_process(["http://n0"], Options::default(), node.clone()).unwrap();
     let section = client.lock([("t", "k")]).acquire().await.unwrap();
     assert_eq!(node.renewals.load(Ordering::Relaxed), 1, "at once");
     pass(LEASE_MS / 4).await;

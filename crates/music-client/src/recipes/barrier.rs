@@ -1,18 +1,21 @@
 //! A barrier: parties that wait for each other.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::dice;
-use crate::error::Error;
-use crate::recipes::document::{self, Document, Step};
+use crate::error::{Error, Outcome};
+use crate::recipes::document::{self, Document, Seen, Step};
 use crate::recipes::refusal::{self, Refusal};
 
 /// The most parties of a barrier.
 const PARTIES_MAX: u64 = 4_096;
+
+/// The longest name of a party, in bytes.
+const PARTY_BYTES_MAX: usize = 256;
 
 /// Where a number of parties wait for each other, again and again.
 ///
@@ -26,7 +29,8 @@ const PARTIES_MAX: u64 = 4_096;
 ///
 /// **On failure.** A party that stops waiting is withdrawn. One that dies has
 /// arrived all the same: arrive under the same name after a restart
-/// ([`Barrier::wait_as`]). One that dies before it arrives holds the others up,
+/// ([`Barrier::wait_as`]); where all have gone on meanwhile, that is for the
+/// next crossing. One that dies before it arrives holds the others up,
 /// for as long as they care to wait ([`Barrier::wait_within`]).
 ///
 /// ```no_run
@@ -55,14 +59,28 @@ pub struct Crossing {
     pub last: bool,
 }
 
+/// How far a barrier is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    /// For how many parties it is; `None` where none has arrived ever.
+    pub parties: Option<u64>,
+    /// How often it was crossed.
+    pub crossed: u64,
+    /// How many have arrived since.
+    pub arrived: u64,
+}
+
 /// The state of a barrier.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct State {
     parties: u64,
     /// How often it was crossed.
     crossed: u64,
-    /// Who has arrived since.
-    arrived: BTreeSet<String>,
+    /// Who has arrived since, in which of its attempts.
+    arrived: BTreeMap<String, u64>,
+    /// Who arrived before the last crossing: one that did not hear of it can
+    /// find out.
+    passed: BTreeMap<String, u64>,
 }
 
 /// What arriving came to.
@@ -183,6 +201,18 @@ impl Barrier {
         self.cross_within(party, Turn::Next, wait).await
     }
 
+    /// Observes the barrier of that name, whatever its number of parties.
+    ///
+    /// # Errors
+    /// [`Refusal::Name`].
+    pub fn observe(client: &Client, name: &str) -> Result<BarrierObserver, Refusal> {
+        let document = Document::<State>::new(client, "barrier", name)?;
+        Ok(BarrierObserver {
+            seen: document.observe(),
+            told: None,
+        })
+    }
+
     pub(crate) async fn cross_within(
         &self,
         party: &str,
@@ -202,47 +232,96 @@ impl Barrier {
         Waits::new(self, party).cross(turn).await
     }
 
-    async fn arrive(&self, party: &str, turn: Turn) -> Result<Arrival, Error> {
-        refusal::count("bytes of a party's name", party.len() as u64, 256)?;
+    async fn arrive(&self, party: &str, attempt: u64, turn: Turn) -> Result<Arrival, Error> {
+        refusal::name("a party", party, PARTY_BYTES_MAX)?;
         let parties = self.parties;
         let step = |state: Option<State>, _| {
             let mut state = state.unwrap_or(State {
                 parties,
                 crossed: 0,
-                arrived: BTreeSet::new(),
+                arrived: BTreeMap::new(),
+                passed: BTreeMap::new(),
             });
             refusal::agree("parties", parties, state.parties)?;
             let number = state.crossed + 1;
             if !turn.fits(number) {
                 return Ok(Step::Keep(Arrival::Early));
             }
-            state.arrived.insert(party.to_owned());
+            state.arrived.insert(party.to_owned(), attempt);
             if (state.arrived.len() as u64) < parties {
                 return Ok(Step::Change(state, Arrival::Waits(number)));
             }
-            state.arrived.clear();
+            state.passed = std::mem::take(&mut state.arrived);
             state.crossed = number;
             Ok(Step::Announce(state, Arrival::Open(number)))
         };
         self.document.change(step).await
     }
 
-    /// Takes a party back, unless all have arrived at its crossing.
-    async fn withdraw(&self, party: &str, number: u64) -> Result<bool, Error> {
+    /// Takes a party back, unless all have arrived at its crossing: then returns
+    /// the number of that. `number` is the crossing that it waits for, if it
+    /// knows.
+    async fn withdraw(
+        &self,
+        party: &str,
+        attempt: u64,
+        number: Option<u64>,
+    ) -> Result<Option<u64>, Error> {
         let step = |state: Option<State>, _| {
             let Some(mut state) = state else {
-                return Ok(Step::Keep(false));
+                return Ok(Step::Keep(None));
             };
-            if state.crossed >= number {
-                return Ok(Step::Keep(true));
+            let passed = state.passed.get(party) == Some(&attempt);
+            let number = number.or(passed.then_some(state.crossed));
+            if let Some(number) = number
+                && state.crossed >= number
+            {
+                return Ok(Step::Keep(Some(number)));
             }
-            Ok(if state.arrived.remove(party) {
-                Step::Change(state, false)
-            } else {
-                Step::Keep(false)
-            })
+            if state.arrived.get(party) != Some(&attempt) {
+                return Ok(Step::Keep(None));
+            }
+            state.arrived.remove(party);
+            Ok(Step::Change(state, None))
         };
         self.document.change(step).await
+    }
+}
+
+/// A barrier that is observed; ends when it is dropped.
+#[derive(Debug)]
+pub struct BarrierObserver {
+    seen: Seen<State>,
+    /// What was told last, if anything was.
+    told: Option<Arrivals>,
+}
+
+impl BarrierObserver {
+    /// How far the barrier is, then each change; those in quick succession may
+    /// come as one. It is what the nearest replica knows: that it is crossed,
+    /// only who waits may rely on.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no node serves: asking again goes on.
+    ///
+    /// # Cost
+    /// A connection to the own site, kept open; no majority.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn next(&mut self) -> Result<Arrivals, Error> {
+        loop {
+            let state = self.seen.next().await?;
+            let arrivals = state.map_or_else(Arrivals::default, |state| Arrivals {
+                parties: Some(state.parties),
+                crossed: state.crossed,
+                arrived: state.arrived.len() as u64,
+            });
+            if self.told != Some(arrivals) {
+                self.told = Some(arrivals);
+                return Ok(arrivals);
+            }
+        }
     }
 }
 
@@ -255,73 +334,81 @@ pub(crate) fn someone() -> String {
 struct Waits {
     barrier: Barrier,
     party: String,
-    /// The crossing that it waits for, if it may have arrived.
+    /// Tells this wait from another one under the same name.
+    attempt: u64,
+    /// Whether it may have arrived and has not crossed.
+    arrived: bool,
+    /// The crossing that it waits for, once it knows.
     number: Option<u64>,
 }
 
 impl Waits {
     fn new(barrier: &Barrier, party: &str) -> Self {
+        let (attempt, _) = dice::idempotency_key().as_u64_pair();
         Self {
             barrier: barrier.clone(),
             party: party.to_owned(),
+            attempt,
+            arrived: false,
             number: None,
         }
     }
 
     async fn cross(&mut self, turn: Turn) -> Result<Crossing, Error> {
         loop {
-            // Until there is an answer: that it may have arrived at any.
-            self.number = Some(u64::MAX);
-            let arrival = self.barrier.arrive(&self.party, turn).await;
-            let number = match arrival {
+            // Until there is an answer.
+            self.arrived = true;
+            let arrival = self.barrier.arrive(&self.party, self.attempt, turn).await;
+            match arrival {
                 Ok(Arrival::Open(number)) => {
-                    self.number = None;
-                    let last = true;
+                    self.arrived = false;
+                    return Ok(Crossing { number, last: true });
+                }
+                Ok(Arrival::Waits(number)) => {
+                    self.number = Some(number);
+                    let open = |state: State| (state.crossed >= number).then_some(());
+                    self.barrier.document.until(open).await?;
+                    self.arrived = false;
+                    let last = false;
                     return Ok(Crossing { number, last });
                 }
-                Ok(Arrival::Waits(number)) => number,
                 Ok(Arrival::Early) => {
-                    self.number = None;
+                    self.arrived = false;
                     let fits = |state: State| turn.fits(state.crossed + 1).then_some(());
                     self.barrier.document.until(fits).await?;
-                    continue;
                 }
                 Err(error) => {
-                    if error.outcome() == crate::error::Outcome::NotApplied {
-                        self.number = None;
-                    }
+                    self.arrived = error.outcome() == Outcome::Unknown;
                     return Err(error);
                 }
-            };
-            self.number = Some(number);
-            let open = |state: State| (state.crossed >= number).then_some(());
-            self.barrier.document.until(open).await?;
-            self.number = None;
-            let last = false;
-            return Ok(Crossing { number, last });
+            }
         }
     }
 
     async fn withdraw(&mut self) -> Result<Option<Crossing>, Error> {
-        let Some(number) = self.number else {
+        if !self.arrived {
             return Ok(None);
-        };
-        let crossed = self.barrier.withdraw(&self.party, number).await?;
-        self.number = None;
+        }
+        let crossed = self
+            .barrier
+            .withdraw(&self.party, self.attempt, self.number);
+        let crossed = crossed.await?;
+        self.arrived = false;
         let last = false;
-        Ok(crossed.then_some(Crossing { number, last }))
+        Ok(crossed.map(|number| Crossing { number, last }))
     }
 }
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        let Some(number) = self.number.take() else {
+        if !std::mem::take(&mut self.arrived) {
             return;
-        };
+        }
         let (barrier, party) = (self.barrier.clone(), std::mem::take(&mut self.party));
+        let (attempt, number) = (self.attempt, self.number);
         let client = self.barrier.document.client().clone();
         client.inner.in_background(async move {
-            if let Err(error) = barrier.withdraw(&party, number).await {
+            if let Err(error) = barrier.withdraw(&party, attempt, number).await {
                 tracing::debug!(%error, "a party that stopped waiting could not be withdrawn");
             }
         });

@@ -33,6 +33,7 @@ use crate::clock;
 use crate::content::{Content, Stored};
 use crate::error::{Error, Invalid, Lost, LostReason, Outcome};
 use crate::key::{Cell, RecordKey};
+use crate::recipes::held;
 use crate::recipes::refusal::Refusal;
 use crate::recipes::table::{self, TABLE};
 use crate::section::CriticalSection;
@@ -364,6 +365,16 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
             }
         })
         .await
+    }
+
+    /// A section of this state that was detached, taken up again.
+    pub(crate) async fn resume(&self, lock_ref: &str) -> Result<CriticalSection, Error> {
+        held::resume(&self.client, &self.record, lock_ref).await
+    }
+
+    /// Leaves a section that was taken up by mistake as it was.
+    pub(crate) fn leave(&self, section: CriticalSection, why: &'static str) -> Refusal {
+        held::leave(section, &self.record, why)
     }
 
     /// The state, in a section.

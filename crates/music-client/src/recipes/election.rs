@@ -14,7 +14,7 @@ use crate::recipes::refusal::{self, Refusal};
 use crate::section::CriticalSection;
 
 /// The longest name of a candidate, in bytes.
-const CANDIDATE_BYTES_MAX: u64 = 256;
+const CANDIDATE_BYTES_MAX: usize = 256;
 
 /// One leader at a time.
 ///
@@ -82,14 +82,13 @@ impl Election {
     /// names of their own.
     ///
     /// # Errors
-    /// [`Refusal::OutOfBounds`] for a name of no bytes, or of too many.
+    /// [`Refusal::Name`] for a name of no bytes, or of too many.
     pub fn candidate(
         &self,
         candidate: &str,
         value: impl Into<Content>,
     ) -> Result<Candidacy, Refusal> {
-        let bytes = candidate.len() as u64;
-        refusal::count("bytes of a candidate's name", bytes, CANDIDATE_BYTES_MAX)?;
+        refusal::name("a candidate", candidate, CANDIDATE_BYTES_MAX)?;
         Ok(Candidacy {
             document: self.document.clone(),
             candidate: candidate.to_owned(),
@@ -111,6 +110,37 @@ impl Election {
     pub async fn leader(&self) -> Result<Option<Leader>, Error> {
         let state = self.document.look().await?;
         Ok(state.and_then(|state| state.leader))
+    }
+
+    /// Takes a leadership up again that was detached.
+    ///
+    /// # Errors
+    /// [`Refusal::ForeignLock`] where the lockRef is for another key, or does
+    /// not lead, as after it resigned; as [`Client::resume`].
+    ///
+    /// # Cost
+    /// A request to the own site and one round; an adoption where another node
+    /// keeps its section.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may end the leadership.
+    pub async fn resume(&self, lock_ref: &str) -> Result<Leadership, Error> {
+        let section = self.document.resume(lock_ref).await?;
+        let state = match self.document.load(&section).await {
+            Ok(state) => state.unwrap_or_default(),
+            Err(error) => {
+                drop(section.detach());
+                return Err(error);
+            }
+        };
+        match state.leader {
+            Some(leader) if leader.token == section.token() => Ok(Leadership {
+                document: self.document.clone(),
+                section,
+                leader,
+            }),
+            _ => Err(self.document.leave(section, "it does not lead").into()),
+        }
     }
 
     /// Observes the election.
@@ -240,6 +270,13 @@ impl Leadership {
         self.section.lock_ref()
     }
 
+    /// Leaves the leadership as it is, and returns its lockRef: it does not end,
+    /// and is not kept alive any more. Whoever has the lockRef renews it within
+    /// the lease, or takes the leadership up again: [`Election::resume`].
+    pub fn detach(self) -> String {
+        self.section.detach()
+    }
+
     /// Waits until the leadership is lost; for ever if it never is.
     ///
     /// # Cancel safety
@@ -308,6 +345,7 @@ impl Leadership {
     /// # Cancel safety
     /// As [`Leadership::resign`].
     pub async fn hand_over(self, to: &str) -> Result<(), Error> {
+        refusal::name("a candidate", to, CANDIDATE_BYTES_MAX)?;
         self.tell(None, Some(to)).await?;
         self.section.release().await
     }

@@ -25,7 +25,10 @@ use crate::records::ScanOptions;
 use crate::watch::{Watch, WatchEvent, WatchTarget};
 
 /// The longest name of a member, in bytes.
-const MEMBER_BYTES_MAX: u64 = 100;
+const MEMBER_BYTES_MAX: usize = 100;
+
+/// The shortest time between two proofs of life.
+const BEAT_MIN: Duration = Duration::from_millis(20);
 
 /// How far the clocks of two machines may differ: a record that was put longer
 /// ago than its lease and this is of a member that is gone.
@@ -90,7 +93,7 @@ pub enum GroupEvent {
 /// A record of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Beat {
-    /// The group, since one name may begin as another does.
+    /// The group, so that what others put there is told apart.
     group: String,
     member: String,
     value: Value,
@@ -117,7 +120,7 @@ impl Group {
     /// first. The lease is that of the client's options.
     ///
     /// # Errors
-    /// [`Refusal::OutOfBounds`] for a name of no bytes, or of too many;
+    /// [`Refusal::Name`] for a name of no bytes, or of too many;
     /// others, after which it may be a member for a lease.
     ///
     /// # Cost
@@ -126,30 +129,76 @@ impl Group {
     /// # Cancel safety
     /// It may be a member for a lease.
     pub async fn join(&self, member: &str, value: impl Into<Content>) -> Result<Membership, Error> {
-        let bytes = member.len() as u64;
-        refusal::count("bytes of a member's name", bytes, MEMBER_BYTES_MAX)?;
+        let heart = Arc::new(self.heart(member, &value.into())?);
         let lease = self.client.inner.options.lease;
-        let beat = Beat {
-            group: self.name.clone(),
-            member: member.to_owned(),
-            value: value.into().to_value(),
-            lease_ms: clock::to_ms(lease),
-            number: 0,
-        };
-        let heart = Arc::new(Heart {
-            client: self.client.clone(),
-            record: RecordKey::new(GROUPS, self.key(member)),
-            beat: Mutex::new(beat),
-        });
         heart.beat().await?;
         self.sweep().await?;
         let stop = CancellationToken::new();
-        let beating = Arc::clone(&heart).beat_on(lease / 3);
+        let beating = Arc::clone(&heart).beat_on((lease / 3).max(BEAT_MIN));
         let beating = stop.clone().run_until_cancelled_owned(beating);
         drop(self.client.inner.keepers.spawn(beating));
         Ok(Membership {
             heart,
             stop: Some(stop.drop_guard()),
+        })
+    }
+
+    /// Joins for one lease, or proves life as a member that joined so: it has to
+    /// be repeated within the lease. For members that are no process of their
+    /// own; others [`join`](Self::join). Returns whether the nearest replica did
+    /// not know the member.
+    ///
+    /// # Errors
+    /// As [`Group::join`].
+    ///
+    /// # Cost
+    /// Two requests to the own site.
+    ///
+    /// # Cancel safety
+    /// As [`Group::join`].
+    pub async fn tell(&self, member: &str, value: impl Into<Content>) -> Result<bool, Error> {
+        let heart = self.heart(member, &value.into())?;
+        let record = &heart.record;
+        let known = table::with(&self.client, GROUPS, || self.client.get(record)).await?;
+        // Another number than any before, of whichever node.
+        heart.number(clock::wall_us());
+        heart.beat().await?;
+        if known.is_none() {
+            self.sweep().await?;
+        }
+        Ok(known.is_none())
+    }
+
+    /// Takes a member out of the group, as after [`Group::tell`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no node serves.
+    ///
+    /// # Cost
+    /// A request to the own site.
+    ///
+    /// # Cancel safety
+    /// It may be listed for a lease.
+    pub async fn remove(&self, member: &str) -> Result<(), Error> {
+        check_member(member)?;
+        let record = RecordKey::new(GROUPS, self.key(member));
+        let delete = || self.client.delete(&record);
+        table::with(&self.client, GROUPS, delete).await.map(drop)
+    }
+
+    fn heart(&self, member: &str, value: &Content) -> Result<Heart, Refusal> {
+        check_member(member)?;
+        let beat = Beat {
+            group: self.name.clone(),
+            member: member.to_owned(),
+            value: value.to_value(),
+            lease_ms: clock::to_ms(self.client.inner.options.lease),
+            number: 0,
+        };
+        Ok(Heart {
+            client: self.client.clone(),
+            record: RecordKey::new(GROUPS, self.key(member)),
+            beat: Mutex::new(beat),
         })
     }
 
@@ -183,12 +232,14 @@ impl Group {
         }
     }
 
+    /// With its length before, the name of one group and a member's of another
+    /// never make the same key.
     fn prefix(&self) -> String {
-        format!("{}/", self.name)
+        format!("{}/{}/", self.name.len(), self.name)
     }
 
     fn key(&self, member: &str) -> String {
-        format!("{}/{member}", self.name)
+        format!("{}{member}", self.prefix())
     }
 
     /// The records of this group, and how long ago they were put.
@@ -232,6 +283,10 @@ impl Group {
     }
 }
 
+fn check_member(member: &str) -> Result<(), Refusal> {
+    refusal::name("a member", member, MEMBER_BYTES_MAX)
+}
+
 fn lease(beat: &Beat) -> Duration {
     Duration::from_millis(beat.lease_ms)
 }
@@ -252,6 +307,12 @@ struct Heart {
 }
 
 impl Heart {
+    /// Goes on from that number.
+    fn number(&self, number: u64) {
+        let mut beat = self.beat.lock().unwrap_or_else(PoisonError::into_inner);
+        beat.number = number;
+    }
+
     async fn beat(&self) -> Result<(), Error> {
         let value = {
             let mut beat = self.beat.lock().unwrap_or_else(PoisonError::into_inner);

@@ -89,6 +89,7 @@ impl Latch {
     /// How many counts are left.
     ///
     /// # Errors
+    /// [`Refusal::Disagreement`] where others named another number;
     /// [`Error::Unavailable`] where no majority answers.
     ///
     /// # Cost
@@ -97,13 +98,17 @@ impl Latch {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn left(&self) -> Result<u64, Error> {
-        let state = self.document.read().await?;
-        Ok(state.map_or(self.count, |state| state.left))
+        let Some(state) = self.document.read().await? else {
+            return Ok(self.count);
+        };
+        refusal::agree("counts", self.count, state.count)?;
+        Ok(state.left)
     }
 
     /// Waits until the latch is open.
     ///
     /// # Errors
+    /// [`Refusal::Disagreement`] where it opened after another number of counts;
     /// [`Refusal::Foreign`]; while no node answers it goes on waiting.
     ///
     /// # Cost
@@ -112,12 +117,13 @@ impl Latch {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn wait(&self) -> Result<(), Error> {
-        let open = |state: State| (state.left == 0).then_some(());
-        self.document.until(open).await
+        let open = |state: State| (state.left == 0).then_some(state.count);
+        let counted = self.document.until(open).await?;
+        Ok(refusal::agree("counts", self.count, counted)?)
     }
 
-    /// Waits until the latch is open, for so long at most. Returns whether it
-    /// is.
+    /// Waits until the latch is open, for so long at most, zero to look at the
+    /// nearest replica only. Returns whether it is.
     ///
     /// # Errors
     /// As [`Latch::wait`].
@@ -128,6 +134,16 @@ impl Latch {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn wait_within(&self, wait: Duration) -> Result<bool, Error> {
-        Ok(document::within(wait, self.wait()).await?.is_some())
+        if document::within(wait, self.wait()).await?.is_some() {
+            return Ok(true);
+        }
+        // The wait may have been too short for a watch to begin.
+        match self.document.glance().await? {
+            Some(state) if state.left == 0 => {
+                refusal::agree("counts", self.count, state.count)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 }

@@ -24,6 +24,13 @@
 //! [`TABLE`], at `KIND/NAME`; members are told of in the eventual table
 //! [`GROUPS`]. Where a table is missing, the first use creates it.
 //!
+//! # From hand to hand
+//! What a recipe holds is kept alive while it exists, and released when it is
+//! dropped. To hold it across processes, or beyond a request, *detach* it: its
+//! lockRef says who it is, whoever has that proves life with
+//! `POST /v1/locks/{lock_ref}/renew`, and the recipe's `resume` takes it up
+//! again.
+//!
 //! # Costs
 //! Costs are in rounds: one is the time from the node's site to its nearest
 //! majority. A *section* is an enqueue (two rounds with Cassandra, about one
@@ -38,6 +45,7 @@ mod double_barrier;
 mod election;
 mod group;
 mod guard;
+mod held;
 mod latch;
 mod multi_lock;
 mod mutex;
@@ -52,7 +60,7 @@ mod slots;
 mod table;
 
 pub use active_passive::{Active, ActivePassive, Policy, Replica, Standby};
-pub use barrier::{Barrier, Crossing};
+pub use barrier::{Arrivals, Barrier, BarrierObserver, Crossing};
 pub use counter::Counter;
 pub use double_barrier::DoubleBarrier;
 pub use election::{Candidacy, Election, Leader, Leadership, Observer};
@@ -61,11 +69,11 @@ pub use guard::{Guard, ReadGuard};
 pub use latch::Latch;
 pub use multi_lock::MultiLock;
 pub use mutex::Mutex;
-pub use once::Once;
+pub use once::{Begun, Once, OnceState, Step};
 
 pub use queue::{Item, Push, Queue, Taker};
 pub use refusal::Refusal;
 pub use register::{Register, Version};
 pub use rw_lock::RwLock;
-pub use semaphore::{Permit, Semaphore};
+pub use semaphore::{DetachedPermit, Permit, Semaphore};
 pub use table::{GROUPS, LOCKS, TABLE};

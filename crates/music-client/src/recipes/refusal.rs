@@ -7,8 +7,10 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Refusal {
     /// A name that is empty or too long.
-    #[error("a name has 1 to {max} bytes, not {bytes}")]
+    #[error("the name of {what} has 1 to {max} bytes, not {bytes}")]
     Name {
+        /// What is named.
+        what: &'static str,
         /// How many bytes the name has.
         bytes: usize,
         /// How many it may have.
@@ -76,9 +78,14 @@ pub enum Refusal {
         /// The fencing token under which it was begun.
         token: u64,
     },
-    /// A party of that name waits at the barrier already.
-    #[error("a party named {0:?} waits there already")]
-    PartyTwice(String),
+    /// A lockRef that this recipe did not give out.
+    #[error("the lockRef is not one that `{recipe}` gave out: {why}")]
+    ForeignLock {
+        /// The recipe's kind and name.
+        recipe: String,
+        /// How that shows.
+        why: &'static str,
+    },
     /// The state is not one that this recipe wrote.
     #[error("the record holds no state of this recipe: {0}")]
     Foreign(String),
@@ -97,6 +104,15 @@ pub(crate) fn count(what: &'static str, asked: u64, max: u64) -> Result<u64, Ref
         return Ok(asked);
     }
     Err(Refusal::OutOfBounds { what, asked, max })
+}
+
+/// Checks a name's length.
+pub(crate) fn name(what: &'static str, name: &str, max: usize) -> Result<(), Refusal> {
+    let bytes = name.len();
+    if (1..=max).contains(&bytes) {
+        return Ok(());
+    }
+    Err(Refusal::Name { what, bytes, max })
 }
 
 /// Checks a number against what others use.

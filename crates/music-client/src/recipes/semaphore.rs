@@ -13,6 +13,7 @@ use crate::error::{Error, LostReason};
 use crate::recipes::document::Document;
 use crate::recipes::refusal::{self, Refusal};
 use crate::recipes::slots::{Slot, Slots};
+use crate::section::CriticalSection;
 
 /// The most permits of a semaphore.
 const PERMITS_MAX: u64 = 128;
@@ -62,6 +63,18 @@ struct Gate {
 pub struct Permit {
     slots: Vec<Slot>,
     numbers: Vec<u64>,
+}
+
+/// A permit that is held by its lockRef alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetachedPermit {
+    /// Its number, from 0.
+    pub number: u64,
+    /// Its lockRef: renewed and released below `/v1/locks/{lock_ref}`, or taken
+    /// up again by [`Client::resume`].
+    pub lock_ref: String,
+    /// Its fencing token.
+    pub token: u64,
 }
 
 impl Semaphore {
@@ -168,15 +181,15 @@ impl Semaphore {
             .run(self.collect(order.collect(), number, until))
             .await??
         else {
+            // Before it is answered, so that who asks next finds it open.
+            give_back(gate).await;
             return Ok(None);
         };
         let permit = Permit::new(slots);
         let last = permit.numbers.last().copied().unwrap_or_default();
         let (permits, oldest) = (self.permits, (last + 1) % self.permits);
         self.gate.store(&gate, &Gate { permits, oldest }).await?;
-        if let Err(error) = gate.release().await {
-            tracing::debug!(%error, "the gate of a semaphore could not be released");
-        }
+        give_back(gate).await;
         Ok(Some(permit))
     }
 
@@ -199,15 +212,23 @@ impl Semaphore {
             }
         }
         while (held.len() as u64) < number {
-            match self.slots.any(free.iter().copied(), left(until)).await? {
-                Some(slot) => {
-                    free.remove(&slot.number);
-                    held.push(slot);
+            let Some(slot) = self.slots.any(free.iter().copied(), left(until)).await? else {
+                for slot in held {
+                    give_back(slot.section).await;
                 }
-                None => return Ok(None),
-            }
+                return Ok(None);
+            };
+            free.remove(&slot.number);
+            held.push(slot);
         }
         Ok(Some(held))
+    }
+}
+
+/// Releases a section that has done what it was for; its lease ends it else.
+async fn give_back(section: CriticalSection) {
+    if let Err(error) = section.release().await {
+        tracing::debug!(%error, "a section of a semaphore could not be released");
     }
 }
 
@@ -245,6 +266,18 @@ impl Permit {
     /// Why one of the permits is lost, if one is.
     pub fn is_lost(&self) -> Option<LostReason> {
         self.slots.iter().find_map(|slot| slot.section.is_lost())
+    }
+
+    /// Leaves the permits as they are: they are not given back, and not kept
+    /// alive any more. Each has to be renewed within its lease by whoever has
+    /// its lockRef, and released.
+    pub fn detach(self) -> Vec<DetachedPermit> {
+        let detach = |slot: Slot| DetachedPermit {
+            number: slot.number,
+            token: slot.section.token(),
+            lock_ref: slot.section.detach(),
+        };
+        self.slots.into_iter().map(detach).collect()
     }
 
     /// Gives the permits back.

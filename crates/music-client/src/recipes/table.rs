@@ -6,7 +6,7 @@ use music_api::table::TableMode;
 use crate::client::Client;
 use crate::error::Error;
 use crate::key::RecordKey;
-use crate::recipes::refusal::Refusal;
+use crate::recipes::refusal::{self, Refusal};
 use crate::section::CriticalSection;
 use crate::section::request::LockRequest;
 use crate::watch::Watch;
@@ -38,13 +38,7 @@ pub(crate) fn record(kind: &str, name: &str) -> Result<RecordKey, Refusal> {
 
 /// Checks a recipe's name.
 pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
-    if (1..=NAME_BYTES_MAX).contains(&name.len()) {
-        return Ok(());
-    }
-    Err(Refusal::Name {
-        bytes: name.len(),
-        max: NAME_BYTES_MAX,
-    })
+    refusal::name("a recipe", name, NAME_BYTES_MAX)
 }
 
 /// Does something that needs a table, which is created where it is missing.

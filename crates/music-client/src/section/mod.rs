@@ -15,6 +15,7 @@
 //! | [`put_log`] | which puts may be made again |
 //! | [`keeper`] | how the section is kept alive, and its loss found out |
 //! | [`release`] | how it ends |
+//! | [`resume`] | how it is handed to another process, and taken up again |
 
 pub(crate) mod batch;
 pub(crate) mod judge;
@@ -24,6 +25,7 @@ pub(crate) mod place;
 mod put_log;
 mod release;
 pub(crate) mod request;
+mod resume;
 pub(crate) mod seat;
 
 use std::future::Future;

@@ -15,7 +15,7 @@ use crate::section::CriticalSection;
 use crate::section::judge::{Verdict, judge};
 use crate::section::keeper;
 use crate::section::place::Place;
-use crate::section::seat::{Failures, Seat, give_up};
+use crate::section::seat::{Failures, Seat, Terms, give_up};
 
 /// A lock that is about to be asked for.
 #[derive(Debug)]
@@ -162,7 +162,11 @@ impl Pending {
             let error = match self.create_once().await {
                 Ok(lock) => {
                     let place = self.place.clone();
-                    let seat = Seat::new(Arc::clone(&self.client), &lock, place, began);
+                    let terms = Terms {
+                        lock_ref: lock.lock_ref.clone(),
+                        lease_ms: lock.lease_ms,
+                    };
+                    let seat = Seat::new(Arc::clone(&self.client), terms, place, began);
                     self.seat = Some(Arc::new(seat));
                     return Ok(lock);
                 }

@@ -20,6 +20,9 @@ use crate::transport::Answer;
 /// The longest time that a node is asked to wait for the grant.
 const POLL_MAX: Duration = Duration::from_secs(20);
 
+/// How long a node may take to take a section over.
+const TAKE_UP_MAX: Duration = Duration::from_secs(5);
+
 /// The longest lease that is reckoned with; no node gives a longer one.
 const LEASE_MAX: Duration = Duration::from_hours(24);
 
@@ -43,6 +46,13 @@ pub(crate) struct Seat {
     proved: Mutex<Instant>,
 }
 
+/// A lockRef and its lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) lock_ref: String,
+    pub(crate) lease_ms: u64,
+}
+
 /// How many attempts have failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Failures {
@@ -61,12 +71,13 @@ impl Failures {
 }
 
 impl Seat {
-    /// Takes over a lockRef that the node of `place` has just answered for.
-    pub(crate) fn new(client: Arc<Inner>, lock: &Lock, place: Place, proved: Instant) -> Self {
+    /// Takes over a lockRef; `proved` is when the node of `place` was asked for
+    /// it and said so.
+    pub(crate) fn new(client: Arc<Inner>, terms: Terms, place: Place, proved: Instant) -> Self {
         Self {
             client,
-            lock_ref: lock.lock_ref.clone(),
-            lease: Duration::from_millis(lock.lease_ms).min(LEASE_MAX),
+            lock_ref: terms.lock_ref,
+            lease: Duration::from_millis(terms.lease_ms).min(LEASE_MAX),
             place: Mutex::new(place),
             turn: tokio::sync::Mutex::new(()),
             lost: Mutex::default(),
@@ -99,6 +110,12 @@ impl Seat {
     pub(crate) fn prove(&self, began: Instant) {
         let mut proved = self.proved.lock().unwrap_or_else(PoisonError::into_inner);
         *proved = began.max(*proved);
+    }
+
+    /// Notes that no node has taken anything as a proof of life yet.
+    pub(crate) fn disprove(&self) {
+        let mut proved = self.proved.lock().unwrap_or_else(PoisonError::into_inner);
+        *proved = proved.checked_sub(self.lease).unwrap_or(*proved);
     }
 
     /// Why the lock is lost, if it is.
@@ -321,6 +338,25 @@ impl Seat {
             }
             if until.is_some_and(|until| until <= clock::now()) {
                 return Ok(None);
+            }
+        }
+    }
+
+    /// Acquires what was granted before, to another client it may be.
+    pub(crate) async fn take_up(&self) -> Result<Lock, Error> {
+        let mut failures = Failures::default();
+        // A node that takes it over says that it waits until it has it.
+        let wait = poll(None, self.lease).min(TAKE_UP_MAX);
+        loop {
+            match self.ask(wait).await {
+                Ok(lock) => match lock.state {
+                    LockState::Granted => return Ok(lock),
+                    LockState::Waiting => return Err(Error::Waiting),
+                    LockState::Lost | LockState::Released => {
+                        return Err(self.lose(LostReason::Preempted).into());
+                    }
+                },
+                Err(error) => self.overcome(error, &mut failures).await?,
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The client against a deployment of three sites in this process.
 
 #[cfg(test)]
+mod detached;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod guide;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use music_api::code::Code;
+use music_client::Client;
 use music_core::id::RequestId;
 use music_core::time::Lease;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,8 +14,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::http::metrics::Metrics;
+use crate::http::own::OwnNode;
 use crate::http::problem::{self, Failure};
-use crate::http::v1::run::Runs;
+use crate::http::repeat::Repeats;
 use crate::node::{self, Node};
 use crate::topology::Topology;
 
@@ -28,8 +30,10 @@ pub(crate) struct App {
     pub(crate) topology: Option<Topology>,
     /// Counts and times of requests.
     pub(crate) metrics: Metrics,
-    /// The runs whose clients may ask again.
-    pub(crate) runs: Runs,
+    /// The requests that clients may make again.
+    pub(crate) repeats: Repeats,
+    /// The node's own client, which its recipes use.
+    pub(crate) client: Client,
     /// The node stops: waits and streams end.
     pub(crate) stopping: CancellationToken,
     /// The node is dead: whatever runs for a client ends at once.
@@ -40,20 +44,29 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Puts the parts together.
-    pub(crate) fn new(node: Node, config: Arc<Config>, topology: Option<Topology>) -> Arc<Self> {
+    /// Puts the parts together, with the way to the node that they will be.
+    pub(crate) fn new(
+        node: Node,
+        config: Arc<Config>,
+        topology: Option<Topology>,
+    ) -> Result<(Arc<Self>, Arc<OwnNode>), music_client::Error> {
+        let killed = CancellationToken::new();
+        let own = OwnNode::new(killed.clone());
+        let client = own.client(&config)?;
         let watchers = Arc::new(Semaphore::new(config.limits.watchers_max));
-        Arc::new(Self {
+        let app = Self {
             node,
             topology,
             metrics: Metrics::new(),
-            runs: Runs::new(),
+            repeats: Repeats::new(),
+            client,
             stopping: CancellationToken::new(),
-            killed: CancellationToken::new(),
+            killed,
             tasks: TaskTracker::new(),
             watchers,
             config,
-        })
+        };
+        Ok((Arc::new(app), own))
     }
 
     /// A place among the event streams.

@@ -11,6 +11,7 @@ use music_api::lock::{FencingToken, Lock, LockMode, LockState};
 use music_api::lock_ref::{KEYS_MAX, LockRef as LockRefText};
 use music_api::name::{self, FieldChanges, KeyRef, Value};
 use music_api::table::{self, Record as ApiRecord};
+use music_client::Content;
 use music_core::id::{Field, Key, Moves, RecordId, RequestId, TableId};
 use music_core::lock_queue::Mode;
 use music_core::record::Record;
@@ -29,11 +30,6 @@ pub(crate) const KEY_SET_BYTES_MAX: usize = 8 * 1024;
 
 /// The most fields that one write may change.
 pub(crate) const FIELDS_MAX: usize = 256;
-
-/// How deep arrays and objects of a value may lie in each other where it
-/// stands as JSON in an answer: readers refuse documents of more than 127 or
-/// so, and one such value would hide all others of its page.
-const JSON_DEPTH_MAX: usize = 100;
 
 /// A table's name.
 pub(crate) fn table_name(text: String) -> Result<TableName, Failure> {
@@ -153,13 +149,32 @@ fn stored(value: &Value) -> Result<StoredValue, Failure> {
     })
 }
 
+/// A value of a JSON body as the client library has it.
+pub(crate) fn content(value: &Value, value_bytes_max: usize) -> Result<Content, Failure> {
+    let StoredValue { content_type, body } = StoredValue::open(&cell(value, value_bytes_max)?);
+    let content_type = content_type.to_header();
+    let content_type = String::from_utf8_lossy(content_type.as_bytes());
+    Ok(Content::new(body, content_type))
+}
+
+/// A value of the client library as JSON has it.
+pub(crate) fn content_value(content: &Content) -> Value {
+    let header = HeaderValue::from_str(&content.content_type).ok();
+    let content_type = ContentType::from_header(header.as_ref());
+    let stored = StoredValue {
+        content_type: content_type.unwrap_or(ContentType::Octets),
+        body: content.bytes.clone(),
+    };
+    value(&stored.seal())
+}
+
 /// What a cell holds, as JSON has it.
 pub(crate) fn value(cell: &Bytes) -> Value {
     let StoredValue { content_type, body } = StoredValue::open(cell);
     let readable = match content_type {
         ContentType::Json => serde_json::from_slice(&body)
             .ok()
-            .filter(|json| is_shallow(json, JSON_DEPTH_MAX))
+            .filter(name::is_shallow)
             .map(Value::Json),
         ContentType::Text => String::from_utf8(body.to_vec()).ok().map(Value::Text),
         ContentType::Octets | ContentType::Other(_) => None,
@@ -169,16 +184,6 @@ pub(crate) fn value(cell: &Bytes) -> Value {
         content_type: (content_type != ContentType::Octets)
             .then(|| String::from_utf8_lossy(content_type.to_header().as_bytes()).into_owned()),
     })
-}
-
-/// Whether arrays and objects lie at most `depth` deep in each other.
-fn is_shallow(json: &serde_json::Value, depth: usize) -> bool {
-    let inner = |value| is_shallow(value, depth.saturating_sub(1));
-    match json {
-        serde_json::Value::Array(values) => depth > 0 && values.iter().all(inner),
-        serde_json::Value::Object(entries) => depth > 0 && entries.values().all(inner),
-        _ => true,
-    }
 }
 
 /// Whether the value of a cell is the one expected: JSON is compared as JSON,

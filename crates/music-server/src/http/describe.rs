@@ -36,6 +36,24 @@ pub(crate) struct LockPath {
     lock_ref: String,
 }
 
+/// A recipe in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct RecipePath {
+    /// The recipe's name: 1 to 900 bytes of UTF-8, percent-encoded.
+    name: String,
+}
+
+/// A member of a group in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct MemberPath {
+    /// The group's name: 1 to 900 bytes of UTF-8, percent-encoded.
+    name: String,
+    /// The member's name: 1 to 100 bytes of UTF-8, percent-encoded.
+    member: String,
+}
+
 /// A field in the query.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -107,6 +107,27 @@ impl Front {
         response
     }
 
+    /// Answers a request that the node makes of itself, for one of its clients:
+    /// that client's own request is counted and was admitted, and this one must
+    /// not wait behind it.
+    pub(crate) async fn answer_own(self: Arc<Self>, request: http::Request<Body>) -> Response {
+        self.gate().await;
+        let about = About {
+            method: request.method().clone(),
+            route: Route::of(request.uri().path()),
+            id: self.ids.of(request.headers()),
+        };
+        let mut response = match self.router.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+            write_problem(&about, &failure, &mut response);
+        }
+        self.gate().await;
+        response
+    }
+
     /// Waits while the node is suspended.
     pub(crate) async fn gate(&self) {
         if let Some(node) = &self.node {
@@ -134,7 +155,8 @@ impl Front {
     fn finish(&self, about: &About, response: &mut Response, took: Duration) -> bool {
         let failure = response.extensions_mut().remove::<Failure>();
         if let Some(failure) = &failure {
-            self.write_problem(about, failure, response);
+            self.metrics.failed(failure);
+            write_problem(about, failure, response);
         }
         let headers = response.headers_mut();
         headers.insert(SITE, self.site.clone());
@@ -151,25 +173,25 @@ impl Front {
         );
         failure.is_some_and(|failure| failure.code() != Code::BodyTooSlow)
     }
+}
 
-    fn write_problem(&self, about: &About, failure: &Failure, response: &mut Response) {
-        let id = about.id.to_str().unwrap_or_default();
-        log(about, failure, id);
-        self.metrics.failed(failure);
-        let headers = response.headers_mut();
-        // The router has measured the empty body that stood for the problem.
-        headers.remove(CONTENT_LENGTH);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
-        if let Some(seconds) = failure.retry_after() {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        let document = serde_json::to_vec(&failure.problem(Some(id)));
-        *response.body_mut() = if about.method == Method::HEAD {
-            Body::empty()
-        } else {
-            Body::from(document.unwrap_or_default())
-        };
+/// Writes the document of a failure, and logs it.
+fn write_problem(about: &About, failure: &Failure, response: &mut Response) {
+    let id = about.id.to_str().unwrap_or_default();
+    log(about, failure, id);
+    let headers = response.headers_mut();
+    // The router has measured the empty body that stood for the problem.
+    headers.remove(CONTENT_LENGTH);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
+    if let Some(seconds) = failure.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    let document = serde_json::to_vec(&failure.problem(Some(id)));
+    *response.body_mut() = if about.method == Method::HEAD {
+        Body::empty()
+    } else {
+        Body::from(document.unwrap_or_default())
+    };
 }
 
 /// Whoever handles an error logs it, once: here. What its client did wrong,

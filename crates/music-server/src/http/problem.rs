@@ -1,5 +1,7 @@
 //! Failures as problem documents: the one place that chooses code and status.
 
+mod client;
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::io;

@@ -18,6 +18,11 @@ pub(crate) type Answer = Result<Response, Failure>;
 
 /// An answer with a JSON body; a moment's state, which no cache may keep.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    Ok(json_bytes(status, bytes(body)?))
+}
+
+/// The JSON of an answer.
+pub(crate) fn bytes(body: &impl Serialize) -> Result<Bytes, Failure> {
     let bytes = serde_json::to_vec(body).map_err(|error| {
         // Only a map with keys that are no strings does not serialize.
         Failure::new(
@@ -25,11 +30,16 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
             format!("The answer cannot be written: {error}."),
         )
     })?;
-    let mut response = with(status, bytes.into());
+    Ok(bytes.into())
+}
+
+/// An answer whose body is JSON already.
+pub(crate) fn json_bytes(status: StatusCode, bytes: Bytes) -> Response {
+    let mut response = with(status, bytes);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(CACHE_CONTROL, NO_STORE);
-    Ok(response)
+    response
 }
 
 /// An answer with a JSON body and status 200.

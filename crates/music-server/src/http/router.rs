@@ -14,6 +14,9 @@ use utoipa_axum::routes;
 
 use crate::http::app::App;
 use crate::http::respond::{self, Answer};
+use crate::http::v1::recipes::{
+    barriers, counters, double_barriers, elections, groups, latches, once, registers, semaphores,
+};
 use crate::http::v1::{batch, locks, queues, records, run, section_records, status, tables, watch};
 use crate::http::{front, pages};
 
@@ -21,7 +24,8 @@ const DESCRIPTION: &str = "\
 MUSIC gives clients at many sites critical sections over replicated state. A table is *critical* \
 or *eventual*. Records of eventual tables are read and written at the local replica. Those of \
 critical tables are written under a lockRef: create one for a set of keys, wait until it is \
-granted, get and put, release.\n\n\
+granted, get and put, release. `/v1/recipes` has what most programs need ready to use: counters, \
+barriers, semaphores, elections and more.\n\n\
 Errors are problem documents (RFC 9457) with a stable `code`, whether the effect may have happened \
 (`outcome`), and whether to try again (`retryable`); `/errors/{code}` explains each.";
 
@@ -96,6 +100,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(queues::get_queue))
         .routes(routes!(queues::force_ticket))
         .routes(routes!(run::run))
+        .merge(recipes())
         .routes(routes!(watch::watch))
         .routes(routes!(status::status))
         .routes(routes!(status::healthz))
@@ -104,6 +109,36 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pages::error_page))
         .routes(routes!(pages::dashboard))
         .routes(routes!(openapi_json))
+}
+
+/// The routes of `/v1/recipes`.
+fn recipes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(counters::get_counter, counters::set_counter))
+        .routes(routes!(counters::add_to_counter))
+        .routes(routes!(registers::get_register, registers::set_register))
+        .routes(routes!(latches::get_latch))
+        .routes(routes!(latches::count_down))
+        .routes(routes!(latches::await_latch))
+        .routes(routes!(barriers::cross_barrier))
+        .routes(routes!(barriers::barrier_events))
+        .routes(routes!(double_barriers::enter))
+        .routes(routes!(double_barriers::leave))
+        .routes(routes!(semaphores::acquire_permits))
+        .routes(routes!(elections::get_election))
+        .routes(routes!(elections::campaign))
+        .routes(routes!(elections::proclaim))
+        .routes(routes!(elections::resign))
+        .routes(routes!(elections::election_events))
+        .routes(routes!(groups::list_members))
+        .routes(routes!(groups::join_group, groups::leave_group))
+        .routes(routes!(groups::group_events))
+        .routes(routes!(once::get_once))
+        .routes(routes!(once::begin_once))
+        .routes(routes!(once::once_done))
+        .routes(routes!(once::once_undone))
+        .routes(routes!(once::settle_once))
+        .routes(routes!(once::forget_once))
 }
 
 static DOCUMENT: LazyLock<Bytes> =

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::app::App;
+use crate::http::own::WatchPlace;
 use crate::http::problem::{self, Failure};
 
 /// How often a quiet stream says that it lives.
@@ -68,7 +69,11 @@ pub(crate) trait Source: Send + 'static {
 
 /// An answer that streams events until the source, the client or the node
 /// ends.
-pub(crate) fn respond(app: Arc<App>, place: OwnedSemaphorePermit, source: impl Source) -> Response {
+pub(crate) fn respond(
+    app: Arc<App>,
+    WatchPlace(place): WatchPlace,
+    source: impl Source,
+) -> Response {
     let prelude = stream::once(async { Ok::<_, std::convert::Infallible>(PRELUDE.into()) });
     let state = Streaming {
         app,
@@ -91,7 +96,7 @@ struct Streaming<S> {
     app: Arc<App>,
     source: S,
     ended: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl<S: Source> Streaming<S> {

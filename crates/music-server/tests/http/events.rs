@@ -1,52 +1,9 @@
 //! Server-sent events.
 
-use std::time::Duration;
-
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::fixture::{Fixture, Request};
-
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// A stream, event by event.
-struct Events {
-    response: reqwest::Response,
-    buffer: String,
-}
-
-impl Events {
-    async fn of(request: Request) -> Self {
-        let response = request.open().await;
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self {
-            response,
-            buffer: String::new(),
-        }
-    }
-
-    /// The next event's name and data; `None` at the end.
-    async fn next(&mut self) -> Option<(String, Value)> {
-        tokio::time::timeout(DEADLINE, self.next_unbounded())
-            .await
-            .unwrap()
-    }
-
-    async fn next_unbounded(&mut self) -> Option<(String, Value)> {
-        loop {
-            while let Some((frame, rest)) = self.buffer.split_once("\n\n") {
-                let frame = frame.to_owned();
-                self.buffer = rest.to_owned();
-                let line = |name| frame.lines().find_map(|line| line.strip_prefix(name));
-                if let (Some(event), Some(data)) = (line("event: "), line("data: ")) {
-                    return Some((event.to_owned(), serde_json::from_str(data).unwrap()));
-                }
-            }
-            let chunk = self.response.chunk().await.unwrap()?;
-            self.buffer += std::str::from_utf8(&chunk).unwrap();
-        }
-    }
-}
+use crate::fixture::{Events, Fixture};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watched_key_is_told_as_it_is_and_as_it_changes() {

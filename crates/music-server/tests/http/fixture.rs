@@ -1,11 +1,16 @@
 //! A deployment over loopback, and a client that tells what it was answered.
 
+use std::time::Duration;
+
 use music_api::problem::Problem;
 use music_server::dev::{Deployment, DevConfig};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+/// The time after which a test has failed; nothing waits for it to pass.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Three sites in one building, in memory.
 pub(crate) struct Fixture {
@@ -185,5 +190,44 @@ impl Fixture {
             .ok();
         assert_eq!(lock["state"], "granted", "{lock}");
         lock["lock_ref"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A stream, event by event.
+pub(crate) struct Events {
+    response: reqwest::Response,
+    buffer: String,
+}
+
+impl Events {
+    pub(crate) async fn of(request: Request) -> Self {
+        let response = request.open().await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self {
+            response,
+            buffer: String::new(),
+        }
+    }
+
+    /// The next event's name and data; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
+        tokio::time::timeout(DEADLINE, self.next_unbounded())
+            .await
+            .unwrap()
+    }
+
+    async fn next_unbounded(&mut self) -> Option<(String, Value)> {
+        loop {
+            while let Some((frame, rest)) = self.buffer.split_once("\n\n") {
+                let frame = frame.to_owned();
+                self.buffer = rest.to_owned();
+                let line = |name| frame.lines().find_map(|line| line.strip_prefix(name));
+                if let (Some(event), Some(data)) = (line("event: "), line("data: ")) {
+                    return Some((event.to_owned(), serde_json::from_str(data).unwrap()));
+                }
+            }
+            let chunk = self.response.chunk().await.unwrap()?;
+            self.buffer += std::str::from_utf8(&chunk).unwrap();
+        }
     }
 }

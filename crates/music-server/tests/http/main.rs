@@ -17,6 +17,8 @@ mod locks;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod recipes;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod schema;

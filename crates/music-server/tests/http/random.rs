@@ -14,9 +14,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A segment that means something, or any bytes.
 fn segment() -> impl Strategy<Value = Vec<u8>> {
-    const WORDS: [&str; 17] = [
+    const WORDS: [&str; 25] = [
         "v1", "tables", "kv", "locks", "keys", "fields", "queues", "run", "watch", "status",
-        "batch", "acquire", "release", "force", "events", "errors", "AQAA",
+        "batch", "acquire", "release", "force", "events", "errors", "AQAA", "recipes", "counters",
+        "add", "latches", "groups", "members", "once", "settle",
     ];
     prop_oneof![
         4 => proptest::sample::select(&WORDS[..]).prop_map(|word| word.as_bytes().to_vec()),
@@ -30,7 +31,7 @@ fn segment() -> impl Strategy<Value = Vec<u8>> {
 
 /// JSON of some shape, a part of it, or any bytes.
 fn body() -> impl Strategy<Value = Vec<u8>> {
-    const SHAPES: [&str; 6] = [
+    const SHAPES: [&str; 9] = [
         r#"{"keys":[{"table":"locks","key":"a"}],"wait_ms":0}"#,
         r#"{"keys":[{"table":"locks","key":"a"}],
             "then":[{"op":"get","table":"locks","key":{"base64":"YQ=="}}]}"#,
@@ -38,6 +39,9 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         r#"{"mode":"eventual"}"#,
         r#"{"steps":[{"op":"delete","table":"locks","key":"a"}]}"#,
         r#"{"confirm":true}"#,
+        r#"{"number":1,"expected":0}"#,
+        r#"{"count":1}"#,
+        r#"{"result":[1]}"#,
     ];
     let shape = proptest::sample::select(&SHAPES[..]);
     prop_oneof![

@@ -218,6 +218,39 @@ async fn a_watcher_too_many_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recipe_needs_no_place_but_its_own() {
+    let node = node("[limits]\nin_flight_max = 1\nwatchers_max = 1").await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}/v1/recipes", node.address());
+    let post = async |recipe: &str, body: serde_json::Value| {
+        let request = client.post(format!("{url}/{recipe}")).json(&body);
+        let answer = tokio::time::timeout(DEADLINE, request.send())
+            .await
+            .unwrap();
+        let answer = answer.unwrap().error_for_status().unwrap();
+        answer.json::<serde_json::Value>().await.unwrap()
+    };
+    let events = client.get(format!("{url}/elections/e/events"));
+    let mut events = events.send().await.unwrap();
+    assert_eq!(events.status().as_u16(), 200, "the only stream");
+    let latch = json!({ "count": 1, "wait_ms": 20_000 });
+    assert_eq!(
+        post("latches/l/count-down", json!({ "count": 1 })).await["left"],
+        0
+    );
+    assert_eq!(post("latches/l/wait", latch).await["open"], true);
+    let campaign = post("elections/e/campaign", json!({ "candidate": "a" })).await;
+    assert_eq!(campaign["elected"], true);
+    let told = async {
+        let mut text = String::new();
+        while !text.contains("\"candidate\":\"a\"") {
+            text += std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap();
+        }
+    };
+    tokio::time::timeout(DEADLINE, told).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_ends_streams_and_waits_and_refuses_the_rest() {
     let node = node("shutdown_timeout_ms = 20000").await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

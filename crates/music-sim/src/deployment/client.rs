@@ -71,7 +71,7 @@ impl Crew {
             majority_timeout: Duration::from_secs(6),
             ..Options::default()
         };
-        let Ok(client) = Client::simulated(addresses, options, Arc::new(wire)) else {
+        let Ok(client) = Client::in_process(addresses, options, Arc::new(wire)) else {
             return;
         };
         let worker = Worker {

@@ -322,7 +322,7 @@ impl Nemesis {
             recorder: self.scene.recorder.clone(),
         };
         let addresses = self.scene.cluster.addresses(site);
-        let Ok(client) = Client::simulated(addresses, Options::default(), Arc::new(wire)) else {
+        let Ok(client) = Client::in_process(addresses, Options::default(), Arc::new(wire)) else {
             return;
         };
         self.scene.recorder.note(What::Forced { section });

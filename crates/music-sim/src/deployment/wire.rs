@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{self, Response};
 use futures_util::StreamExt as _;
 use music_client::error::FaultKind;
-use music_client::simulation::{Answer, Nodes};
+use music_client::in_process::{Answer, Nodes};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use music_client::recipes::{Barrier, DoubleBarrier, Refusal};
+use music_client::recipes::{Arrivals, Barrier, DoubleBarrier, Refusal};
 use music_client::{Client, Error};
 
 use super::killing::killed_everywhere;
@@ -90,6 +90,31 @@ async fn a_party_is_counted_once_under_its_name() {
     let (one, other) =
         soon(async { tokio::join!(barriers[1].wait_as("a"), barriers[2].wait_as("b")) }).await;
     assert_eq!((one.unwrap().number, other.unwrap().number), (1, 1));
+}
+
+#[tokio::test]
+async fn an_observer_sees_arrivals_and_crossings() {
+    let sites = Sites::start().await;
+    let client = sites.client(&[0]);
+    let mut observer = Barrier::observe(&client, "b").unwrap();
+    assert_eq!(soon(observer.next()).await.unwrap(), Arrivals::default());
+    let barrier = Barrier::new(&client, "b", 2).unwrap();
+    let (parties, none) = (Some(2), Duration::ZERO);
+    let (one, crossed) = (barrier.clone(), Duration::from_mins(1));
+    let first = tokio::spawn(async move { one.wait_as_within("a", crossed).await });
+    let arrivals = |crossed, arrived| Arrivals {
+        parties,
+        crossed,
+        arrived,
+    };
+    assert_eq!(soon(observer.next()).await.unwrap(), arrivals(0, 1));
+    let second = soon(barrier.wait_as("b")).await.unwrap();
+    let first = soon(first).await.unwrap().unwrap().unwrap();
+    assert_eq!((first.number, second.number), (1, 1));
+    assert_ne!(first.last, second.last);
+    while soon(observer.next()).await.unwrap() != arrivals(1, 0) {}
+    let late = soon(barrier.wait_as_within("a", none)).await.unwrap();
+    assert_eq!(late, None);
 }
 
 #[tokio::test]

@@ -144,6 +144,6 @@ async fn a_candidate_needs_a_name() {
     let election = Election::new(&sites.client(&[0]), "e").unwrap();
     for name in [String::new(), "n".repeat(257)] {
         let error = election.candidate(&name, "").unwrap_err();
-        assert!(matches!(error, Refusal::OutOfBounds { .. }), "{error:?}");
+        assert!(matches!(error, Refusal::Name { .. }), "{error:?}");
     }
 }

@@ -111,7 +111,7 @@ async fn a_member_needs_a_name() {
     for name in [String::new(), "n".repeat(101)] {
         let error = soon(group.join(&name, "")).await.unwrap_err();
         assert!(
-            matches!(error, Error::Refused(Refusal::OutOfBounds { .. })),
+            matches!(error, Error::Refused(Refusal::Name { .. })),
             "{error:?}"
         );
     }

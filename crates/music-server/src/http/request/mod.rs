@@ -8,5 +8,5 @@ pub(crate) mod query;
 
 pub(crate) use body::{JsonBody, OptionalJsonBody, ValueBody};
 pub(crate) use headers::{Idempotency, MovesHeader, Write};
-pub(crate) use path::{LockAt, RecordAt, SectionRecordAt, TableAt, TicketAt};
+pub(crate) use path::{LockAt, MemberAt, RecipeAt, RecordAt, SectionRecordAt, TableAt, TicketAt};
 pub(crate) use query::Query;

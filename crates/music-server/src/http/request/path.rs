@@ -192,6 +192,49 @@ impl<S: Sync> FromRequestParts<S> for LockAt {
     }
 }
 
+/// A recipe: `/v1/recipes/{kind}/{name}` and more.
+pub(crate) struct RecipeAt(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for RecipeAt {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        recipe_name(parts.uri.path(), 4).map(Self)
+    }
+}
+
+/// A member of a group: `/v1/recipes/groups/{name}/members/{member}`.
+pub(crate) struct MemberAt {
+    /// The group.
+    pub(crate) group: String,
+    /// The member.
+    pub(crate) member: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for MemberAt {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let path = parts.uri.path();
+        Ok(Self {
+            group: recipe_name(path, 4)?,
+            member: recipe_name(path, 6)?,
+        })
+    }
+}
+
+fn recipe_name(path: &str, number: usize) -> Result<String, Failure> {
+    let bytes = percent_decode(segment(path, number));
+    let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    name.ok_or_else(|| {
+        Failure::new(
+            Code::BadRecipeName,
+            "The name is no UTF-8, or has a malformed escape: write each byte that is no letter \
+             or digit as %XX, a slash as %2F.",
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -3,6 +3,7 @@
 pub(crate) mod batch;
 pub(crate) mod locks;
 pub(crate) mod queues;
+pub(crate) mod recipes;
 pub(crate) mod records;
 pub(crate) mod run;
 pub(crate) mod section_records;

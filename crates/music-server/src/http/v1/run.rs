@@ -1,11 +1,10 @@
 //! `POST /v1/run`: a whole small critical section in one request.
 //!
 //! A run goes on when its client has left, so that its lock is always
-//! released; a client that asks again with the same idempotency key gets the
-//! answer of the first try, which this node remembers for a while.
+//! released.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -15,90 +14,26 @@ use music_api::lock::StepResult;
 use music_api::problem::Outcome;
 use music_api::problem::Problem;
 use music_api::run::{Compare, Run, RunResult};
-use music_core::id::{Field, IdempotencyKey, Moves, RecordId};
+use music_core::id::{Field, Moves, RecordId};
 use music_core::lock_queue::Mode;
 use music_core::record::Record;
-use tokio::sync::watch;
 
 use crate::http::app::App;
 use crate::http::convert;
 use crate::http::describe::{IdempotencyHeader, Problems};
 use crate::http::problem::{self, Failure};
+use crate::http::repeat::Repeat;
 use crate::http::request::{Idempotency, JsonBody, Query};
-use crate::http::respond::{self, Answer};
+use crate::http::respond::Answer;
 use crate::http::v1::batch::{self, Planned};
 use crate::http::v1::locks;
 use crate::node::{self, SectionRef, SectionView, State as Section};
-
-/// How many runs with idempotency keys are remembered.
-const RUNS_REMEMBERED: usize = 10_000;
 
 /// How long a run waits for its grant where the client does not say.
 const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 
 /// The most comparisons of a run.
 const COMPARISONS_MAX: usize = 128;
-
-/// How a run ended: the answer, and what it answers to.
-type Ended = Result<Arc<RunResult>, Failure>;
-
-/// The runs that a client may ask for again, the oldest first.
-pub(crate) struct Runs(Mutex<Remembered>);
-
-#[derive(Default)]
-struct Remembered {
-    order: VecDeque<IdempotencyKey>,
-    runs: HashMap<IdempotencyKey, Remember>,
-}
-
-#[derive(Clone)]
-struct Remember {
-    body: Arc<[u8]>,
-    ended: watch::Receiver<Option<Ended>>,
-}
-
-impl Runs {
-    /// None yet.
-    pub(crate) fn new() -> Self {
-        Self(Mutex::default())
-    }
-
-    /// The run of that key, or a place for a new one.
-    fn join(&self, key: IdempotencyKey, body: &Arc<[u8]>) -> Result<Joined, Failure> {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(run) = remembered.runs.get(&key) {
-            if run.body != *body {
-                return Err(node::Error::IdempotencyKeyReused.into());
-            }
-            return Ok(Joined::Old(run.ended.clone()));
-        }
-        while remembered.order.len() >= RUNS_REMEMBERED {
-            if let Some(oldest) = remembered.order.pop_front() {
-                remembered.runs.remove(&oldest);
-            }
-        }
-        let (end, ended) = watch::channel(None);
-        remembered.order.push_back(key);
-        let remember = Remember {
-            body: Arc::clone(body),
-            ended: ended.clone(),
-        };
-        remembered.runs.insert(key, remember);
-        Ok(Joined::New(end, ended))
-    }
-
-    /// Forgets a run that had no effect: a repeated request may try again.
-    fn forget(&self, key: IdempotencyKey) {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.runs.remove(&key);
-        remembered.order.retain(|other| *other != key);
-    }
-}
-
-enum Joined {
-    Old(watch::Receiver<Option<Ended>>),
-    New(watch::Sender<Option<Ended>>, watch::Receiver<Option<Ended>>),
-}
 
 /// Locks, compares, performs, releases.
 #[utoipa::path(
@@ -129,48 +64,14 @@ pub(crate) async fn run(
     State(app): State<Arc<App>>,
     query: Query,
     idempotency: Idempotency,
+    repeat: Repeat,
     JsonBody(body): JsonBody<Run>,
 ) -> Answer {
     query.only(&[])?;
     let plan = Plan::new(&app, &body, idempotency)?;
-    let (end, ended) = match idempotency.0 {
-        None => watch::channel(None),
-        Some(key) => {
-            let body = serde_json::to_vec(&body).unwrap_or_default().into();
-            match app.runs.join(key, &body)? {
-                Joined::Old(ended) => return answer(ended).await,
-                Joined::New(end, ended) => (end, ended),
-            }
-        }
-    };
     let own = Arc::clone(&app);
-    let killed = app.killed.clone();
-    app.tasks
-        .spawn(killed.run_until_cancelled_owned(async move {
-            let result = plan.execute(&own).await;
-            if let (Err(failure), Some(key)) = (&result, idempotency.0)
-                && failure.outcome() == Outcome::NotApplied
-            {
-                own.runs.forget(key);
-            }
-            // Nobody is there to hear it where the client has left.
-            end.send_replace(Some(result.map(Arc::new)));
-        }));
-    answer(ended).await
-}
-
-async fn answer(mut ended: watch::Receiver<Option<Ended>>) -> Answer {
-    let ended = ended.wait_for(Option::is_some).await;
-    // The run was dropped with its node, which is dead.
-    let ended = ended.ok().and_then(|ended| ended.clone());
-    match ended {
-        Some(Ok(result)) => respond::ok(&*result),
-        Some(Err(failure)) => Err(failure),
-        None => Err(Failure::new(
-            Code::OutcomeUnknown,
-            "The node ended in the middle of the run: read what there is.",
-        )),
-    }
+    let run = async move { plan.execute(&own).await };
+    repeat.once(&app, &body, run).await
 }
 
 /// A run that was checked.

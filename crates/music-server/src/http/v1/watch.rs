@@ -23,6 +23,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::http::app::App;
 use crate::http::convert;
 use crate::http::describe::{LockPath, Problems};
+use crate::http::own::WatchPlace;
 use crate::http::problem::Failure;
 use crate::http::request::{LockAt, Query, RecordAt};
 use crate::http::respond::Answer;
@@ -71,9 +72,8 @@ const PARAMETERS: [&str; 5] = ["table", "key", "prefix", "queue_table", "queue_k
         Problems,
     )
 )]
-pub(crate) async fn watch(State(app): State<Arc<App>>, query: Query) -> Answer {
+pub(crate) async fn watch(State(app): State<Arc<App>>, query: Query, place: WatchPlace) -> Answer {
     let query = query.only(&PARAMETERS)?;
-    let place = app.watcher()?;
     match (query.text("table")?, query.text("queue_table")?) {
         (Some(table), None) => {
             let (table, wanted) = records(&app, table, &query)?;
@@ -365,9 +365,9 @@ pub(crate) async fn lock_events(
     State(app): State<Arc<App>>,
     at: LockAt,
     query: Query,
+    place: WatchPlace,
 ) -> Result<Response, Failure> {
     query.only(&[])?;
-    let place = app.watcher()?;
     app.node.section(at.section.request)?;
     let LockAt { text, section } = at;
     let source = Lock {
