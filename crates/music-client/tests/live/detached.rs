@@ -188,8 +188,8 @@ async fn a_beginning_that_is_given_up_interrupts_nothing() {
         }
         drop(begins);
         if begun.is_none() {
-            let again = once.begin_within(Duration::from_secs(10));
-            begun = soon(again).await.unwrap();
+            let again = soon(once.begin_within(Duration::from_secs(10))).await;
+            begun = again.unwrap();
         }
         let Some(Begun::Begun(step)) = begun else {
             panic!("it was not done");
