@@ -80,13 +80,20 @@ async fn a_party_whose_wait_is_dropped_is_withdrawn_in_the_background() {
 #[tokio::test]
 async fn a_party_is_counted_once_under_its_name() {
     let sites = Sites::start().await;
-    let barriers = [0, 1, 2].map(|site| Barrier::new(&sites.client(&[site]), "b", 2).unwrap());
-    // The first one dies where it waits, and is there again.
+    let clients = [0, 1, 2].map(|site| sites.client(&[site]));
+    let barriers = clients
+        .each_ref()
+        .map(|client| Barrier::new(client, "b", 2).unwrap());
+    // The first one is there twice.
     let first = barriers[0].wait_as("a");
     let again = barriers[1].wait_as("a");
     let wait = Duration::from_millis(100);
     let both = tokio::time::timeout(wait, async { tokio::join!(first, again) });
     assert!(both.await.is_err(), "one party is not two");
+    // Until both are withdrawn; else "b" might go on with one of them.
+    for client in &clients {
+        soon(client.close()).await;
+    }
     let (one, other) =
         soon(async { tokio::join!(barriers[1].wait_as("a"), barriers[2].wait_as("b")) }).await;
     assert_eq!((one.unwrap().number, other.unwrap().number), (1, 1));
