@@ -355,14 +355,18 @@ impl Membership {
     /// # Cancel safety
     /// It is said now, or with the next proof of life.
     pub async fn proclaim(&self, value: impl Into<Content>) -> Result<(), Error> {
-        {
-            let mut beat = self
-                .heart
-                .beat
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            beat.value = value.into().to_value();
-        }
+        self.set(value);
+        self.beat().await
+    }
+
+    /// Has the next proof of life say something else.
+    pub(crate) fn set(&self, value: impl Into<Content>) {
+        let beat = self.heart.beat.lock();
+        beat.unwrap_or_else(PoisonError::into_inner).value = value.into().to_value();
+    }
+
+    /// Proves now that it lives.
+    pub(crate) async fn beat(&self) -> Result<(), Error> {
         self.heart.beat().await
     }
 

@@ -59,7 +59,9 @@ mod semaphore;
 mod slots;
 mod table;
 
-pub use active_passive::{Active, ActivePassive, Policy, Replica, Standby};
+pub use active_passive::{
+    Active, ActivePassive, LoadGauge, Policy, Replica, ReplicaStatus, Role, Standby,
+};
 pub use barrier::{Arrivals, Barrier, BarrierObserver, Crossing};
 pub use counter::Counter;
 pub use double_barrier::DoubleBarrier;

@@ -30,11 +30,13 @@ pub(crate) mod seat;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use music_api::lock::FencingToken;
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 
+use crate::clock;
 use crate::error::{Error, Lost, LostReason, Outcome};
 use crate::key::RecordKey;
 use crate::section::put_log::PutLog;
@@ -118,6 +120,16 @@ impl CriticalSection {
     /// more already.
     pub fn is_lost(&self) -> Option<LostReason> {
         self.seat.is_lost()
+    }
+
+    /// How long the lock is held if no node answers any more; zero where it is
+    /// lost.
+    pub(crate) fn valid_for(&self) -> Duration {
+        if self.is_lost().is_some() {
+            return Duration::ZERO;
+        }
+        let until = self.seat.valid_until();
+        until.saturating_duration_since(clock::now())
     }
 
     /// Does some work, and drops it at once where the lock is lost.

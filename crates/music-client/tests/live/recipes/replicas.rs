@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use music_client::Error;
-use music_client::recipes::{ActivePassive, Policy, Refusal, Replica, Standby};
+use music_client::recipes::{
+    ActivePassive, Policy, Refusal, Replica, ReplicaStatus, Role, Standby,
+};
 
 use super::killing::killed_everywhere;
 use crate::proxy::Proxy;
@@ -135,6 +137,58 @@ async fn two_of_three_are_active() {
     let slot = first.slot();
     soon(first.step_down()).await.unwrap();
     assert_eq!(soon(c.activate()).await.unwrap().slot(), slot);
+}
+
+/// Waits until a replica is known, as a standby sees it, to be as given.
+async fn seen(standby: &mut Standby, name: &str, load: u32, role: Role) {
+    let is = |known: &ReplicaStatus| known.name == name && known.load == load && known.role == role;
+    while !standby.replicas().iter().any(is) {
+        standby.changed().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_worst_active_one_makes_room_and_roles_and_loads_are_told() {
+    let sites = Sites::start().await;
+    let two = |site: usize| service(&sites, site, 2);
+    let mut b = soon(two(1).join(Replica::new("b", SITES[1])))
+        .await
+        .unwrap();
+    let mut c = soon(two(2).join(Replica::new("c", SITES[2])))
+        .await
+        .unwrap();
+    let b_active = soon(b.activate()).await.unwrap();
+    assert!(b_active.valid_for() > Duration::ZERO && b_active.valid_for() <= LEASE);
+    let c_active = soon(c.activate()).await.unwrap();
+    let mut a = soon(two(0).join(Replica::new("a", SITES[0])))
+        .await
+        .unwrap();
+    let gauge = a.load_gauge();
+    let waits = tokio::spawn(async move { (a.activate().await.unwrap(), a) });
+    soon(seen(&mut c, "a", 0, Role::Waiting)).await;
+    soon(gauge.set(7)).await.unwrap();
+    soon(seen(&mut b, "a", 7, Role::Waiting)).await;
+    soon(seen(&mut b, "c", 0, Role::Active)).await;
+    assert_eq!(soon(c.outranked()).await.unwrap(), "a");
+    // The other one stays, as long as it sees that a worse one makes room.
+    let known = soon(two(1).replicas()).await.unwrap();
+    let roles: Vec<_> = known
+        .iter()
+        .map(|known| (&*known.name, known.role))
+        .collect();
+    let expected = [
+        ("a", Role::Waiting),
+        ("b", Role::Active),
+        ("c", Role::Active),
+    ];
+    assert_eq!(roles, expected);
+    let outranked = tokio::time::timeout(LEASE, b.outranked());
+    assert!(outranked.await.is_err(), "the worse one makes room");
+    soon(c_active.step_down()).await.unwrap();
+    let (a_active, a) = soon(waits).await.unwrap();
+    assert_ne!(a_active.slot(), b_active.slot());
+    soon(a.leave()).await.unwrap();
+    soon(gauge.set(8)).await.unwrap();
 }
 
 #[tokio::test]

@@ -12,10 +12,8 @@
 //! waits for ever for one that is listed and does not ask.
 
 use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
-
-use music_api::name::Value;
-use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::clock::{self, Instant};
@@ -25,6 +23,11 @@ use crate::recipes::document::{Document, Step};
 use crate::recipes::group::{Group, Member, Members, Membership};
 use crate::recipes::refusal::{self, Refusal};
 use crate::recipes::slots::{Slot, Slots};
+
+mod replica;
+
+use replica::Standing;
+pub use replica::{Policy, Replica, ReplicaStatus, Role};
 
 /// The most active replicas.
 const ACTIVE_MAX: u64 = 64;
@@ -72,75 +75,6 @@ pub struct ActivePassive {
     policy: Policy,
     group: Group,
     slots: Slots,
-}
-
-/// Who is better.
-#[derive(Clone, Debug, Default)]
-pub struct Policy {
-    sites: Vec<String>,
-}
-
-impl Policy {
-    /// Sites, the best first; others come after them, and are equal. Within
-    /// sites the lower load is better, then the lower name.
-    pub fn sites<S: Into<String>>(sites: impl IntoIterator<Item = S>) -> Self {
-        let sites = sites.into_iter().map(Into::into).collect();
-        Self { sites }
-    }
-
-    fn site_rank(&self, site: &str) -> usize {
-        let known = self.sites.iter().position(|known| known == site);
-        known.unwrap_or(self.sites.len())
-    }
-
-    fn rank<'a>(&self, name: &'a str, standing: &Standing) -> (usize, u32, &'a str) {
-        (self.site_rank(&standing.site), standing.load, name)
-    }
-}
-
-/// A replica of a service.
-#[derive(Clone, Debug)]
-pub struct Replica {
-    name: String,
-    site: String,
-    load: u32,
-}
-
-impl Replica {
-    /// A replica of that name, unlike those of all others, at that site.
-    pub fn new(name: impl Into<String>, site: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            site: site.into(),
-            load: 0,
-        }
-    }
-
-    /// How much it has to do, in a measure that all share; 0 if not said.
-    #[must_use]
-    pub fn load(mut self, load: u32) -> Self {
-        self.load = load;
-        self
-    }
-}
-
-/// What a member says of itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Standing {
-    site: String,
-    load: u32,
-    role: Role,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Role {
-    /// It does not ask.
-    Passive,
-    /// It wants to be active.
-    Waiting,
-    /// It is active.
-    Active,
 }
 
 impl ActivePassive {
@@ -193,15 +127,95 @@ impl ActivePassive {
             load: replica.load,
             role: Role::Passive,
         };
-        let membership = self.group.join(&replica.name, Content::json(&standing)?);
+        let content = Content::json(&standing)?;
+        let membership = self.group.join(&replica.name, content).await?;
+        let says = Says {
+            name: replica.name,
+            membership,
+            standing: Mutex::new(standing),
+        };
         Ok(Standby {
-            membership: membership.await?,
+            says: Arc::new(says),
             members: self.group.members(),
             settled_at: clock::now() + SETTLE,
             service: self.clone(),
-            name: replica.name,
-            standing,
         })
+    }
+
+    /// The replicas, by name, as the nearest replica of the state knows them.
+    ///
+    /// # Errors
+    /// As [`Group::list`].
+    ///
+    /// # Cost
+    /// As [`Group::list`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn replicas(&self) -> Result<Vec<ReplicaStatus>, Error> {
+        Ok(statuses(&self.group.list().await?))
+    }
+}
+
+fn statuses(members: &[Member]) -> Vec<ReplicaStatus> {
+    members.iter().filter_map(ReplicaStatus::of).collect()
+}
+
+/// What a replica says of itself, and how.
+#[derive(Debug)]
+struct Says {
+    name: String,
+    membership: Membership,
+    standing: Mutex<Standing>,
+}
+
+impl Says {
+    async fn change(&self, change: impl FnOnce(&mut Standing)) -> Result<(), Error> {
+        {
+            let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut standing);
+            // Under the lock: what is said last is what changed last.
+            self.membership.set(Content::json(&*standing)?);
+        }
+        self.membership.beat().await
+    }
+
+    fn own(&self) -> ReplicaStatus {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Standing { site, load, role } = standing.clone();
+        let name = self.name.clone();
+        ReplicaStatus {
+            name,
+            site,
+            load,
+            role,
+        }
+    }
+}
+
+/// Says how much a replica has to do, while it waits as well as while it is
+/// active.
+#[derive(Clone, Debug)]
+pub struct LoadGauge {
+    says: Weak<Says>,
+}
+
+impl LoadGauge {
+    /// Says how much the replica has to do; nothing after it has left.
+    ///
+    /// # Errors
+    /// As [`Membership::proclaim`].
+    ///
+    /// # Cost
+    /// A request to the own site.
+    ///
+    /// # Cancel safety
+    /// It is said now, or with the next proof of life.
+    pub async fn set(&self, load: u32) -> Result<(), Error> {
+        match self.says.upgrade() {
+            Some(says) => says.change(|standing| standing.load = load).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -209,9 +223,7 @@ impl ActivePassive {
 #[derive(Debug)]
 pub struct Standby {
     service: ActivePassive,
-    name: String,
-    standing: Standing,
-    membership: Membership,
+    says: Arc<Says>,
     members: Members,
     /// When it has looked around for long enough.
     settled_at: Instant,
@@ -229,8 +241,14 @@ impl Standby {
     /// # Cancel safety
     /// It is said now, or with the next proof of life.
     pub async fn set_load(&mut self, load: u32) -> Result<(), Error> {
-        self.standing.load = load;
-        self.proclaim().await
+        self.load_gauge().set(load).await
+    }
+
+    /// Says it also while [`activate`](Self::activate) waits.
+    pub fn load_gauge(&self) -> LoadGauge {
+        LoadGauge {
+            says: Arc::downgrade(&self.says),
+        }
     }
 
     /// Waits to be active.
@@ -293,19 +311,13 @@ impl Standby {
 
     /// How many of those that wait are better.
     fn turn(&self) -> u32 {
-        let policy = &self.service.policy;
-        let own = policy.rank(&self.name, &self.standing);
-        let members = self.members.list();
-        let better = members.iter().filter(|member| {
-            standing(member).is_some_and(|standing| {
-                standing.role == Role::Waiting && policy.rank(&member.name, &standing) < own
-            })
-        });
-        u32::try_from(better.count()).unwrap_or(u32::MAX)
+        let turn = self.service.policy.turn(&self.says.own(), &self.replicas());
+        u32::try_from(turn).unwrap_or(u32::MAX)
     }
 
-    /// Waits until a replica of a better site waits to be active. An active one
-    /// may step down for it, or not; load alone is no reason.
+    /// Waits until a replica of a better site waits to be active, and finds no
+    /// free slot, and no worse active one to make room for it. This one may
+    /// step down for it, or not; load alone is no reason.
     ///
     /// # Errors
     /// As [`Members::next`].
@@ -317,15 +329,9 @@ impl Standby {
     /// Nothing is lost.
     pub async fn outranked(&mut self) -> Result<String, Error> {
         loop {
-            let policy = &self.service.policy;
-            let own = policy.site_rank(&self.standing.site);
-            let members = self.members.list();
-            let better = members.iter().find(|member| {
-                standing(member).is_some_and(|standing| {
-                    standing.role == Role::Waiting && policy.site_rank(&standing.site) < own
-                })
-            });
-            if let Some(better) = better {
+            let ActivePassive { policy, active, .. } = &self.service;
+            let known = self.replicas();
+            if let Some(better) = policy.outranked(&self.says.own(), &known, *active) {
                 return Ok(better.name.clone());
             }
             self.members.next().await?;
@@ -333,13 +339,8 @@ impl Standby {
     }
 
     /// The replicas that are known, this one included, by name.
-    pub fn replicas(&self) -> Vec<Replica> {
-        let members = self.members.list();
-        let replica = |member: &Member| {
-            let standing = standing(member)?;
-            Some(Replica::new(&member.name, standing.site).load(standing.load))
-        };
-        members.iter().filter_map(replica).collect()
+    pub fn replicas(&self) -> Vec<ReplicaStatus> {
+        statuses(&self.members.list())
     }
 
     /// Waits until a replica comes, goes, or says something else of itself.
@@ -381,24 +382,15 @@ impl Standby {
     /// # Cancel safety
     /// It may be listed for a lease.
     pub async fn leave(self) -> Result<(), Error> {
-        self.membership.leave().await
+        match Arc::into_inner(self.says) {
+            Some(says) => says.membership.leave().await,
+            // A load is being said: whoever does ends the membership.
+            None => Ok(()),
+        }
     }
 
     async fn become_(&mut self, role: Role) -> Result<(), Error> {
-        self.standing.role = role;
-        self.proclaim().await
-    }
-
-    async fn proclaim(&self) -> Result<(), Error> {
-        let standing = Content::json(&self.standing)?;
-        self.membership.proclaim(standing).await
-    }
-}
-
-fn standing(member: &Member) -> Option<Standing> {
-    match &member.value {
-        Value::Json(json) => Standing::deserialize(json).ok(),
-        Value::Text(_) | Value::Base64 { .. } => None,
+        self.says.change(|standing| standing.role = role).await
     }
 }
 
@@ -467,6 +459,13 @@ impl Active {
     /// Why the right is lost, if it is.
     pub fn is_lost(&self) -> Option<LostReason> {
         self.slot.section.is_lost()
+    }
+
+    /// How long the right lasts if no node answers any more; zero where it is
+    /// lost, or its lease is over and nobody has told yet, as after a pause of
+    /// this process.
+    pub fn valid_for(&self) -> Duration {
+        self.slot.section.valid_for()
     }
 
     /// Does some work, and drops it at once where the right is lost.
