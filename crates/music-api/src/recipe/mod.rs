@@ -10,12 +10,14 @@
 //! | [`LEADER`] | [`Election`](election::Election) | `/v1/recipes/elections/{name}/events` |
 //! | [`JOINED`], [`CHANGED`], [`LEFT`] | [`Member`](group::Member) | `/v1/recipes/groups/{name}/events` |
 
+pub mod active_passive;
 pub mod barrier;
 pub mod counter;
 pub mod election;
 pub mod group;
 pub mod latch;
 pub mod once;
+pub mod queue;
 pub mod register;
 pub mod semaphore;
 

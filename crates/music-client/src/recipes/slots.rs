@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use music_api::lock_ref::LockRef;
 
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Invalid};
 use crate::key::RecordKey;
+use crate::recipes::held;
 use crate::recipes::refusal::Refusal;
 use crate::recipes::table;
 use crate::section::CriticalSection;
@@ -70,6 +72,28 @@ impl Slots {
             }
         }
         failed.map_or(Ok(None), Err)
+    }
+
+    /// A slot that was given out by its lockRef, taken up again.
+    ///
+    /// # Errors
+    /// [`Refusal::ForeignLock`]; as [`Client::resume`].
+    ///
+    /// # Cost
+    /// As [`Client::resume`].
+    ///
+    /// # Cancel safety
+    /// As [`Client::resume`].
+    pub(crate) async fn resume(&self, lock_ref: &str) -> Result<Slot, Error> {
+        let named = LockRef::decode(lock_ref).map_err(Invalid::from)?;
+        let key = named.keys.first().map(|(_, key)| key.clone());
+        let key = key.and_then(|key| String::from_utf8(key.to_vec()).ok());
+        let prefix = format!("{}/{}/", self.kind, self.name);
+        let number = key.and_then(|key| key.strip_prefix(&prefix)?.parse().ok());
+        // Of another recipe: that is said where its record is compared.
+        let number = number.unwrap_or_default();
+        let section = held::resume(&self.client, &self.record(number), lock_ref).await?;
+        Ok(Slot { number, section })
     }
 
     async fn acquire(&self, number: u64, wait: Option<Duration>) -> Result<Slot, Error> {

@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 use crate::http::app::App;
 use crate::http::respond::{self, Answer};
 use crate::http::v1::recipes::{
-    barriers, counters, double_barriers, elections, groups, latches, once, registers, semaphores,
+    active_passive, barriers, counters, double_barriers, elections, groups, latches, once,
+    queues as work_queues, registers, semaphores,
 };
 use crate::http::v1::{batch, locks, queues, records, run, section_records, status, tables, watch};
 use crate::http::{front, pages};
@@ -133,6 +134,15 @@ fn recipes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(groups::list_members))
         .routes(routes!(groups::join_group, groups::leave_group))
         .routes(routes!(groups::group_events))
+        .routes(routes!(work_queues::get_work_queue))
+        .routes(routes!(work_queues::push_items))
+        .routes(routes!(work_queues::take_items))
+        .routes(routes!(work_queues::item_done))
+        .routes(routes!(work_queues::give_item_back))
+        .routes(routes!(work_queues::renew_claim))
+        .routes(routes!(active_passive::list_replicas))
+        .routes(routes!(active_passive::activate))
+        .routes(routes!(active_passive::save_state))
         .routes(routes!(once::get_once))
         .routes(routes!(once::begin_once))
         .routes(routes!(once::once_done))

@@ -100,6 +100,24 @@ impl ActivePassive {
         self
     }
 
+    /// Takes the right to be active up again that was detached.
+    ///
+    /// # Errors
+    /// [`Refusal::ForeignLock`] for a lockRef of something else; as
+    /// [`Client::resume`].
+    ///
+    /// # Cost
+    /// As [`Client::resume`].
+    ///
+    /// # Cancel safety
+    /// As [`Client::resume`].
+    pub async fn resume(&self, lock_ref: &str) -> Result<Active, Error> {
+        Ok(Active {
+            slots: self.slots.clone(),
+            slot: self.slots.resume(lock_ref).await?,
+        })
+    }
+
     /// Joins as a replica that is passive.
     ///
     /// # Errors
@@ -446,6 +464,13 @@ impl Active {
     pub async fn save(&self, state: impl Into<Content>) -> Result<(), Error> {
         let record = self.slots.record(self.slot.number);
         self.slot.section.put(record, state).await.map(drop)
+    }
+
+    /// Goes on without being kept alive here: whoever has the lockRef renews it
+    /// within the lease, or takes the right up again
+    /// ([`ActivePassive::resume`]).
+    pub fn detach(self) -> String {
+        self.slot.section.detach()
     }
 
     /// Waits until the right is lost; for ever if it never is.

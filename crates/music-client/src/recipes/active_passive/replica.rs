@@ -128,6 +128,17 @@ pub enum Role {
     Active,
 }
 
+impl Role {
+    /// Its name, in one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passive => "passive",
+            Self::Waiting => "waiting",
+            Self::Active => "active",
+        }
+    }
+}
+
 /// What a member says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Standing {

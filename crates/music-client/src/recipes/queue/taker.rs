@@ -124,6 +124,26 @@ impl Taker {
         }
     }
 
+    /// Waits for items, for so long at most, and takes the first of them; none
+    /// afterwards.
+    ///
+    /// # Errors
+    /// As [`Taker::take_up_to`].
+    ///
+    /// # Cost
+    /// As [`Taker::take`].
+    ///
+    /// # Cancel safety
+    /// As [`Taker::take`].
+    pub async fn take_up_to_within(
+        &mut self,
+        most: usize,
+        wait: Duration,
+    ) -> Result<Vec<Item>, Error> {
+        let items = document::within(wait, self.take_up_to(most)).await?;
+        Ok(items.unwrap_or_default())
+    }
+
     async fn take_from(
         &mut self,
         number: u64,

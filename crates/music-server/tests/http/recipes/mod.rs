@@ -5,6 +5,7 @@ mod counting;
 mod holding;
 mod telling;
 mod waiting;
+mod working;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -34,6 +35,14 @@ async fn put(fixture: &Fixture, site: usize, recipe: &str, body: Value) -> Value
 async fn refused(fixture: &Fixture, recipe: &str, body: Value) -> String {
     let request = at(fixture, 0, Method::POST, recipe);
     request.json(&body).send().await.code()
+}
+
+/// An item that was pushed and taken, for this test alone.
+async fn taken(fixture: &Fixture) -> Value {
+    let items = json!({ "items": [{ "value": { "text": "x" } }] });
+    post(fixture, 0, "queues/doc/push", items).await;
+    let taken = post(fixture, 0, "queues/doc/take", json!({})).await;
+    taken["items"][0].clone()
 }
 
 /// Waits until so many are in the queue of a record of table `recipes`.
@@ -76,6 +85,24 @@ pub(crate) async fn body(fixture: &Fixture, method: &str, recipe: &str) -> Optio
         }
         ("POST", "once", "undone") => {
             json!({ "lock_ref": lock_ref(begin.0, begin.1).await })
+        }
+        ("POST", "queues", "push") => json!({ "items": [{ "value": { "text": "x" } }] }),
+        ("POST", "queues", "take") => json!({ "wait_ms": 10_000 }),
+        ("POST", "queues", action) => {
+            let item = taken(fixture).await;
+            let mut body = json!({ "id": item["id"], "token": item["token"] });
+            if action == "renew" {
+                body["claim_ms"] = json!(1000);
+            }
+            body
+        }
+        ("POST", "active-passive", "activate") => {
+            json!({ "active": 1, "replica": "a", "site": "ohio" })
+        }
+        ("POST", "active-passive", "save") => {
+            let body = json!({ "active": 1, "replica": "a", "site": "ohio" });
+            let lock_ref = lock_ref("active-passive/doc/activate", body).await;
+            json!({ "lock_ref": lock_ref, "state": { "text": "x" } })
         }
         ("POST", "once", "settle") => json!({ "result": 1 }),
         _ => return None,

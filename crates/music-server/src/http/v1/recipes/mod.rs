@@ -7,6 +7,7 @@
 //! | a wait | given up when its client leaves, or the node stops; so are its places in queues |
 //! | hold something | answered with its lockRef, which the client renews from then on |
 
+pub(crate) mod active_passive;
 pub(crate) mod barriers;
 pub(crate) mod counters;
 pub(crate) mod double_barriers;
@@ -14,6 +15,7 @@ pub(crate) mod elections;
 pub(crate) mod groups;
 pub(crate) mod latches;
 pub(crate) mod once;
+pub(crate) mod queues;
 pub(crate) mod registers;
 pub(crate) mod semaphores;
 
