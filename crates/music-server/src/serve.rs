@@ -90,7 +90,7 @@ impl NodeServer {
     /// Nothing is left behind.
     pub async fn open(config: Config) -> Result<Self, Error> {
         let topology = Topology::open(&config.engine).await?;
-        Self::start(Arc::new(config), topology).await
+        Self::start(Arc::new(config), topology, None).await
     }
 
     /// The same with engines that fail as told.
@@ -102,15 +102,21 @@ impl NodeServer {
     /// As [`NodeServer::open`].
     pub async fn open_faulty(config: Config, faults: &Faults) -> Result<Self, Error> {
         let topology = Topology::open(&config.engine).await?;
-        let (state, locks) = topology.ports(&config).map_err(EngineError::from)?;
-        let ports = (state.faulty(faults.clone()), locks.faulty(faults.clone()));
-        Self::start_on(Arc::new(config), topology, ports).await
+        Self::start(Arc::new(config), topology, Some(faults)).await
     }
 
-    /// Starts a node on an engine.
-    pub(crate) async fn start(config: Arc<Config>, topology: Topology) -> Result<Self, Error> {
-        let ports = topology.ports(&config).map_err(EngineError::from)?;
-        Self::start_on(config, topology, ports).await
+    /// Starts a node on an engine, which fails as told, if anything is told.
+    pub(crate) async fn start(
+        config: Arc<Config>,
+        topology: Topology,
+        faults: Option<&Faults>,
+    ) -> Result<Self, Error> {
+        let (mut state, mut locks) = topology.ports(&config).map_err(EngineError::from)?;
+        if let Some(faults) = faults {
+            state = state.faulty(faults.clone());
+            locks = locks.faulty(faults.clone());
+        }
+        Self::start_on(config, topology, (state, locks)).await
     }
 
     async fn start_on(
@@ -279,7 +285,7 @@ mod tests {
 
     async fn two_nodes() -> [NodeServer; 2] {
         let topology = Topology::open(&config("a").engine).await.unwrap();
-        let start = |site| NodeServer::start(Arc::new(config(site)), topology.clone());
+        let start = |site| NodeServer::start(Arc::new(config(site)), topology.clone(), None);
         [start("a").await.unwrap(), start("b").await.unwrap()]
     }
 
@@ -326,7 +332,7 @@ mod tests {
         let mut other = config("c");
         other.tables[0].mode = music_store::TableMode::Eventual;
         let topology = first.app().topology.clone().unwrap();
-        let error = NodeServer::start(Arc::new(other), topology)
+        let error = NodeServer::start(Arc::new(other), topology, None)
             .await
             .err()
             .unwrap();
@@ -341,7 +347,7 @@ mod tests {
             ..config("c")
         };
         let topology = first.app().topology.clone().unwrap();
-        let error = NodeServer::start(Arc::new(busy), topology)
+        let error = NodeServer::start(Arc::new(busy), topology, None)
             .await
             .err()
             .unwrap();

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use music_core::id::{Key, RecordId, TableId};
@@ -28,6 +28,7 @@ use crate::{
 
 /// A kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Call {
     /// [`StateStore::write`].
     Write,
@@ -77,6 +78,8 @@ pub struct Faults(Arc<Script>);
 
 #[derive(Default)]
 struct Script {
+    /// The calls that needed a majority, in the order of [`Call`].
+    calls: [AtomicU64; 8],
     cut_off: AtomicBool,
     planned: Mutex<VecDeque<(Call, Fault)>>,
     late: Mutex<Vec<LateCall>>,
@@ -109,9 +112,21 @@ impl Faults {
         self.0.cut_off.store(cut_off, Ordering::SeqCst);
     }
 
+    /// How many calls of that kind needed a majority so far.
+    pub fn calls(&self, call: Call) -> u64 {
+        let count = self.0.calls.get(usize::from(call as u8));
+        count.map_or(0, |count| count.load(Ordering::SeqCst))
+    }
+
     /// Fails where a majority is needed and there is none.
-    fn reach(&self, level: Level) -> Result<(), Error> {
-        if level == Level::Majority && self.0.cut_off.load(Ordering::SeqCst) {
+    fn reach(&self, call: Call, level: Level) -> Result<(), Error> {
+        if level != Level::Majority {
+            return Ok(());
+        }
+        if let Some(count) = self.0.calls.get(usize::from(call as u8)) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        if self.0.cut_off.load(Ordering::SeqCst) {
             return Err(unavailable());
         }
         Ok(())
@@ -269,7 +284,7 @@ fn ignore<T>(result: &Result<T, Error>) {
 
 impl<E: StateStore> StateStore for Faulty<E> {
     async fn write(&self, id: &RecordId, change: Record, level: Level) -> Result<(), Error> {
-        self.faults.reach(level)?;
+        self.faults.reach(Call::Write, level)?;
         if self.faults.next_is(Call::Write, Fault::LocalOnly) {
             self.faults.take(Call::Write);
             self.inner.write(id, change, Level::Local).await?;
@@ -284,7 +299,7 @@ impl<E: StateStore> StateStore for Faulty<E> {
     }
 
     async fn read(&self, id: &RecordId, level: Level) -> Result<Record, Error> {
-        self.faults.reach(level)?;
+        self.faults.reach(Call::Read, level)?;
         self.faults
             .perform(Call::Read, self.inner.read(id, level), None)
             .await
@@ -297,13 +312,13 @@ impl<E: StateStore> StateStore for Faulty<E> {
     }
 
     async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
-        self.faults.reach(Level::Majority)?;
+        self.faults.reach(Call::CreateTable, Level::Majority)?;
         let call = self.inner.create_table(name, mode);
         self.faults.perform(Call::CreateTable, call, None).await
     }
 
     async fn drop_table(&self, name: &TableName) -> Result<bool, Error> {
-        self.faults.reach(Level::Majority)?;
+        self.faults.reach(Call::DropTable, Level::Majority)?;
         self.faults
             .perform(Call::DropTable, self.inner.drop_table(name), None)
             .await
@@ -328,7 +343,7 @@ impl<E: StateStore> StateStore for Faulty<E> {
 
 impl<E: LockStore> LockStore for Faulty<E> {
     async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
-        self.faults.reach(Level::Majority)?;
+        self.faults.reach(Call::Apply, Level::Majority)?;
         let (inner, late_id) = (self.inner.clone(), id.clone());
         let late = Box::pin(async move { ignore(&inner.apply(&late_id, command).await) });
         self.faults
@@ -337,14 +352,14 @@ impl<E: LockStore> LockStore for Faulty<E> {
     }
 
     async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
-        self.faults.reach(Level::Majority)?;
+        self.faults.reach(Call::Peek, Level::Majority)?;
         self.faults
             .perform(Call::Peek, self.inner.peek(id), None)
             .await
     }
 
     async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
-        self.faults.reach(Level::Majority)?;
+        self.faults.reach(Call::Release, Level::Majority)?;
         let (inner, late_id) = (self.inner.clone(), id.clone());
         let late = Box::pin(async move { ignore(&inner.release(&late_id, holding).await) });
         self.faults

@@ -86,8 +86,8 @@ impl Slots {
     /// As [`Client::resume`].
     pub(crate) async fn resume(&self, lock_ref: &str) -> Result<Slot, Error> {
         let named = LockRef::decode(lock_ref).map_err(Invalid::from)?;
-        let key = named.keys.first().map(|(_, key)| key.clone());
-        let key = key.and_then(|key| String::from_utf8(key.to_vec()).ok());
+        let key = named.keys.into_iter().next();
+        let key = key.and_then(|(_, key)| String::from_utf8(key).ok());
         let prefix = format!("{}/{}/", self.kind, self.name);
         let number = key.and_then(|key| key.strip_prefix(&prefix)?.parse().ok());
         // Of another recipe: that is said where its record is compared.

@@ -9,6 +9,7 @@ use music_core::time::Lease;
 use music_server::config::{Config, Overrides};
 use music_server::dev::{Deployment, DevConfig};
 use music_server::serve::NodeServer;
+use music_store::fault::Faults;
 
 /// The time after which a test has failed; nothing waits for it to pass.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -87,6 +88,22 @@ impl Sites {
             node_lease: Lease::new(NODE_LEASE),
             ..DevConfig::new("local3")
         };
+        Self::of(config).await
+    }
+
+    /// Sites in memory whose engine's calls are counted. Nodes prove life so
+    /// seldom that they do not in a test.
+    pub(crate) async fn counted(faults: &Faults) -> Self {
+        let config = DevConfig {
+            base_port: 0,
+            node_lease: Lease::new(Duration::from_mins(5)),
+            faults: Some(faults.clone()),
+            ..DevConfig::new("local3")
+        };
+        Self::of(config).await
+    }
+
+    async fn of(config: DevConfig) -> Self {
         let deployment = Deployment::start(config).await.unwrap();
         let nodes = deployment.nodes();
         Self {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use music_api::status::{DevNode, DevStatus, NodeState};
 use music_store::embedded::{Direction, NoSuchSite};
+use music_store::fault::Faults;
 
 use crate::config::{Config, Limits};
 use crate::http::app::App;
@@ -52,15 +53,23 @@ struct Place {
 /// A deployment, for its controls.
 pub(super) struct Control {
     engine: Embedded,
+    /// What happens to the engine's calls.
+    faults: Option<Faults>,
     profile: String,
     limits: Limits,
     places: Mutex<Vec<Place>>,
 }
 
 impl Control {
-    pub(super) fn new(engine: Embedded, profile: String, limits: Limits) -> Self {
+    pub(super) fn new(
+        engine: Embedded,
+        profile: String,
+        limits: Limits,
+        faults: Option<Faults>,
+    ) -> Self {
         Self {
             engine,
+            faults,
             profile,
             limits,
             places: Mutex::default(),
@@ -78,8 +87,7 @@ impl Control {
     /// Adds a node and starts it.
     pub(super) async fn add(&self, config: Config) -> Result<(), serve::Error> {
         let config = Arc::new(config);
-        let server =
-            NodeServer::start(Arc::clone(&config), Topology::Embedded(self.engine.clone())).await?;
+        let server = self.serve(Arc::clone(&config)).await?;
         let place = Place {
             config,
             address: server.address(),
@@ -88,6 +96,11 @@ impl Control {
         };
         self.places().push(place);
         Ok(())
+    }
+
+    async fn serve(&self, config: Arc<Config>) -> Result<NodeServer, serve::Error> {
+        let topology = Topology::Embedded(self.engine.clone());
+        NodeServer::start(config, topology, self.faults.as_ref()).await
     }
 
     fn places(&self) -> MutexGuard<'_, Vec<Place>> {
@@ -178,8 +191,7 @@ impl Control {
             control: self,
             node,
         };
-        let server =
-            NodeServer::start(Arc::new(config), Topology::Embedded(self.engine.clone())).await?;
+        let server = self.serve(Arc::new(config)).await?;
         self.with(node, |place| {
             place.server = Some(Arc::new(server));
             Ok(())

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use music_api::status::{DevNode, DevStatus};
 use music_core::time::Lease;
+use music_store::fault::Faults;
 use music_store::{TableMode, TableName};
 use tokio::net::TcpListener;
 
@@ -64,6 +65,9 @@ pub struct DevConfig {
     pub client_lease: Option<Lease>,
     /// The tables to create.
     pub tables: Vec<TableConfig>,
+    /// What happens to the engine's calls, and how many there are; `None` for
+    /// nothing.
+    pub faults: Option<Faults>,
 }
 
 impl DevConfig {
@@ -86,6 +90,7 @@ impl DevConfig {
             node_lease: None,
             client_lease: None,
             tables: tables.collect(),
+            faults: None,
         }
     }
 }
@@ -144,6 +149,7 @@ impl Deployment {
             engine,
             config.profile.clone(),
             base.limits.clone(),
+            config.faults.clone(),
         ));
         for (name, number) in names.into_iter().zip(1_u16..) {
             let port = if config.base_port == 0 {

@@ -139,7 +139,7 @@ impl Inner {
     }
 
     async fn peek(self: Arc<Self>, id: RecordId) -> Answer {
-        Answer::Queue(self.within(self.locks.peek(&id)).await)
+        Answer::Queue(self.peek_together(&id).await)
     }
 
     async fn release_at(self: Arc<Self>, id: RecordId, holding: Holding) -> Answer {
@@ -158,7 +158,7 @@ impl Inner {
     }
 
     /// Bounds a call in time; a call without an answer has an unknown effect.
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         call: impl Future<Output = Result<T, music_store::Error>>,
     ) -> Result<T, Failure> {

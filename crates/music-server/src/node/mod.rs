@@ -8,6 +8,7 @@
 //! | `eventual` | plain get and put, scans, tables |
 //! | `drive` | steps a section's machine and makes the calls it asks for |
 //! | `sections`, `timers`, `watches` | which sections there are, when they wake, what they listen to |
+//! | `peeks` | looks at a queue that several sections ask for |
 //! | `liveness` | the node's lease, and its suspicion of other nodes |
 //! | `gate` | suspension, for the development controls |
 //! | `world` | clocks and dice |
@@ -19,6 +20,7 @@ mod error;
 mod eventual;
 mod gate;
 mod liveness;
+mod peeks;
 mod sections;
 mod timers;
 mod view;
@@ -64,6 +66,7 @@ struct Inner {
     sections: sections::Sections,
     timers: timers::Timers,
     watches: watches::Watches,
+    peeks: peeks::Peeks,
     liveness: liveness::Liveness,
     writes: eventual::Writes,
     closing: AtomicBool,
@@ -98,6 +101,7 @@ impl Node {
             sections: sections::Sections::new(),
             timers: timers::Timers::default(),
             watches: watches::Watches::default(),
+            peeks: peeks::Peeks::default(),
             writes: eventual::Writes::default(),
             closing: AtomicBool::new(false),
             stop: CancellationToken::new(),

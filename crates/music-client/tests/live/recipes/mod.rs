@@ -2,6 +2,7 @@
 
 mod barriers;
 mod changes;
+mod costs;
 mod counters;
 mod elections;
 mod groups;
