@@ -90,11 +90,11 @@ impl Child {
     pub(crate) fn start_apart(
         command: &[OsString],
         environment: &Environment,
-        stdin: impl Into<Stdio>,
+        stdin: Stdio,
         stdout: Stdio,
     ) -> Result<Self, Failure> {
         let pipes = Pipes {
-            stdin: stdin.into(),
+            stdin,
             stdout,
             has_group: true,
         };

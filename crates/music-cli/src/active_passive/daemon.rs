@@ -151,8 +151,9 @@ impl Daemon<'_> {
         let token = holding.token;
         self.report.tell(&Event::Deactivating { why, token });
         let script = &self.config.scripts.deactivate;
-        match self.service.runner.run(script, holding, why.code()).await {
-            Ok(_) => {
+        let runner = &mut self.service.runner;
+        match runner.deactivate(script, holding, why.code()).await {
+            Ok(()) => {
                 self.report.is_well(script.name);
                 true
             }

@@ -43,7 +43,7 @@ impl Why {
     /// More about it, for people.
     fn detail(&self) -> String {
         match self {
-            Self::Start => "whatever was before".to_owned(),
+            Self::Start => "the daemon begins".to_owned(),
             Self::Stop => "told to end".to_owned(),
             Self::Lost(reason) => format!("the right is lost: {reason}"),
             Self::Activation(failure) | Self::Unhealthy(failure) => failure.clone(),

@@ -133,6 +133,7 @@ impl Service<'_> {
                 Verdict::Healthy => self.save(active, holding, &mut saved).await,
                 Verdict::Open | Verdict::Restart(_) => {}
             }
+            still_held(active).await;
             self.tell_load(holding, gauge).await;
         }
     }
@@ -189,22 +190,19 @@ impl Service<'_> {
         }
     }
 
-    /// Runs a script of an active replica; never where the lease is over, which
-    /// this process may find out before anybody tells it, as after a pause.
+    /// Runs a script of an active replica, if it is one still.
     async fn run_held(
         &mut self,
         script: &Script,
         active: &Active,
         holding: &Holding,
     ) -> Result<Vec<u8>, Failed> {
-        if active.valid_for().is_zero() {
-            return std::future::pending().await;
-        }
+        still_held(active).await;
         self.run(script, holding).await
     }
 
     async fn run(&mut self, script: &Script, holding: &Holding) -> Result<Vec<u8>, Failed> {
-        let ended = self.runner.run(script, holding, "").await;
+        let ended = self.runner.run(script, holding).await;
         match &ended {
             Ok(_) => self.report.is_well(script.name),
             Err(failed) => self.report.complain(script.name, failed.to_string()),
@@ -216,6 +214,15 @@ impl Service<'_> {
     pub(super) fn complain_of(&self, what: &'static str, does: &str, error: &Error) {
         self.report
             .complain(what, format!("{what} {does}: {error}"));
+    }
+}
+
+/// Goes on where the lease lasts. Where it is over, which this process may find
+/// out before anybody tells it, as after a pause, whoever waits for the loss
+/// goes on.
+async fn still_held(active: &Active) {
+    if active.valid_for().is_zero() {
+        std::future::pending::<()>().await;
     }
 }
 

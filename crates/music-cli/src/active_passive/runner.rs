@@ -1,8 +1,9 @@
 //! Runs the scripts, one at a time, each in a process group of its own that is
 //! killed at its time-out, and with the daemon.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -87,28 +88,48 @@ impl Runner {
     }
 
     /// Runs a script to its end, and kills it at its time-out. What it printed,
-    /// if that is its result. `why` is told to `deactivate`.
+    /// if that is its result.
     pub(super) async fn run(
         &mut self,
         script: &Script,
         holding: &Holding,
+    ) -> Result<Vec<u8>, Failed> {
+        let input = self.hand_over(&holding.state).map_err(Failure::Input);
+        let input = input.map_err(|failure| not_run(script, &failure))?;
+        let environment = self.environment(holding, "");
+        self.run_with(script, &environment, input.into()).await
+    }
+
+    /// Runs `deactivate`, and tells it why. It runs also where the state cannot
+    /// be written, as on a disk that is full: nothing is worse than to stay
+    /// active.
+    pub(super) async fn deactivate(
+        &mut self,
+        script: &Script,
+        holding: &Holding,
         why: &str,
+    ) -> Result<(), Failed> {
+        let input = self.hand_over(&holding.state);
+        let input = input.map_or_else(|_| Stdio::null(), Stdio::from);
+        let environment = self.environment(holding, why);
+        self.run_with(script, &environment, input).await.map(drop)
+    }
+
+    async fn run_with(
+        &mut self,
+        script: &Script,
+        environment: &Environment,
+        input: Stdio,
     ) -> Result<Vec<u8>, Failed> {
         self.kill().await;
-        let not_run = |failure: Failure| Failed::NotRun {
-            script: script.name,
-            reason: with_causes(&failure),
-        };
-        let input = self.hand_over(&holding.state).map_err(Failure::Input);
-        let input = input.map_err(not_run)?;
+        let not_run = |failure: Failure| not_run(script, &failure);
         let output = if script.tells {
             Stdio::piped()
         } else {
             // Standard output is the daemon's own.
             Stdio::from(io::stderr())
         };
-        let environment = self.environment(holding, why);
-        let child = Child::start_apart(&script.command, &environment, input, output);
+        let child = Child::start_apart(&script.command, environment, input, output);
         let child = self.running.insert(child.map_err(not_run)?);
         let ended = tokio::time::timeout(script.timeout, end(child, script.tells)).await;
         let Ok(ended) = ended else {
@@ -167,6 +188,10 @@ impl Runner {
     /// Writes the state to its file, which the script finds whole, and as its
     /// standard input.
     fn hand_over(&self, state: &[u8]) -> io::Result<File> {
+        // Somebody may have tidied up.
+        let mut directory = DirBuilder::new();
+        directory.recursive(true).mode(0o700);
+        directory.create(self.directory.path())?;
         let new = self.directory.path().join("state.new");
         let path = self.directory.path().join(STATE);
         std::fs::write(&new, state)?;
@@ -178,6 +203,13 @@ impl Runner {
 /// The name of the file with the state.
 const STATE: &str = "state";
 
+fn not_run(script: &Script, failure: &Failure) -> Failed {
+    Failed::NotRun {
+        script: script.name,
+        reason: with_causes(failure),
+    }
+}
+
 async fn end(child: &mut Child, tells: bool) -> Result<(Exit, Captured), Failure> {
     if !tells {
         let status = child.wait().await?;
@@ -187,4 +219,24 @@ async fn end(child: &mut Child, tells: bool) -> Result<(Exit, Captured), Failure
     let (_, mut none) = mpsc::channel(1);
     let (status, captured) = captured::wait(child, &mut none).await?;
     Ok((exit_of(status), captured))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_is_handed_over_where_its_directory_was_removed() {
+        let runner = Runner {
+            directory: tempfile::tempdir().unwrap(),
+            environment: Vec::new(),
+            kill_after: Duration::ZERO,
+            running: None,
+        };
+        std::fs::remove_dir(runner.directory.path()).unwrap();
+        for state in ["one", "", "two"] {
+            let file = runner.hand_over(state.as_bytes()).unwrap();
+            assert_eq!(io::read_to_string(file).unwrap(), state);
+        }
+    }
 }

@@ -85,6 +85,8 @@ impl World {
     fn daemon(&self, site: usize, config: &Path) -> Running {
         let mut music = self.dev.music(&[site]);
         music.current_dir(self.directory.path());
+        // What daemons that are killed leave behind goes with the test.
+        music.env("TMPDIR", self.directory.path());
         music.arg("--json").arg("active-passive");
         Running::start(music.arg("--config").arg(config))
     }
