@@ -1,5 +1,6 @@
 //! The command line of MUSIC.
 
+mod active_passive;
 mod arguments;
 mod barrier;
 mod bench;
@@ -86,6 +87,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Counter(counter) => counter::run(&global, counter, output).await,
         Command::Register(register) => register::run(&global, register, output).await,
         Command::Group(group) => group::run(&global, group, output).await,
+        Command::ActivePassive(daemon) => active_passive::run(&global, &daemon, output).await,
         Command::Status(status) => status::run(&global, status, output).await,
         Command::Watch(watch) => watch::run(&global, watch, output).await,
         Command::Bench(bench) => bench::run(&global, bench, output).await,

@@ -1,5 +1,6 @@
 //! The commands of recipes.
 
+mod active_passive;
 mod barrier;
 mod counter;
 mod elect;
