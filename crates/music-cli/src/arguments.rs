@@ -11,7 +11,9 @@ use music_client::{Client, Options};
 use crate::active_passive;
 use crate::exit;
 use crate::failure::Failure;
-use crate::{barrier, bench, completions, counter, delete, demo, dev, doctor, elect, engine, get};
+use crate::{
+    barrier, bench, completions, counter, delete, demo, dev, doctor, elect, engine, get, queue,
+};
 use crate::{group, latch, lock, lock_child, lock_queue, once, put, register, scan, semaphore};
 use crate::{serve, status, table, watch};
 
@@ -122,6 +124,7 @@ pub(crate) enum Command {
     Barrier(barrier::Barrier),
     Latch(latch::Latch),
     Counter(counter::Counter),
+    Queue(queue::Queue),
     Register(register::Register),
     Group(group::Group),
     ActivePassive(active_passive::ActivePassive),

@@ -31,6 +31,7 @@ mod observe;
 mod once;
 mod output;
 mod put;
+mod queue;
 mod record_arguments;
 mod register;
 mod scan;
@@ -84,6 +85,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Once(once) => once::run(&global, once, output).await,
         Command::Barrier(barrier) => barrier::run(&global, barrier, output).await,
         Command::Latch(latch) => latch::run(&global, latch, output).await,
+        Command::Queue(queue) => queue::run(&global, queue, output).await,
         Command::Counter(counter) => counter::run(&global, counter, output).await,
         Command::Register(register) => register::run(&global, register, output).await,
         Command::Group(group) => group::run(&global, group, output).await,

@@ -7,6 +7,7 @@ mod elect;
 mod group;
 mod latch;
 mod once;
+mod queue;
 mod register;
 mod semaphore;
 
