@@ -61,6 +61,7 @@ fn what_narrows_a_seed_down_is_told_as_words_of_the_command_line() {
         length: Some(Duration::from_millis(700)),
         clients: Some(1),
         without: BTreeSet::from([Fault::Storm, Fault::KillNode]),
+        ..Narrowing::default()
     };
     let words = narrowing.settings(7).narrowing();
     assert_eq!(

@@ -30,6 +30,7 @@ enum Source {
         seed: u64,
         drawn: AtomicU64,
         rate: f64,
+        wall_us: u64,
     },
 }
 
@@ -39,14 +40,15 @@ impl World {
         Self::new(Source::Machine)
     }
 
-    /// A clock that runs at `rate` times the runtime's, and numbers that
-    /// depend on `seed` alone.
+    /// A monotonic clock that runs at `rate` times the runtime's, a wall clock
+    /// that says `wall_us` now, and numbers that depend on `seed` alone.
     #[cfg(feature = "simulation")]
-    pub fn simulated(seed: u64, rate: f64) -> Self {
+    pub fn simulated(seed: u64, rate: f64, wall_us: u64) -> Self {
         Self::new(Source::Seed {
             seed,
             drawn: AtomicU64::new(0),
             rate,
+            wall_us,
         })
     }
 
@@ -89,7 +91,9 @@ impl World {
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
             #[cfg(feature = "simulation")]
-            Source::Seed { .. } => self.now().since_start(),
+            Source::Seed { wall_us, .. } => {
+                std::time::Duration::from_micros(*wall_us).saturating_add(self.start.elapsed())
+            }
         };
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let next = |last: u64| Some(now.max(last.saturating_add(1)));

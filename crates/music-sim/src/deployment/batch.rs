@@ -9,6 +9,7 @@ use super::settings::{Fault, Settings};
 use super::shrink::{self, Failing};
 use super::sightings::Sightings;
 use super::{Error, verdict};
+use crate::recipes::trades::Trade;
 
 /// Which seeds to run, and how.
 #[derive(Clone, Debug)]
@@ -34,12 +35,23 @@ pub struct Narrowing {
     pub clients: Option<usize>,
     /// None of these faults.
     pub without: BTreeSet<Fault>,
+    /// Whether clients use recipes.
+    pub recipes: bool,
+    /// Which ones; those of the seed where there are none.
+    pub trades: BTreeSet<Trade>,
 }
 
 impl Narrowing {
     /// The settings of a seed, made smaller.
     pub fn settings(&self, seed: u64) -> Settings {
-        let mut settings = Settings::of_seed(seed);
+        let mut settings = if self.recipes {
+            Settings::of_recipes(seed)
+        } else {
+            Settings::of_seed(seed)
+        };
+        if self.recipes && !self.trades.is_empty() {
+            settings.trades.clone_from(&self.trades);
+        }
         settings.length = self.length.unwrap_or(settings.length);
         settings.clients = self.clients.unwrap_or(settings.clients);
         settings.faults = &settings.faults - &self.without;
@@ -126,7 +138,8 @@ fn one(batch: &Batch, number: u64, shared: &Mutex<Shared>) -> Result<(), Error> 
     let mut shared = lock(shared);
     let report = &mut shared.report;
     report.seeds += 1;
-    report.events += u64::try_from(run.history.len()).unwrap_or(u64::MAX);
+    let events = run.history.len() + run.recipes.len();
+    report.events += u64::try_from(events).unwrap_or(u64::MAX);
     report.sightings.merge(&run.sightings);
     // Whatever the order in which the seeds end.
     report.trace ^= run

@@ -3,14 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use music_client::{Client, Options};
+use music_client::{Client, Options, simulation};
 use music_history::workload::{Recorder, Work, Worker};
 use tokio::task::JoinHandle;
 
 use super::Scene;
 use super::wire::{Host, Process, Wire, node_of};
-use super::world;
+use super::world::{self, Rng as _};
 use crate::history::{ClientId, OpId, SectionId, What};
+use crate::recipes::judges::SKEW_US_MAX;
+use crate::recipes::work;
 
 /// How long clients may take to finish once faults have stopped, in the
 /// deployment's own time.
@@ -31,6 +33,8 @@ pub(super) struct Crew {
 struct Member {
     id: ClientId,
     site: usize,
+    /// Who comes in its stead has the same.
+    place: usize,
     host: Arc<Host>,
     work: JoinHandle<()>,
 }
@@ -43,7 +47,7 @@ impl Crew {
             members: Arc::default(),
         };
         for number in 0..scene.settings.clients {
-            crew.join(number % scene.settings.sites);
+            crew.join(number);
         }
         crew
     }
@@ -52,8 +56,9 @@ impl Crew {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new client begins its work at a site.
-    fn join(&self, site: usize) {
+    /// A new client begins its work at a place.
+    fn join(&self, place: usize) {
+        let site = place % self.scene.settings.sites;
         let id = self
             .scene
             .recorder
@@ -69,12 +74,40 @@ impl Crew {
         let options = Options {
             local_timeout: Duration::from_secs(1),
             majority_timeout: Duration::from_secs(6),
+            lease: self.lease(id),
             ..Options::default()
         };
         let Ok(client) = Client::in_process(addresses, options, Arc::new(wire)) else {
             return;
         };
-        let worker = Worker {
+        let work = match &self.scene.board {
+            Some(board) => {
+                let worker = work::Worker {
+                    client,
+                    id: id.0,
+                    place,
+                    site: format!("s{site}"),
+                    seed: self.scene.settings.seed,
+                    board: Arc::clone(board),
+                    saw: self.saw(),
+                    calm: self.scene.calm.clone(),
+                    settling: SETTLING,
+                };
+                tokio::spawn(simulation::with_skew(self.skew_us(id), worker.run()))
+            }
+            None => tokio::spawn(self.worker(id, client).run()),
+        };
+        self.members().push(Member {
+            id,
+            site,
+            place,
+            host,
+            work,
+        });
+    }
+
+    fn worker(&self, id: ClientId, client: Client) -> Worker<Log> {
+        Worker {
             id,
             client,
             recorder: Log(self.scene.clone()),
@@ -86,14 +119,25 @@ impl Crew {
                 settling: SETTLING,
                 calm: self.scene.calm.clone(),
             },
-        };
-        let work = tokio::spawn(worker.run());
-        self.members().push(Member {
-            id,
-            site,
-            host,
-            work,
-        });
+        }
+    }
+
+    fn saw(&self) -> work::Saw {
+        let scene = self.scene.clone();
+        Arc::new(move |what| scene.saw(what))
+    }
+
+    /// The lease of what recipes hold: sections name theirs.
+    fn lease(&self, id: ClientId) -> Duration {
+        let mut dice = world::dice(self.scene.settings.seed, u64::from(id.0) << 40 | 1);
+        Duration::from_millis(dice.random_range(600..3000))
+    }
+
+    /// By how much its wall clock is ahead.
+    fn skew_us(&self, id: ClientId) -> i64 {
+        let mut dice = world::dice(self.scene.settings.seed, u64::from(id.0) << 40 | 2);
+        let most = i64::try_from(SKEW_US_MAX).unwrap_or_default();
+        dice.random_range(-most..=most)
     }
 
     /// How many clients there are.
@@ -103,7 +147,7 @@ impl Crew {
 
     /// A client dies; another one comes in its place.
     pub(super) fn crash(&self, member: usize) {
-        let site = {
+        let place = {
             let mut members = self.members();
             if member >= members.len() {
                 return;
@@ -112,9 +156,9 @@ impl Crew {
             gone.host.set(Process::Dead);
             gone.work.abort();
             self.scene.recorder.note(What::Crashed { client: gone.id });
-            gone.site
+            gone.place
         };
-        self.join(site);
+        self.join(place);
     }
 
     /// The site of a client.

@@ -125,7 +125,9 @@ impl Cluster {
         let config = config.map_err(|error| StartError(error.into()))?;
         let share = f64::from(u16::try_from(self.network().below(1000)).unwrap_or(0)) / 999.0;
         let rate = RATES.start() + (RATES.end() - RATES.start()) * share;
-        let world = World::simulated(self.seed ^ (life << 32), rate);
+        // Started again, a node finds the wall clock as it would have been.
+        let wall_us = music_client::simulation::wall_us();
+        let world = World::simulated(self.seed ^ (life << 32), rate, wall_us);
         let started = SimulatedNode::start(config, world, self.deployment.site(site)).await;
         let running = Arc::new(Running {
             node: started.map_err(|error| StartError(error.into()))?,

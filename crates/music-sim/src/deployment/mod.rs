@@ -53,6 +53,9 @@ use self::recorder::Recorder;
 use self::settings::Settings;
 use self::sightings::Sightings;
 use crate::history::{self, Event, Limits, What};
+use crate::recipes::log::{Line, Log};
+use crate::recipes::work::Board;
+use crate::recipes::{judges, sometimes};
 
 /// How long an operation may take, with all its retries at all nodes.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -62,6 +65,8 @@ const DEADLINE: Duration = Duration::from_mins(1);
 pub struct Run {
     /// What clients did and saw, and the faults.
     pub history: Vec<Event>,
+    /// What they asked of recipes, and were answered.
+    pub recipes: Vec<Line>,
     /// What was not true after faults had stopped, or must never happen.
     pub failures: Vec<String>,
     /// Which rare things happened, and how often.
@@ -102,6 +107,7 @@ pub fn run(settings: &Settings) -> Result<Run, Error> {
 }
 
 async fn play(settings: &Settings) -> Result<Run, Error> {
+    music_client::simulation::start_wall_clock();
     let scene = Scene::set(settings).await?;
     let crew = Crew::gather(&scene);
     let nemesis = Nemesis::new(&scene, crew.clone());
@@ -113,14 +119,21 @@ async fn play(settings: &Settings) -> Result<Run, Error> {
     failures.extend(rest::failures(&scene).await);
     scene.recorder.note(What::End);
     let history = scene.recorder.history();
+    let recipes = scene.board.as_ref().map(|board| board.log.lines());
+    let recipes = recipes.unwrap_or_default();
     let mut hasher = DefaultHasher::new();
     for event in &history {
         hasher.write(format!("{event:?}").as_bytes());
     }
+    for line in &recipes {
+        hasher.write(format!("{line:?}").as_bytes());
+    }
     let mut sightings = scene.sightings().clone();
     sightings.read(&history);
+    sometimes::read(&recipes).for_each(|what| sightings.add(what));
     Ok(Run {
         history,
+        recipes,
         failures,
         sightings,
         trace: hasher.finish(),
@@ -138,6 +151,7 @@ pub fn verdict(run: &Run) -> Vec<String> {
         Ok(report) => verdict.extend(report.violations().map(ToString::to_string)),
         Err(malformed) => verdict.push(malformed.to_string()),
     }
+    verdict.extend(judges::verdict(&run.recipes));
     verdict
 }
 
@@ -147,6 +161,8 @@ struct Scene {
     settings: Settings,
     cluster: Arc<Cluster>,
     recorder: Recorder,
+    /// What clients that use recipes share.
+    board: Option<Arc<Board>>,
     sightings: Arc<Mutex<Sightings>>,
     /// Cancelled when faults stop: from then on clients finish.
     calm: CancellationToken,
@@ -169,10 +185,15 @@ impl Scene {
         for node in 0..cluster.len() {
             cluster.start(node).await?;
         }
+        let board = (!settings.trades.is_empty()).then(|| {
+            let log = Log::since(world::now());
+            Board::new(log, &settings.trades, settings.clients)
+        });
         Ok(Self {
             settings: settings.clone(),
             cluster: Arc::new(cluster),
             recorder: Recorder::start(),
+            board: board.map(Arc::new),
             sightings: Arc::default(),
             calm: CancellationToken::new(),
         })

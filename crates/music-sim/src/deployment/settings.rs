@@ -9,6 +9,7 @@ use music_history::workload::Habits;
 use music_store::simulated::network::Weather;
 
 use super::world::{self, Rng as _};
+use crate::recipes::trades::Trade;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +115,8 @@ pub struct Settings {
     pub weather: Weather,
     /// What clients like to do, each in percent.
     pub habits: Habits,
+    /// The recipes that clients use; sections of their own where there are none.
+    pub trades: BTreeSet<Trade>,
 }
 
 impl Settings {
@@ -151,7 +154,21 @@ impl Settings {
                 confirm: one_of([20, 40, 70]),
                 impatient: one_of([0, 10, 30]),
             },
+            trades: BTreeSet::new(),
         }
+    }
+
+    /// What this seed decides where clients use recipes.
+    ///
+    /// Nobody forces sections by hand: what was acknowledged just then may be
+    /// lost, and recipes cannot promise more than locks do.
+    pub fn of_recipes(seed: u64) -> Self {
+        let mut settings = Self::of_seed(seed);
+        settings.faults.remove(&Fault::Force);
+        settings.sites = 3;
+        settings.length = settings.length.min(Duration::from_secs(30));
+        settings.trades = Trade::of_seed(seed);
+        settings
     }
 
     /// How far each site is from a point in the middle.
@@ -165,10 +182,20 @@ impl Settings {
     /// The words of the command line that narrow the seed's own settings down
     /// to these.
     pub fn narrowing(&self) -> String {
-        let own = Self::of_seed(self.seed);
+        let is_of_recipes = !self.trades.is_empty();
+        let own = if is_of_recipes {
+            Self::of_recipes(self.seed)
+        } else {
+            Self::of_seed(self.seed)
+        };
         let length = format!(" --length-ms {}", self.length.as_millis());
         let clients = format!(" --clients {}", self.clients);
         let mut words = Vec::new();
+        words.extend(is_of_recipes.then(|| " --recipes".to_owned()));
+        if self.trades != own.trades {
+            let trades = self.trades.iter();
+            words.extend(trades.map(|trade| format!(" --recipe {trade}")));
+        }
         words.extend((self.length != own.length).then_some(length));
         words.extend((self.clients != own.clients).then_some(clients));
         let without = own.faults.difference(&self.faults);

@@ -75,6 +75,11 @@ fn candidates(settings: &Settings) -> Vec<Settings> {
         fewer.faults.remove(fault);
         candidates.push(fewer);
     }
+    for trade in settings.trades.iter().filter(|_| settings.trades.len() > 1) {
+        let mut fewer = settings.clone();
+        fewer.trades.remove(trade);
+        candidates.push(fewer);
+    }
     if settings.clients > 1 {
         candidates.push(Settings {
             clients: settings.clients - 1,

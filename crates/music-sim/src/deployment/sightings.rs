@@ -59,10 +59,10 @@ impl Sightings {
         self.0.iter().map(|(what, count)| (*what, *count))
     }
 
-    /// What was never seen.
-    pub fn missing(&self) -> Vec<&'static str> {
+    /// What of a list was never seen.
+    pub fn missing(&self, sometimes: &[&'static str]) -> Vec<&'static str> {
         let unseen = |what: &&&str| !self.0.contains_key(**what);
-        SOMETIMES.iter().filter(unseen).copied().collect()
+        sometimes.iter().filter(unseen).copied().collect()
     }
 
     /// Adds what a history tells.

@@ -1,0 +1,87 @@
+//! Which rare things happened to recipes: a run that never reached them has not
+//! tested them.
+
+use super::log::{Answer, Ask, Line, Op, ops};
+
+/// What many runs together must have seen, each at least once.
+pub const SOMETIMES: &[&str] = &[
+    "a call given up",
+    "a call of a client that died",
+    "a change unknown",
+    "a claim lost",
+    "a client crashed",
+    "a client stopped",
+    "a compare-and-set refused",
+    "a crossing",
+    "a hold given up",
+    "a lapsed claim",
+    "a leader deposed",
+    "a leader observed",
+    "a leadership handed over",
+    "a load of what another holder stored",
+    "a member that left",
+    "a node killed",
+    "a node suspended",
+    "a party withdrawn",
+    "a permit lost",
+    "a preempted holder that was told",
+    "a push unknown",
+    "a site cut off",
+    "a step forgotten",
+    "a step interrupted",
+    "a step settled",
+    "a step that failed",
+    "a storm",
+    "a store refused",
+    "a store unknown",
+    "a token refused outside",
+    "an acknowledged store",
+    "an item done",
+    "an item given back",
+    "an open latch",
+];
+
+/// What a log tells of rare things, one after the other.
+pub(crate) fn read(lines: &[Line]) -> impl Iterator<Item = &'static str> {
+    ops(lines).into_iter().filter_map(|op| sighting(&op))
+}
+
+fn sighting(op: &Op) -> Option<&'static str> {
+    let Some(answer) = &op.answer else {
+        let ends = !matches!(op.ask, Ask::Effect { .. });
+        return ends.then_some("a call of a client that died");
+    };
+    let perhaps = matches!(answer, Answer::Failed { perhaps: true, .. });
+    match (&op.ask, answer) {
+        (Ask::Hold { .. }, Answer::Nothing) => Some("a hold given up"),
+        (Ask::Load { .. }, Answer::Value(Some(_))) => Some("a load of what another holder stored"),
+        (Ask::Store { .. }, Answer::Done) => Some("an acknowledged store"),
+        (Ask::Store { .. }, _) if perhaps => Some("a store unknown"),
+        (Ask::Store { .. }, _) => Some("a store refused"),
+        (Ask::Touch { .. }, Answer::Accepted(false)) => Some("a token refused outside"),
+        (Ask::Observe { .. }, Answer::Leader(Some(_))) => Some("a leader observed"),
+        (Ask::Set { .. }, Answer::Version(Err(_))) => Some("a compare-and-set refused"),
+        (Ask::Add { .. } | Ask::Set { .. } | Ask::CountDown { .. }, _) if perhaps => {
+            Some("a change unknown")
+        }
+        (Ask::Open { .. }, Answer::Done) => Some("an open latch"),
+        (Ask::Push { .. }, _) if perhaps => Some("a push unknown"),
+        (Ask::Take { .. }, Answer::Taken(taken)) => {
+            let again = taken.iter().any(|taken| taken.deliveries > 1);
+            again.then_some("a lapsed claim")
+        }
+        (Ask::Settle { .. }, Answer::ClaimLost) => Some("a claim lost"),
+        (Ask::Settle { how, .. }, Answer::Done) => match how {
+            super::log::Settling::Done => Some("an item done"),
+            super::log::Settling::GiveBack => Some("an item given back"),
+            super::log::Settling::Renew { .. } => None,
+        },
+        (Ask::Run { .. }, Answer::Interrupted(_)) => Some("a step interrupted"),
+        (Ask::Run { .. }, Answer::StepFailed) => Some("a step that failed"),
+        (Ask::Forget { .. }, Answer::Changed(true)) => Some("a step forgotten"),
+        (Ask::SettleStep { .. }, Answer::Changed(true)) => Some("a step settled"),
+        (Ask::Cross { .. }, Answer::Crossed { .. }) => Some("a crossing"),
+        (Ask::Cross { .. }, Answer::Nothing) => Some("a party withdrawn"),
+        _ => None,
+    }
+}
