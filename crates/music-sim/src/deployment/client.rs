@@ -16,7 +16,7 @@ use crate::recipes::work;
 
 /// How long clients may take to finish once faults have stopped, in the
 /// deployment's own time.
-const REST_MAX: Duration = Duration::from_mins(3);
+const REST_MAX: Duration = Duration::from_mins(5);
 
 /// How long the effects of faults may last: leases, waits, and what was
 /// retried meanwhile.

@@ -25,12 +25,16 @@ impl Site {
         }
     }
 
-    /// A change at the local replica alone; healing tells the others.
+    /// A change that waits for the local replica alone. The others are told at
+    /// once, as real engines do; where that is lost, healing tells them.
     async fn write_local(&self, id: &RecordId, change: Record) -> Result<(), Error> {
         self.local()?;
         let (answers, mut inbox) = mpsc::unbounded_channel();
         let ask = Ask::Merge(id.clone(), change);
         let own = self.index;
+        for other in (0..self.shared.sites()).filter(|other| *other != own) {
+            self.shared.ask(own, other, ask.clone(), None);
+        }
         self.shared.ask(own, own, ask, Some(answers));
         answered(&mut inbox).await;
         Ok(())

@@ -70,9 +70,14 @@ async fn join(group: &Group, name: String) -> Option<(String, Membership)> {
 
 /// Observes the members for a while.
 async fn watch(members: &mut Members, wait: Duration) {
-    let watches = async { while members.next().await.is_ok() {} };
-    // It is to be told again where it failed.
-    if timeout(wait, watches).await.is_ok() {
-        sleep(wait).await;
-    }
+    let watches = async {
+        loop {
+            // Where it failed, asking again goes on.
+            if members.next().await.is_err() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    let ended: Result<(), _> = timeout(wait, watches).await;
+    drop(ended);
 }

@@ -76,6 +76,7 @@ impl<'a> Hand<'a> {
 
     /// Waits until the effects of faults are over, and all clients are here.
     pub(super) async fn rest(&self) {
+        self.worker.calm.cancelled().await;
         sleep(self.worker.settling).await;
         self.meet().await;
     }

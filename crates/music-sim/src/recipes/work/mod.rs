@@ -7,6 +7,7 @@ mod election;
 mod group;
 mod hand;
 mod holders;
+mod meeting;
 mod once;
 mod queue;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::Log;
 use super::trades::Trade;
 use hand::Hand;
+use meeting::Meeting;
 
 /// How many parties a barrier has, where there are so many clients.
 const PARTIES_MAX: usize = 3;
@@ -61,7 +63,7 @@ pub(crate) struct Board {
     pub(crate) trades: BTreeSet<Trade>,
     clients: usize,
     /// Where clients wait for each other, once faults have stopped.
-    meetings: BTreeMap<Trade, tokio::sync::Barrier>,
+    meetings: BTreeMap<Trade, Meeting>,
     /// The highest token that each thing outside has accepted.
     outside: Mutex<BTreeMap<String, u64>>,
     /// Which latch is counted down.
@@ -81,7 +83,7 @@ impl fmt::Debug for Board {
 impl Board {
     /// That of a run with so many clients.
     pub(crate) fn new(log: Log, trades: &BTreeSet<Trade>, clients: usize) -> Self {
-        let meeting = |trade: &Trade| (*trade, tokio::sync::Barrier::new(clients));
+        let meeting = |trade: &Trade| (*trade, Meeting::of(clients));
         Self {
             log,
             trades: trades.clone(),

@@ -10,8 +10,12 @@ use tokio::time::sleep;
 use super::hand::Hand;
 use crate::recipes::log::{Answer, Ask, Settling, Taken};
 
+/// How long takers wait in the end. Those that all give up sooner than the
+/// queue at a lane is long may take nothing for long.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// How often the queue is looked at before all items must be done.
-const ROUNDS_MAX: usize = 12;
+const ROUNDS_MAX: usize = 100;
 
 pub(super) async fn queue(mut hand: Hand<'_>) {
     let Ok(queue) = Queue::new(&hand.worker.client, "q") else {
@@ -20,14 +24,14 @@ pub(super) async fn queue(mut hand: Hand<'_>) {
     let mut pusher = hand.other();
     join(push(&mut pusher, &queue), take(&mut hand, &queue)).await;
     hand.rest().await;
-    let claim = Duration::from_secs(3);
+    let claim = Duration::from_secs(20);
     let Ok(mut taker) = queue.taker().claim(claim) else {
         return;
     };
     for _ in 0..ROUNDS_MAX {
         // Only to be taken for a reason to stop: the lanes may be behind.
         let is_empty = queue.is_empty().await.unwrap_or(false);
-        for item in hand.take(&mut taker, claim, Duration::from_secs(3)).await {
+        for item in hand.take(&mut taker, claim, PATIENCE).await {
             hand.settle(&item, Settling::Done).await;
         }
         if is_empty {
@@ -60,8 +64,8 @@ async fn push(hand: &mut Hand<'_>, queue: &Queue) {
         let pushes = queue.push_all(items);
         hand.call(Ask::Push { values }, pushes, |()| Answer::Done)
             .await;
-        hand.nap().await;
-        hand.nap().await;
+        let pause = hand.ms(1..3000);
+        sleep(pause).await;
     }
 }
 
@@ -92,7 +96,11 @@ async fn take(hand: &mut Hand<'_>, queue: &Queue) {
 impl Hand<'_> {
     async fn take(&mut self, taker: &mut Taker, claim: Duration, wait: Duration) -> Vec<Item> {
         let claim_us = u64::try_from(claim.as_micros()).unwrap_or(u64::MAX);
-        let most = if self.percent(20) { 4 } else { 1 };
+        let most = if !self.works() || self.percent(20) {
+            8
+        } else {
+            1
+        };
         let takes = taker.take_up_to_within(most, wait);
         let answer = |items: &Vec<Item>| Answer::Taken(items.iter().map(taken).collect());
         let took = self.call(Ask::Take { claim_us }, takes, answer).await;
