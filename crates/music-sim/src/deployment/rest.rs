@@ -43,7 +43,10 @@ pub(super) async fn failures(scene: &Scene) -> Vec<String> {
     }
     let agreed = world::timeout(AGREE_MAX, deployment.settled()).await;
     if agreed.is_err() {
-        failures.push(format!("the replicas do not agree after {AGREE_MAX:?}"));
+        let differences = deployment.differences().join(", ");
+        failures.push(format!(
+            "the replicas do not agree after {AGREE_MAX:?}: {differences}"
+        ));
     }
     failures
 }

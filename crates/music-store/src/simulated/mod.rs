@@ -189,10 +189,28 @@ impl Deployment {
         known.all(|other| Some(other) == first)
     }
 
+    /// What replicas have that they do not agree on.
+    pub fn differences(&self) -> Vec<String> {
+        let unsettled = self.unsettled().into_iter();
+        let queues = unsettled.map(|id| format!("the queue of {id:?}"));
+        let replicas = self.shared.replicas();
+        let ids = replicas.iter().flat_map(|replica| replica.records.keys());
+        let ids: BTreeSet<&RecordId> = ids.collect();
+        let differs = |id: &&RecordId| {
+            let mut copies = replicas.iter().map(|replica| replica.records.get(*id));
+            let first = copies.next();
+            copies.any(|copy| Some(copy) != first)
+        };
+        let records = ids.into_iter().filter(differs);
+        let records = records.map(|id| format!("the record {id:?}"));
+        queues.chain(records).collect()
+    }
+
     /// Waits until all replicas agree, as they do once nothing fails.
     ///
-    /// A transaction that nobody goes on with may be accepted by a minority,
-    /// and promised beyond by the rest: it is settled as the next peek would.
+    /// A transaction that nobody goes on with may be accepted by some, and
+    /// promised beyond by the rest: it is settled as the next one would, even
+    /// where a majority agrees and a peek would look no further.
     pub async fn settled(&self) {
         while !self.agrees() {
             let sites = self.shared.sites();
@@ -200,7 +218,7 @@ impl Deployment {
             pairs.for_each(|(from, to)| healing::pass(&self.shared, from, to));
             for id in self.unsettled() {
                 // The next round tries again.
-                let _settled = in_time(queues::peek(&self.shared, 0, &id)).await;
+                let _settled = in_time(queues::settle(&self.shared, 0, &id)).await;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
