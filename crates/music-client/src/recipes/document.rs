@@ -343,7 +343,9 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
 
     async fn look_anyway(&self) -> Result<Option<S>, Error> {
         match Box::pin(self.read()).await {
-            Err(error) if error.is_retryable() => {
+            // One that was taken for dead while it looked looks again: who waits
+            // may have arrived long ago, and be told that it has not.
+            Err(error) if error.is_retryable() || matches!(error, Error::Lost(_)) => {
                 tracing::debug!(%error, "a recipe's state could not be read");
                 clock::sleep(self.client.inner.options.retry.pause_max).await;
                 Ok(None)
