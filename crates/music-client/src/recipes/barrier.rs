@@ -140,8 +140,8 @@ impl Barrier {
     ///
     /// # Errors
     /// [`Refusal::Disagreement`] where others named another number of parties;
-    /// others, after which this party has not arrived, or is withdrawn in the
-    /// background.
+    /// others, of which [`Error::outcome`] says whether this party may have
+    /// arrived. Then it is withdrawn in the background, unless all have.
     ///
     /// # Cost
     /// A section with one write, then a connection to the own site.
@@ -224,8 +224,9 @@ impl Barrier {
         if crossed.is_some() {
             return Ok(crossed);
         }
-        // All may have arrived in the very last moment.
-        waits.withdraw().await
+        // All may have arrived in the very last moment: then it has crossed, and
+        // was not told.
+        waits.withdraw().await.map_err(in_doubt)
     }
 
     pub(crate) async fn cross(&self, party: &str, turn: Turn) -> Result<Crossing, Error> {
@@ -325,6 +326,18 @@ impl BarrierObserver {
     }
 }
 
+/// A failure of one that has arrived.
+fn in_doubt(last: Error) -> Error {
+    if last.outcome() == Outcome::Unknown {
+        return last;
+    }
+    Error::Unavailable {
+        attempts: 1,
+        outcome: Outcome::Unknown,
+        last: Box::new(last),
+    }
+}
+
 /// A name that no other party has.
 pub(crate) fn someone() -> String {
     dice::idempotency_key().to_string()
@@ -367,7 +380,7 @@ impl Waits {
                 Ok(Arrival::Waits(number)) => {
                     self.number = Some(number);
                     let open = |state: State| (state.crossed >= number).then_some(());
-                    self.barrier.document.until(open).await?;
+                    self.barrier.document.until(open).await.map_err(in_doubt)?;
                     self.arrived = false;
                     let last = false;
                     return Ok(Crossing { number, last });

@@ -43,7 +43,8 @@ use crate::watch::{Watch, WatchEvent, WatchTarget};
 /// until that many others were made.
 const ANSWERS_KEPT: usize = 16;
 
-/// How often a change without an answer is looked up, or made again.
+/// How often a change without an answer, or without its lock, is looked up or
+/// made again.
 const ATTEMPTS_MAX: u32 = 4;
 
 /// How long a short section waits for its lock.
@@ -191,9 +192,10 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            let in_doubt = failed.put.is_some();
+            // One that was taken for dead before its put, too, has to ask again.
+            let again = failed.put.is_some() || matches!(failed.error, Error::Lost(_));
             put = failed.put.or(put);
-            if put.is_none() || attempts >= ATTEMPTS_MAX || !in_doubt {
+            if attempts >= ATTEMPTS_MAX || !again {
                 return Err(give_up(failed.error, attempts, put));
             }
             self.client.inner.pause(attempts).await;
