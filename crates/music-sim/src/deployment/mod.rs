@@ -60,6 +60,9 @@ use crate::recipes::{judges, sometimes};
 /// How long an operation may take, with all its retries at all nodes.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// How often replicas compare themselves once faults have stopped.
+const HEALING_AT_REST: Duration = Duration::from_millis(500);
+
 /// What a run gave.
 #[derive(Debug)]
 pub struct Run {
@@ -115,6 +118,10 @@ async fn play(settings: &Settings) -> Result<Run, Error> {
     scene.recorder.note(What::Calm);
     scene.calm.cancel();
     nemesis.relent().await?;
+    if scene.board.is_some() {
+        // What the nearest replica knows must be the state in the end.
+        scene.cluster.deployment.set_healing(HEALING_AT_REST);
+    }
     let mut failures = crew.rest().await;
     failures.extend(rest::failures(&scene).await);
     scene.recorder.note(What::End);

@@ -10,10 +10,6 @@ use tokio::time::sleep;
 use super::hand::Hand;
 use crate::recipes::log::{Answer, Ask, Settling, Taken};
 
-/// How long takers wait in the end. Those that all give up sooner than the
-/// queue at a lane is long may take nothing for long.
-const PATIENCE: Duration = Duration::from_secs(15);
-
 /// How often the queue is looked at before all items must be done.
 const ROUNDS_MAX: usize = 100;
 
@@ -24,19 +20,10 @@ pub(super) async fn queue(mut hand: Hand<'_>) {
     let mut pusher = hand.other();
     join(push(&mut pusher, &queue), take(&mut hand, &queue)).await;
     hand.rest().await;
-    let claim = Duration::from_secs(20);
-    let Ok(mut taker) = queue.taker().claim(claim) else {
-        return;
-    };
-    for _ in 0..ROUNDS_MAX {
-        // Only to be taken for a reason to stop: the lanes may be behind.
-        let is_empty = queue.is_empty().await.unwrap_or(false);
-        for item in hand.take(&mut taker, claim, PATIENCE).await {
-            hand.settle(&item, Settling::Done).await;
-        }
-        if is_empty {
-            break;
-        }
+    // One alone: takers that all go for the last item at once keep each other
+    // from it, for minutes on a lock store whose proposers duel.
+    if hand.worker.place == 0 {
+        hand.drain(&queue).await;
     }
     hand.meet().await;
     // Until the nearest replica has heard.
@@ -44,7 +31,7 @@ pub(super) async fn queue(mut hand: Hand<'_>) {
         if queue.is_empty().await.unwrap_or(false) {
             break;
         }
-        sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_millis(500)).await;
     }
     let length = |length: &usize| Answer::Number(i64::try_from(*length).unwrap_or(i64::MAX));
     hand.call(Ask::Length, queue.len(), length).await;
@@ -94,6 +81,25 @@ async fn take(hand: &mut Hand<'_>, queue: &Queue) {
 }
 
 impl Hand<'_> {
+    /// Takes all that there is.
+    async fn drain(&mut self, queue: &Queue) {
+        let claim = Duration::from_secs(20);
+        let Ok(mut taker) = queue.taker().claim(claim) else {
+            return;
+        };
+        for _ in 0..ROUNDS_MAX {
+            // Only to be taken for a reason to stop: the lanes may be behind.
+            let is_empty = queue.is_empty().await.unwrap_or(false);
+            let wait = Duration::from_secs(5);
+            for item in self.take(&mut taker, claim, wait).await {
+                self.settle(&item, Settling::Done).await;
+            }
+            if is_empty {
+                break;
+            }
+        }
+    }
+
     async fn take(&mut self, taker: &mut Taker, claim: Duration, wait: Duration) -> Vec<Item> {
         let claim_us = u64::try_from(claim.as_micros()).unwrap_or(u64::MAX);
         let most = if !self.works() || self.percent(20) {
