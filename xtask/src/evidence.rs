@@ -41,20 +41,21 @@ pub(crate) fn sim(root: &Path, sim: &Sim) -> Result<()> {
     shell::run(&mut shell::program(root, "cargo", &arguments))
 }
 
-/// Runs a few hundred deployments in the profile that the tests were built in:
-/// to build another takes longer than they do.
+/// Runs a few hundred deployments, some of them with recipes, in the profile
+/// that the tests were built in: to build another takes longer than they do.
 ///
 /// # Errors
 ///
 /// As [`sim`].
 pub(crate) fn sim_in_ci(root: &Path) -> Result<()> {
     let run = ["run", "--locked", "--quiet", "--package", "music-sim"];
-    let arguments = ["--", "sim", "--seeds", "200"];
-    shell::run(&mut shell::program(
-        root,
-        "cargo",
-        &[&run[..], &arguments].concat(),
-    ))
+    let sections = ["--", "sim", "--seeds", "200"];
+    let recipes = ["--", "sim", "--recipes", "--seeds", "120"];
+    for arguments in [&sections[..], &recipes] {
+        let arguments = [&run[..], arguments].concat();
+        shell::run(&mut shell::program(root, "cargo", &arguments))?;
+    }
+    Ok(())
 }
 
 /// Explores all small worlds, or one.

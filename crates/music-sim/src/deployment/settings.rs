@@ -166,7 +166,7 @@ impl Settings {
         let mut settings = Self::of_seed(seed);
         settings.faults.remove(&Fault::Force);
         settings.sites = 3;
-        settings.length = settings.length.min(Duration::from_secs(30));
+        settings.length = settings.length.min(Duration::from_secs(12));
         settings.trades = Trade::of_seed(seed);
         settings
     }

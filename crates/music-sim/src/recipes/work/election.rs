@@ -65,9 +65,7 @@ async fn campaign(hand: &mut Hand<'_>, election: &Election) {
             if hand.percent(40) {
                 let _said = leadership.proclaim(token.to_string()).await;
             }
-            if leadership.is_lost().is_some() {
-                hand.saw("a leader deposed");
-            }
+            hand.saw_loss(leadership.is_lost());
             match hand.below(100) {
                 0..40 => drop(leadership.resign().await),
                 40..70 => {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use music_client::error::Refusal;
+use music_client::error::{LostReason, Refusal};
 use music_client::{Error, Outcome};
 use music_history::workload::dice::{Dice, Rng as _, dice};
 use tokio::time::{sleep, timeout};
@@ -53,6 +53,12 @@ impl<'a> Hand<'a> {
 
     pub(super) fn saw(&self, what: &'static str) {
         (self.worker.saw)(what);
+    }
+
+    pub(super) fn saw_loss(&self, lost: Option<LostReason>) {
+        if lost.is_some() {
+            self.saw("a hold that was lost");
+        }
     }
 
     pub(super) fn percent(&mut self, percent: u32) -> bool {
@@ -166,7 +172,8 @@ impl<'a> Hand<'a> {
     /// has accepted.
     pub(super) async fn touch(&mut self, thing: &str, token: u64) {
         let thing = thing.to_owned();
-        let way = self.ms(1..400);
+        let longest = if self.percent(30) { 6000 } else { 400 };
+        let way = self.ms(1..longest);
         let call = self.note(Ask::Touch {
             thing: thing.clone(),
             token,

@@ -91,6 +91,7 @@ impl Hand<'_> {
     }
 
     async fn let_go(&mut self, guard: Guard) {
+        self.saw_loss(guard.is_lost());
         // Dropped now and then: then it is released in the background.
         if self.percent(70) {
             let _whether_it_was_lost = guard.unlock().await;
@@ -234,9 +235,7 @@ pub(super) async fn semaphore(mut hand: Hand<'_>) {
                     hand.touch(thing, *token).await;
                 }
             }
-            if permit.is_lost().is_some() {
-                hand.saw("a permit lost");
-            }
+            hand.saw_loss(permit.is_lost());
             if hand.percent(70) {
                 let _whether_it_was_lost = permit.release().await;
             }
@@ -276,6 +275,7 @@ pub(super) async fn active_passive(mut hand: Hand<'_>) {
             let thing = format!("slot/{}", active.slot());
             hand.use_state(hold, &thing, Held::Active(&active)).await;
             hand.touch(&thing, active.token()).await;
+            hand.saw_loss(active.is_lost());
             if hand.percent(70) {
                 let _whether_it_was_lost = active.step_down().await;
             }
