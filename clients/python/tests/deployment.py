@@ -7,6 +7,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -69,9 +70,9 @@ class Deployment:
         url = f"{self.nodes[-1].url}/v1/locks/{lock_ref}/force"
         assert httpx.post(url, timeout=30).raise_for_status().json()["removed"]
 
-    def await_queue(self, key: str, length: int) -> None:
+    def await_queue(self, key: str, length: int, table: str = "locks") -> None:
         """Waits until so many hold the lock of that name or wait for it."""
-        target = f"queue_table=locks&queue_key={key}"
+        target = f"queue_table={table}&queue_key={quote(key, safe='')}"
         with httpx.stream("GET", f"{self.nodes[0].url}/v1/watch?{target}", timeout=60) as events:
             for line in events.iter_lines():
                 if line.startswith("data:") and json.loads(line[5:]).get("length") == length:

@@ -204,11 +204,6 @@ class Queue:
     def take(self, wait: float | None = None, claim: float = 30.0) -> Item:
         return Item(run(self._twin.take(wait, claim)))
 
-    @same_as(aio.Queue.try_take)
-    def try_take(self, claim: float = 30.0) -> Item | None:
-        item = run(self._twin.try_take(claim))
-        return None if item is None else Item(item)
-
     @same_as(aio.Queue.take_many)
     def take_many(self, most: int, wait: float | None = None, claim: float = 30.0) -> list[Item]:
         return [Item(item) for item in run(self._twin.take_many(most, wait, claim))]

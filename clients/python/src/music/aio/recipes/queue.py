@@ -213,8 +213,9 @@ class Queue(Recipe):
         return await self._change("POST", "/push", {"items": body}, lambda b: int(b["pushed"]))
 
     def take(self, wait: float | None = None, claim: float = 30.0) -> Acquiring[Item]:
-        """Waits for an item and takes it, for so many seconds at most if it is said. ``claim`` is
-        how many seconds it is this taker's, from each proof of life.
+        """Waits for an item and takes it, for so many seconds at most if it is said: in much less
+        than a second none is found. ``claim`` is how many seconds it is this taker's, from each
+        proof of life.
 
         Cost: a section with one write.
 
@@ -224,19 +225,11 @@ class Queue(Recipe):
         """
         return Acquiring(lambda: self._take(wait, claim))
 
-    async def try_take(self, claim: float = 30.0) -> Item | None:
-        """Takes an item that is there; None if none is.
-
-        Cost and errors: as :meth:`take`.
-        """
-        items = await self.take_many(1, 0, claim)
-        return items[0] if items else None
-
     async def take_many(
         self, most: int, wait: float | None = None, claim: float = 30.0
     ) -> list[Item]:
-        """Waits for an item, and takes those that are there, 1 to 32 at most. Each is kept until
-        it is done or given back; none where there was none in time.
+        """Waits for an item, and takes it with others that one client pushed, 1 to 32 at most.
+        Each is kept until it is done or given back; none where there was none in time.
 
         Cost and errors: as :meth:`take`.
         """
