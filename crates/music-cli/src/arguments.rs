@@ -1,14 +1,19 @@
 //! The command line, as clap reads it.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use music_client::{Client, Options};
 
+use crate::active_passive;
 use crate::exit;
 use crate::failure::Failure;
-use crate::{barrier, bench, completions, counter, delete, demo, dev, doctor, elect, engine, get};
+use crate::{
+    barrier, bench, completions, counter, delete, demo, dev, doctor, elect, engine, get, queue,
+};
 use crate::{group, latch, lock, lock_child, lock_queue, once, put, register, scan, semaphore};
 use crate::{serve, status, table, watch};
 
@@ -28,7 +33,20 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Reads the command line.
     pub(crate) fn read() -> Result<Self, clap::Error> {
-        Self::try_parse().map_err(explain)
+        Self::read_from(std::env::args_os()).map_err(explain)
+    }
+
+    fn read_from<S>(words: impl IntoIterator<Item = S>) -> Result<Self, clap::Error>
+    where
+        S: Into<OsString> + Clone,
+    {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        let read = Self::from_arg_matches(&matches);
+        let mut arguments = read.map_err(|error| error.format(&mut command))?;
+        let source = matches.value_source("endpoints");
+        arguments.global.endpoints_given = source != Some(ValueSource::DefaultValue);
+        Ok(arguments)
     }
 }
 
@@ -59,6 +77,9 @@ pub(crate) struct Global {
         global = true
     )]
     pub(crate) endpoints: Vec<String>,
+    /// Whether somebody named them
+    #[arg(skip)]
+    pub(crate) endpoints_given: bool,
     /// Write results, and errors, as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -103,8 +124,10 @@ pub(crate) enum Command {
     Barrier(barrier::Barrier),
     Latch(latch::Latch),
     Counter(counter::Counter),
+    Queue(queue::Queue),
     Register(register::Register),
     Group(group::Group),
+    ActivePassive(active_passive::ActivePassive),
     Status(status::Status),
     Watch(watch::Watch),
     Bench(bench::Bench),
@@ -118,8 +141,6 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -130,7 +151,17 @@ mod tests {
     #[test]
     fn several_endpoints_are_split() {
         let line = ["music", "--endpoint", "http://a:1,http://b:2", "exit-codes"];
-        let arguments = Arguments::parse_from(line);
+        let arguments = Arguments::read_from(line).unwrap();
         assert_eq!(arguments.global.endpoints, ["http://a:1", "http://b:2"]);
+    }
+
+    #[test]
+    fn endpoints_that_were_named_are_known() {
+        for line in [
+            ["music", "--endpoint", "http://a:1", "exit-codes"],
+            ["music", "exit-codes", "--endpoint", "http://a:1"],
+        ] {
+            assert!(Arguments::read_from(line).unwrap().global.endpoints_given);
+        }
     }
 }

@@ -17,6 +17,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -27,6 +28,35 @@ use crate::failure::Failure;
 
 /// Variables for a command's environment.
 pub(crate) type Environment = Vec<(&'static str, String)>;
+
+/// What a command reads and writes, and with whom it is signalled.
+struct Pipes {
+    stdin: Stdio,
+    stdout: Stdio,
+    has_group: bool,
+}
+
+impl Pipes {
+    fn new(stdout: Stdio) -> Self {
+        Self {
+            stdin: Stdio::inherit(),
+            stdout,
+            has_group: !std::io::stdin().is_terminal(),
+        }
+    }
+}
+
+/// This program. Where another version has taken its place, the one that runs:
+/// a daemon that cannot start anything any more could not even deactivate.
+fn own_program() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    let running = PathBuf::from("/proc/self/exe");
+    Ok(if !path.exists() && running.exists() {
+        running
+    } else {
+        path
+    })
+}
 
 /// The command, running.
 #[derive(Debug)]
@@ -43,7 +73,8 @@ pub(crate) struct Child {
 impl Child {
     /// Starts the command with these variables added to its environment.
     pub(crate) fn start(command: &[OsString], environment: &Environment) -> Result<Self, Failure> {
-        Self::start_with(command, environment, Stdio::inherit())
+        let pipes = Pipes::new(Stdio::inherit());
+        Self::start_with(command, environment, pipes)
     }
 
     /// Starts the command; [`take_output`](Self::take_output) has what it writes.
@@ -51,22 +82,38 @@ impl Child {
         command: &[OsString],
         environment: &Environment,
     ) -> Result<Self, Failure> {
-        Self::start_with(command, environment, Stdio::piped())
+        let pipes = Pipes::new(Stdio::piped());
+        Self::start_with(command, environment, pipes)
+    }
+
+    /// Starts the command in a group of its own, terminal or not.
+    pub(crate) fn start_apart(
+        command: &[OsString],
+        environment: &Environment,
+        stdin: Stdio,
+        stdout: Stdio,
+    ) -> Result<Self, Failure> {
+        let pipes = Pipes {
+            stdin,
+            stdout,
+            has_group: true,
+        };
+        Self::start_with(command, environment, pipes)
     }
 
     fn start_with(
         command: &[OsString],
         environment: &Environment,
-        stdout: Stdio,
+        pipes: Pipes,
     ) -> Result<Self, Failure> {
-        let has_group = !std::io::stdin().is_terminal();
+        let has_group = pipes.has_group;
         let name = command.first().map(|name| name.to_string_lossy());
         let name = name.unwrap_or_default().into_owned();
         let failed = |source| Failure::Command {
             command: name.clone(),
             source,
         };
-        let mut start = Command::new(std::env::current_exe().map_err(failed)?);
+        let mut start = Command::new(own_program().map_err(failed)?);
         start
             .arg("lock-child")
             .arg("--parent")
@@ -75,7 +122,7 @@ impl Child {
             start.arg("--group").process_group(0);
         }
         start.arg("--").args(command);
-        start.stdin(Stdio::inherit()).stdout(stdout);
+        start.stdin(pipes.stdin).stdout(pipes.stdout);
         start.envs(environment.iter().map(|(name, value)| (name, value)));
         let process = start.spawn().map_err(failed)?;
         let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));

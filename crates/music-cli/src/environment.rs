@@ -9,8 +9,12 @@ pub(crate) fn no_color() -> bool {
 
 /// The first program of that name that a shell finds.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|file| file.is_file())
+    search_path(name).find(|file| file.is_file())
+}
+
+/// Where a shell looks for a program of that name.
+pub(crate) fn search_path(name: &str) -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories: Vec<_> = std::env::split_paths(&path).collect();
+    directories.into_iter().map(move |dir| dir.join(name))
 }

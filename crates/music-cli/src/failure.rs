@@ -10,6 +10,7 @@ use music_server::engine::EngineError;
 use music_server::serve;
 use rustix::process::Signal;
 
+use crate::active_passive;
 use crate::bench;
 use crate::demo;
 use crate::exit::Exit;
@@ -26,6 +27,9 @@ pub(crate) enum Failure {
     /// The settings of a node cannot be used.
     #[error(transparent)]
     Configuration(#[from] music_server::config::Error),
+    /// The settings of an active-passive daemon cannot be used.
+    #[error(transparent)]
+    ActivePassive(#[from] active_passive::config::Error),
     /// A node does not start.
     #[error(transparent)]
     Serve(#[from] serve::Error),
@@ -44,6 +48,9 @@ pub(crate) enum Failure {
     /// No temporary directory can be made.
     #[error("no temporary directory can be made: give one with --data")]
     Temporary(#[source] std::io::Error),
+    /// There is no place for the state that scripts read.
+    #[error("no temporary directory can be made for the state")]
+    StateDirectory(#[source] std::io::Error),
     /// There is no such value.
     #[error("{key:?} has no value in table {table:?}")]
     NoValue {
@@ -163,6 +170,7 @@ impl Failure {
             Self::NotInterrupted(_) => Exit::Refused,
             Self::NoNode { .. } | Self::Bench(_) => Exit::Unavailable,
             Self::Configuration(_)
+            | Self::ActivePassive(_)
             | Self::Logging(_)
             | Self::Dev(music_server::dev::Error::Config(_)) => Exit::Configuration,
             Self::Serve(error) | Self::Dev(music_server::dev::Error::Serve(error)) => {
@@ -171,6 +179,7 @@ impl Failure {
             Self::Engine(error) => exit_of_engine(error),
             Self::Dev(_)
             | Self::Temporary(_)
+            | Self::StateDirectory(_)
             | Self::File { .. }
             | Self::Input(_)
             | Self::Output(_)

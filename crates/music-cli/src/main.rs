@@ -1,5 +1,6 @@
 //! The command line of MUSIC.
 
+mod active_passive;
 mod arguments;
 mod barrier;
 mod bench;
@@ -30,6 +31,7 @@ mod observe;
 mod once;
 mod output;
 mod put;
+mod queue;
 mod record_arguments;
 mod register;
 mod scan;
@@ -83,9 +85,11 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Once(once) => once::run(&global, once, output).await,
         Command::Barrier(barrier) => barrier::run(&global, barrier, output).await,
         Command::Latch(latch) => latch::run(&global, latch, output).await,
+        Command::Queue(queue) => queue::run(&global, queue, output).await,
         Command::Counter(counter) => counter::run(&global, counter, output).await,
         Command::Register(register) => register::run(&global, register, output).await,
         Command::Group(group) => group::run(&global, group, output).await,
+        Command::ActivePassive(daemon) => active_passive::run(&global, &daemon, output).await,
         Command::Status(status) => status::run(&global, status, output).await,
         Command::Watch(watch) => watch::run(&global, watch, output).await,
         Command::Bench(bench) => bench::run(&global, bench, output).await,

@@ -71,12 +71,10 @@ impl Output {
         value: &impl Serialize,
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
-        let text = if self.is_json() {
-            serde_json::to_string(value)?
-        } else {
-            text()
-        };
-        self.line(&text)
+        if self.is_json() {
+            return self.json(value);
+        }
+        self.line(&text())
     }
 
     /// Writes what goes on, where results are text: for a command whose result
@@ -85,6 +83,11 @@ impl Output {
         if !self.is_json() {
             drop(self.line(text));
         }
+    }
+
+    /// Writes a line of JSON.
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        self.line(&serde_json::to_string(value)?)
     }
 
     /// Writes a value as it is; on a terminal, a new line after it.
@@ -102,6 +105,11 @@ impl Output {
         if self.attended {
             self.message(text);
         }
+    }
+
+    /// Tells what goes on, whoever reads it: for a program that runs unattended.
+    pub(crate) fn log(&self, text: &str) {
+        self.message(text);
     }
 
     /// Tells what somebody should know although it is no failure.
@@ -178,7 +186,7 @@ fn problem(error: &Error) -> Option<&music_client::error::Problem> {
 }
 
 /// The failure and what led to it, each once.
-fn with_causes(failure: &Failure) -> String {
+pub(crate) fn with_causes(failure: &Failure) -> String {
     let mut text = failure.to_string();
     let mut source = failure.source();
     while let Some(cause) = source {

@@ -35,23 +35,28 @@ impl ValueArgument {
                 path: path.clone(),
                 source,
             })?,
-            (None, Some(value)) if value == "-" => {
-                let mut bytes = Vec::new();
-                std::io::stdin()
-                    .lock()
-                    .read_to_end(&mut bytes)
-                    .map_err(Failure::Input)?;
-                bytes
-            }
-            (None, value) => value.clone().unwrap_or_default().into_bytes(),
-        };
-        let guess = if std::str::from_utf8(&bytes).is_ok() {
-            TEXT
-        } else {
-            BYTES
+            (None, value) => read(value.as_deref().unwrap_or_default())?,
         };
         let content_type = self.content_type.clone();
-        let content_type = content_type.unwrap_or_else(|| guess.to_owned());
-        Ok(Content::new(bytes, content_type))
+        Ok(content(bytes, content_type))
     }
+}
+
+/// The bytes of a value; those of standard input for `-`.
+pub(crate) fn read(value: &str) -> Result<Vec<u8>, Failure> {
+    if value != "-" {
+        return Ok(value.as_bytes().to_vec());
+    }
+    let mut bytes = Vec::new();
+    let input = std::io::stdin().lock().read_to_end(&mut bytes);
+    input.map_err(Failure::Input).map(|_| bytes)
+}
+
+/// A value of a content type; where none is named, text if it is UTF-8.
+pub(crate) fn content(bytes: Vec<u8>, content_type: Option<String>) -> Content {
+    let guess = match std::str::from_utf8(&bytes) {
+        Ok(_) => TEXT,
+        Err(_) => BYTES,
+    };
+    Content::new(bytes, content_type.unwrap_or_else(|| guess.to_owned()))
 }

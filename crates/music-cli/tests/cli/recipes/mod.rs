@@ -1,11 +1,13 @@
 //! The commands of recipes.
 
+mod active_passive;
 mod barrier;
 mod counter;
 mod elect;
 mod group;
 mod latch;
 mod once;
+mod queue;
 mod register;
 mod semaphore;
 

@@ -73,8 +73,10 @@ impl Counted {
     /// Waits until what goes on in the background is over.
     async fn quiet(&self) {
         let mut before = Cost::so_far(&self.faults);
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        looks.tick().await;
         for _ in 0..100 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            looks.tick().await;
             let now = Cost::so_far(&self.faults);
             if now == before {
                 return;

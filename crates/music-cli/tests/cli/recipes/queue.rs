@@ -1,0 +1,108 @@
+//! `music queue`.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::refused;
+use crate::support::Dev;
+
+/// The id, the token and the value that `pop` writes.
+fn popped(shown: &str) -> [String; 3] {
+    let mut parts = shown.trim_end().splitn(3, ' ').map(str::to_owned);
+    [(); 3].map(|()| parts.next().unwrap())
+}
+
+#[test]
+fn items_are_pushed_popped_and_acknowledged() {
+    let dev = Dev::start();
+    assert_eq!(dev.run(&["queue", "length", "q"]), "0\n");
+    assert_eq!(dev.run(&["queue", "push", "q", "to: alice"]), "");
+    dev.run(&["queue", "push", "q", "--priority", "9", "to: bob"]);
+    dev.run(&["queue", "push", "q", "--delay", "1h", "later"]);
+    assert_eq!(dev.run(&["queue", "length", "q"]), "3\n");
+    let [id, token, value] = popped(&dev.run(&["queue", "pop", "q"]));
+    assert_eq!(value, "to: bob");
+    assert_eq!(
+        dev.run(&["queue", "renew", "q", &id, &token, "--claim", "1m"]),
+        ""
+    );
+    assert_eq!(dev.run(&["queue", "ack", "q", &id, &token]), "");
+    let shown = dev.run(&["--json", "queue", "pop", "q", "--timeout", "20s"]);
+    let item: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(item["value"], json!({ "text": "to: alice" }));
+    assert_eq!(item["deliveries"], 1);
+    let (id, token) = (item["id"].as_str().unwrap(), item["token"].to_string());
+    dev.run(&["queue", "give-back", "q", id, &token]);
+    let [again, higher, _] = popped(&dev.run(&["queue", "pop", "q"]));
+    assert_eq!(again, id);
+    assert!(higher.parse::<u64>().unwrap() > token.parse().unwrap());
+    refused(
+        &dev,
+        &[
+            (
+                &["queue", "ack", "q", id, &token],
+                1,
+                "is not this taker's any more",
+            ),
+            (
+                &["queue", "pop", "q", "--timeout", "0s"],
+                75,
+                "no item came",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn lines_are_pushed_as_items() {
+    let dev = Dev::start();
+    let mut push = dev.music(&[0]);
+    push.args(["--json", "queue", "push", "q", "--lines"]);
+    let mut push = push
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    push.stdin
+        .take()
+        .unwrap()
+        .write_all(b"one\ntwo\n\n")
+        .unwrap();
+    let output = push.wait_with_output().unwrap();
+    let pushed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(pushed, json!({ "queue": "q", "pushed": 3 }));
+    let values = [(); 3].map(|()| dev.run(&["queue", "pop", "q"]));
+    assert!(
+        values[0].ends_with(" one\n") && values[1].ends_with(" two\n"),
+        "{values:?}"
+    );
+}
+
+#[test]
+fn what_a_queue_does_not_do_is_said() {
+    let dev = Dev::start();
+    let large = "x".repeat(16 * 1024);
+    refused(
+        &dev,
+        &[
+            (&["queue", "push", "q", &large], 1, "larger than 16384"),
+            (&["queue", "push", "q"], 2, "<VALUE>"),
+            (&["queue", "push", "q", "--priority", "256", "x"], 2, "256"),
+            (
+                &["queue", "push", "q", "--delay", "9000h", "x"],
+                1,
+                "a delay is",
+            ),
+            (&["queue", "pop", "q", "--claim", "1ms"], 1, "a claim is"),
+            (
+                &["queue", "ack", "q", "x", "1"],
+                1,
+                "is not the id of an item",
+            ),
+            (&["queue", "ack", "q", "1.1", "one"], 2, "invalid digit"),
+            (&["queue", "length", ""], 1, "has 1 to 900 bytes"),
+        ],
+    );
+}
