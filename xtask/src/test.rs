@@ -1,11 +1,11 @@
-//! `cargo xtask test`: all tests of the workspace; those that need real servers
-//! on request.
+//! `cargo xtask test`: all tests of the workspace, then those of the Python
+//! client; those that need real servers on request.
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{engines, packages, shell};
+use crate::{engines, packages, python, shell};
 
 /// Installs what tests need, then runs all of them.
 ///
@@ -19,7 +19,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         root,
         "cargo",
         &["test", "--workspace", "--locked"],
-    ))
+    ))?;
+    python::run(root)
 }
 
 /// Starts the servers that are not running, and runs the tests that need them.
