@@ -42,6 +42,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("guide")
 
 
+def test_the_readme_runs(deployment: Deployment) -> None:
+    readme = (ROOT / "clients" / "python" / "README.md").read_text()
+    first = re.search(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert first is not None
+    text = first.group(1)
+    for port, url in enumerate(deployment.urls, start=7701):
+        text = text.replace(f"http://127.0.0.1:{port}", url)
+    exec(compile(text, "README.md", "exec"), {})
+
+
 def test_the_guide_has_blocks_of_both_kinds() -> None:
     kinds = [language for language, _, _ in blocks()]
     assert {"python", "sh"} == set(kinds)

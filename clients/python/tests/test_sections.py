@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 
@@ -334,6 +335,31 @@ def test_a_wait_that_is_cancelled_leaves_the_queue(
             with pytest.raises(asyncio.CancelledError):
                 await waiting
         async with client.mutex(name):
+            pass
+
+    in_loop(body)
+
+
+def test_what_is_forgotten_is_not_kept_alive(
+    client: music.Client, other: music.Client, name: str
+) -> None:
+    client.lock([("locks", name)], lease=1).acquire()
+    gc.collect()
+    with other.lock([("locks", name)], wait=60):
+        pass
+
+
+def test_a_release_that_is_cancelled_is_done_all_the_same(
+    in_loop: Callable[[Body], None], name: str
+) -> None:
+    async def body(client: music.aio.Client) -> None:
+        section = await client.lock([("locks", name)], lease=60).acquire()
+        releasing = asyncio.ensure_future(section.release())
+        await asyncio.sleep(0)
+        releasing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await releasing
+        async with client.lock([("locks", name)], wait=30):
             pass
 
     in_loop(body)

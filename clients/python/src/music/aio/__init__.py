@@ -7,7 +7,8 @@ What ``music.Client`` does in a ``with``, this one does in an ``async with``::
             await section.put("locks", "alice", "70")
 
 Where the lock is lost in the middle of a block, the block's task is cancelled at once, and the
-``async with`` raises :class:`music.LockLost`.
+``async with`` raises :class:`music.LockLost`. A client belongs to the loop in which it is used
+first.
 """
 
 from music.aio.client import Client

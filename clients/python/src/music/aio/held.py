@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Coroutine, Generator, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,7 @@ from music._core.kernel import Kernel
 from music._core.release import release, release_quietly
 from music._core.runtime import Flag, Watchdog
 from music._core.seat import Seat
-from music.errors import Error, Lost
+from music.errors import Error, Lost, Unavailable
 
 H = TypeVar("H", bound="Held")
 
@@ -34,7 +34,8 @@ class Held:
         self._keepers = keepers
         self._is_over = False
         self._watchdog: Watchdog | None = None
-        self._forgotten = weakref.finalize(self, _stop, keepers)
+        self._forgotten = weakref.finalize(self, _forget, keepers)
+        self._forgotten.atexit = False
 
     @property
     def lost(self) -> bool:
@@ -75,10 +76,12 @@ class Held:
         if self._watchdog is not None:
             self._watchdog.close(None)
             self._watchdog = None
-        self._forgotten()
+        self._forgotten.detach()
+        for keeper in self._keepers:
+            keeper.stop()
         return True
 
-    async def _end(self) -> None:
+    async def _end(self, give_back: Callable[[], Awaitable[None]]) -> None:
         """Gives it back, unless that was done, or it is lost."""
         if self._is_over:
             return
@@ -86,7 +89,17 @@ class Held:
             self.check()
         finally:
             self._begin_end()
-        await self._give_back()
+        try:
+            await give_back()
+        except (Lost, Unavailable):
+            raise
+        except BaseException:
+            # Refused, or cancelled: others need not wait for the lease.
+            self._kernel.runtime.finish(self._leave())
+            raise
+
+    async def _leave(self) -> None:
+        """Frees what others wait for; raises nothing."""
 
     async def __aenter__(self: H) -> H:
         if not self._is_over:
@@ -103,7 +116,7 @@ class Held:
         was_stopped = watchdog is not None and watchdog.close(error)
         if error is None or was_stopped:
             try:
-                await self._end()
+                await self._end(self._give_back)
             except Lost as lost:
                 # The cancellation was ours: it says no more than this does.
                 raise lost from lost.__cause__
@@ -117,9 +130,10 @@ class Held:
             self._kernel.runtime.finish(self._abandon(error))
 
 
-def _stop(keepers: list[Keeper]) -> None:
+def _forget(keepers: list[Keeper]) -> None:
+    # Whoever collects garbage does not run the loop: work is told, and not ended from here.
     for keeper in keepers:
-        keeper.stop()
+        keeper.stopped.set()
 
 
 class HeldLock(Held):
@@ -169,6 +183,9 @@ class HeldLock(Held):
             log.warning("%s could not be released, its lease ends it: %s", self.lock_ref, error)
 
     async def _abandon(self, error: BaseException) -> None:  # noqa: ARG002 - whatever it was
+        await self._leave()
+
+    async def _leave(self) -> None:
         for seat in self._seats:
             await release_quietly(seat)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from music._core import records
 from music._core.call import Call, Footprint
 from music._core.kernel import Kernel
 from music._core.puts import PutLog
 from music._core.records import Step, StepResult
-from music._core.release import confirm, release_quietly
+from music._core.release import confirm
 from music._core.seat import Seat
 from music._core.transport import Answer
 from music.aio.held import HeldLock
@@ -158,8 +159,7 @@ class Section(HeldLock, Records):
             Unavailable: no node answers; then the lease ends it.
         """
         self.check()
-        if self._begin_end():
-            await self._release()
+        await self._end(self._release)
 
     async def confirm(self) -> None:
         """Ends the section and finds out whether the whole of it counts: whether nobody else was
@@ -172,16 +172,10 @@ class Section(HeldLock, Records):
             Unavailable: it cannot be found out.
         """
         self.check()
-        if self._begin_end():
-            try:
-                await confirm(self._seat)
-            except BaseException:
-                # A plain release may still free the keys.
-                self._kernel.runtime.finish(release_quietly(self._seat))
-                raise
+        await self._end(lambda: confirm(self._seat))
 
     async def _perform(self, call: Call, writes: list[Footprint]) -> Answer:
-        call = _wide(call)
+        call = replace(call, wide=True)
         if not call.changes:
             async with self._slots:
                 return await self._seat.perform(call)
@@ -191,7 +185,3 @@ class Section(HeldLock, Records):
                 return await self._seat.perform(call, put)
         finally:
             put.end()
-
-
-def _wide(call: Call) -> Call:
-    return call if call.wide else Call(**{**call.__dict__, "wide": True})

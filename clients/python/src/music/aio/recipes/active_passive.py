@@ -80,8 +80,7 @@ class Active(HeldLock):
             Unavailable: no node answers; then the lease ends it.
         """
         self.check()
-        if self._begin_end():
-            await self._release()
+        await self._end(self._release)
 
 
 class ActivePassive(Recipe):

@@ -62,8 +62,7 @@ class Leadership(HeldLock):
             Error: where no node answers, the lease ends it.
         """
         self.check()
-        if self._begin_end():
-            await self._tell("/resign")
+        await self._end(lambda: self._tell("/resign"))
 
     async def hand_over(self, successor: str) -> None:
         """Ends the leadership in favour of a candidate: those before it in the queue give way,
@@ -72,8 +71,7 @@ class Leadership(HeldLock):
         Cost and errors: as :meth:`resign`.
         """
         self.check()
-        if self._begin_end():
-            await self._tell("/resign", hand_over_to=successor)
+        await self._end(lambda: self._tell("/resign", hand_over_to=successor))
 
     async def _tell(self, what: str, **more: Any) -> None:
         call = change("POST", self._path + what, Repeat.SAME_NODE, wide=True)

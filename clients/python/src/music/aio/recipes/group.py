@@ -82,10 +82,9 @@ class Membership(Held):
         Raises:
             Unavailable: then the others take it for gone after a lease and a quarter.
         """
-        if self._begin_end():
-            await self._leave()
+        await self._end(self._say_goodbye)
 
-    async def _leave(self) -> None:
+    async def _say_goodbye(self) -> None:
         await self._kernel.request(change("DELETE", self._path, Repeat.ANY_NODE))
 
     async def _give_back(self) -> None:
@@ -93,7 +92,7 @@ class Membership(Held):
 
     async def _abandon(self, error: BaseException | None) -> None:  # noqa: ARG002 - whatever it was
         try:
-            await self._leave()
+            await self._say_goodbye()
         except Error as failure:
             log.warning("a member could not leave, its lease ends it: %s", failure)
 

@@ -151,7 +151,7 @@ class Item(Held):
             ClaimLost: somebody else has it, or it was done already.
             Error: where ``outcome`` is "unknown", it may be done.
         """
-        await self._end()
+        await self._end(self._give_back)
 
     async def give_back(self, after: float = 0.0) -> None:
         """Gives the item back, to be taken by others, in so many seconds.
@@ -159,8 +159,7 @@ class Item(Held):
         Cost and errors: as :meth:`done`.
         """
         self.check()
-        if self._begin_end():
-            await self._claim.say("give-back", after_ms=milliseconds(after))
+        await self._end(lambda: self._claim.say("give-back", after_ms=milliseconds(after)))
 
     async def _give_back(self) -> None:
         await self._claim.say("done")

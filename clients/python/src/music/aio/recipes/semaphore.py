@@ -50,8 +50,7 @@ class Permit(HeldLock):
             Unavailable: no node answers; then the lease ends them.
         """
         self.check()
-        if self._begin_end():
-            await self._release()
+        await self._end(self._release)
 
 
 class Semaphore(Recipe):
