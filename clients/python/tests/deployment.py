@@ -83,3 +83,5 @@ class Deployment:
         """Kills it: there is nothing to keep."""
         self._process.kill()
         self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()

@@ -38,7 +38,7 @@ def test_a_section_moves_when_its_node_dies(breakable: Deployment, name: str) ->
 def test_a_section_moves_while_nothing_is_asked(breakable: Deployment, name: str) -> None:
     with (
         music.Client(*breakable.urls) as client,
-        client.lock([("locks", name)], lease=1.5) as section,
+        client.lock([("locks", name)], lease=4) as section,
     ):
         first = section.endpoint
         breakable.do(first, "kill")
@@ -50,7 +50,7 @@ def test_a_section_moves_while_nothing_is_asked(breakable: Deployment, name: str
 
 def test_a_section_without_another_node_is_lost(breakable: Deployment, name: str) -> None:
     with music.Client(breakable.urls[0]) as client:
-        section = client.lock([("locks", name)], lease=1).acquire()
+        section = client.lock([("locks", name)], lease=2).acquire()
         breakable.do(section.endpoint, "kill")
         assert section.wait_lost(timeout=30)
         with pytest.raises(music.LockLost) as raised:
@@ -74,7 +74,7 @@ def test_asyncio_moves_and_loses_as_well(breakable: Deployment, name: str) -> No
             assert len(record.fields) == 8
         async with music.aio.Client(breakable.urls[1]) as client:
             with pytest.raises(music.LockLost) as raised:
-                async with client.lock([("locks", name)], lease=1):
+                async with client.lock([("locks", name)], lease=2):
                     await asyncio.to_thread(breakable.do, breakable.urls[1], "kill")
                     await asyncio.Event().wait()
             assert raised.value.reason == "lease_expired"
@@ -99,8 +99,8 @@ def test_a_node_that_is_suspended_is_left(breakable: Deployment, name: str) -> N
 def test_what_a_recipe_holds_moves_too(breakable: Deployment, name: str) -> None:
     with (
         music.Client(*breakable.urls) as client,
-        client.semaphore(name, permits=1).acquire(lease=2) as permit,
-        client.election(name).campaign("one", lease=2) as leadership,
+        client.semaphore(name, permits=1).acquire(lease=5) as permit,
+        client.election(name).campaign("one", lease=5) as leadership,
     ):
         first = leadership.endpoint
         breakable.do(first, "kill")

@@ -96,7 +96,7 @@ def test_a_barrier(client: music.Client, other: music.Client, name: str) -> None
         barrier.wait(wait=0.1)
     assert raised.value.retryable
     with pytest.raises(music.NameInUse):
-        client.barrier(name, parties=3).wait(wait=5)
+        client.barrier(name, parties=3).wait(wait=30)
     with pytest.raises(music.BadRequest):
         client.barrier(name, parties=0).wait()
 

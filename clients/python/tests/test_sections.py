@@ -105,7 +105,7 @@ def test_readers_share_and_only_read(client: music.Client, other: music.Client, 
 def test_a_block_that_raises_releases(client: music.Client, other: music.Client, name: str) -> None:
     with pytest.raises(ZeroDivisionError), client.lock([("locks", name)]):
         _ = 1 / 0
-    with other.lock([("locks", name)], wait=5):
+    with other.lock([("locks", name)], wait=30):
         pass
 
 
@@ -194,12 +194,16 @@ def test_a_mutex_keeps_its_state(client: music.Client, other: music.Client, name
         assert other.mutex(name).try_lock() is None
         with pytest.raises(music.NotGranted):
             other.mutex(name).lock(wait=0)
-    free = other.mutex(name).try_lock()
-    assert free is not None
-    with free:
+    with other.mutex(name).lock(wait=30) as free:
         state = free.load()
         assert state is not None
         assert state.text == "done"
+
+
+def test_a_mutex_that_is_free_is_taken_at_once(client: music.Client, name: str) -> None:
+    guard = client.mutex(name).try_lock()
+    assert guard is not None
+    guard.release()
 
 
 def test_one_mutex_is_entered_by_many_threads(client: music.Client, name: str) -> None:
@@ -227,7 +231,7 @@ def test_a_reader_writer_lock(client: music.Client, other: music.Client, name: s
         writer.store("blue")
         with pytest.raises(music.NotGranted):
             other.rw_lock(name).read(wait=0)
-    with client.rw_lock(name).read() as one, other.rw_lock(name).read(wait=5) as two:
+    with client.rw_lock(name).read() as one, other.rw_lock(name).read(wait=30) as two:
         state = two.load()
         assert state is not None
         assert state.text == "blue"
@@ -262,7 +266,7 @@ def test_asyncio_has_all_of_it(in_loop: Callable[[Body], None], name: str) -> No
             await guard.store("state")
         async with client.rw_lock(name).read() as one, client.rw_lock(name).read() as two:
             assert await one.load() == await two.load()
-        async with client.rw_lock(name).write(wait=5) as writer:
+        async with client.rw_lock(name).write(wait=30) as writer:
             assert await writer.load() is not None
         async with client.multi_lock([name, f"{name}-2"]) as both:
             await both.put("locks", f"{name}-2", "x")
