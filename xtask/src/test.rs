@@ -51,7 +51,7 @@ pub(crate) fn run_with_engines(root: &Path) -> Result<()> {
     engines::with_all(root, || {
         // The modules of that name are those that need servers.
         test("live::")?;
-        recipes(root, "killed")
+        recipes(root, "killed_anywhere")
     })
 }
 
@@ -64,6 +64,9 @@ fn recipes(root: &Path, last: &str) -> Result<()> {
         "--package=music-client",
         "--test=live",
         last,
+        "--",
+        // Each starts three nodes of its own, on servers that all share.
+        "--test-threads=2",
     ];
     let mut cargo = shell::program(root, "cargo", &arguments);
     shell::run(cargo.env("MUSIC_TEST_LOCKS", "etcd"))
