@@ -23,6 +23,8 @@ class Site:
 
     def __init__(self, number, host, sites, run):
         self.number, self.host, self.sites, self.run = number, host, sites, run
+        # Of the double barrier; each has a name of its own.
+        self.crossings = 0
         self.client = KazooClient(hosts=host, timeout=30)
         self.client.start(timeout=30)
 
@@ -44,9 +46,9 @@ class Site:
             semaphore.acquire()
             semaphore.release()
         elif what == "double-barrier":
-            barrier = self.client.DoubleBarrier(
-                f"/{self.run}/barrier", self.sites, str(self.number)
-            )
+            self.crossings += 1
+            path = f"/{self.run}/barrier/{self.crossings}"
+            barrier = self.client.DoubleBarrier(path, self.sites, str(self.number))
             barrier.enter()
             barrier.leave()
         else:
