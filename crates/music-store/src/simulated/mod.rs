@@ -174,22 +174,24 @@ impl Deployment {
     }
 
     /// Whether all replicas have the same records and queues.
+    ///
+    /// One that was only promised something has a queue to which nothing ever
+    /// happened, as those have that were never asked.
     pub fn agrees(&self) -> bool {
-        let replicas = self.shared.replicas();
-        let known = |replica: &Replica| {
-            let queues = replica.queues.iter();
-            let queues = queues.map(|(id, acceptor)| (id.clone(), acceptor.queue()));
-            (replica.records.clone(), queues.collect::<Vec<_>>())
+        let same_records = {
+            let replicas = self.shared.replicas();
+            let mut records = replicas.iter().map(|replica| &replica.records);
+            let first = records.next();
+            records.all(|other| Some(other) == first)
         };
-        let mut known = replicas.iter().map(known);
-        let first = known.next();
-        known.all(|other| Some(other) == first)
+        same_records && self.unsettled().is_empty()
     }
 
     /// Waits until all replicas agree, as they do once nothing fails.
     ///
-    /// A transaction that nobody goes on with may be accepted by a minority,
-    /// and promised beyond by the rest: it is settled as the next peek would.
+    /// A transaction that nobody goes on with may be accepted by some, and
+    /// promised beyond by the rest: it is settled as the next one would, even
+    /// where a majority agrees and a peek would look no further.
     pub async fn settled(&self) {
         while !self.agrees() {
             let sites = self.shared.sites();
@@ -197,7 +199,7 @@ impl Deployment {
             pairs.for_each(|(from, to)| healing::pass(&self.shared, from, to));
             for id in self.unsettled() {
                 // The next round tries again.
-                let _settled = in_time(queues::peek(&self.shared, 0, &id)).await;
+                let _settled = in_time(queues::settle(&self.shared, 0, &id)).await;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

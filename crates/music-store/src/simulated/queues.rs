@@ -56,6 +56,11 @@ pub(super) async fn peek(
     Ok(transact(shared, site, id, Vec::new()).await?.queue)
 }
 
+/// Brings all replicas that can be reached to one queue.
+pub(super) async fn settle(shared: &Arc<Shared>, site: usize, id: &RecordId) -> Result<(), Error> {
+    transact(shared, site, id, Vec::new()).await.map(drop)
+}
+
 /// Reads the queue in one round, if a majority agrees.
 async fn look(shared: &Arc<Shared>, site: usize, id: &RecordId) -> PeekStep {
     let (answers, mut inbox) = mpsc::unbounded_channel();
