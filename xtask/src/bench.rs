@@ -2,10 +2,12 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`recipes`] | recipes on deployments at three sites |
 //! | [`etcd`] | starts etcd and the load of its own client, and stops them |
 //! | [`summary`] | medians of runs, ratios, the table |
 
 mod etcd;
+mod recipes;
 mod summary;
 
 use std::fs;
@@ -23,6 +25,8 @@ use summary::{Run, runs};
 pub(crate) enum Bench {
     /// Local gets and eventual puts beside etcd's serializable gets and puts
     Local(Local),
+    /// Recipes beside those of etcd and ZooKeeper, at three sites; as root
+    Recipes(recipes::Recipes),
     /// Critical sections under delays, in rounds
     Sections {
         /// Arguments of `music bench sections`
@@ -59,6 +63,10 @@ pub(crate) struct Local {
 pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
     match bench {
         Bench::Local(local) => compare(root, local),
+        Bench::Recipes(recipes) => {
+            let music = build(root, &shell::target(root)?)?;
+            recipes::run(root, recipes, Path::new(&music))
+        }
         Bench::Sections { arguments } => {
             let music = build(root, &shell::target(root)?)?;
             let mut command = shell::program(root, &music, &["bench", "sections"]);

@@ -2,7 +2,7 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cargo xtask test` | all tests of the workspace, documentation tests included |
+//! | `cargo xtask test` | all tests of the workspace, documentation tests and the Python client's included |
 //! | `cargo xtask engines` | real servers for tests: install, start, stop, status |
 //! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
 //! | `cargo xtask verify` | the formal models, by Spin and Alloy |
@@ -26,6 +26,7 @@ mod evidence;
 mod fuzz;
 mod licence;
 mod packages;
+mod python;
 mod shell;
 mod test;
 mod tidy;
@@ -51,6 +52,9 @@ enum Task {
         /// Run those that need real servers instead, and the servers
         #[arg(long)]
         engines: bool,
+        /// Run those of the Python client alone
+        #[arg(long, conflicts_with = "engines")]
+        python: bool,
     },
     /// Install, start and stop real servers for tests
     #[command(subcommand)]
@@ -103,8 +107,9 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> anyhow::Result<()> {
     let root = shell::root()?;
     match task {
-        Task::Test { engines: false } => test::run(&root),
-        Task::Test { engines: true } => test::run_with_engines(&root),
+        Task::Test { engines: true, .. } => test::run_with_engines(&root),
+        Task::Test { python: true, .. } => python::build_and_run(&root),
+        Task::Test { .. } => test::run(&root),
         Task::Engines(engines) => engines::run(&root, engines),
         Task::Ci { after_test } => ci::run(&root, *after_test),
         Task::Verify => verify::run(&root),

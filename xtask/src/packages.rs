@@ -25,6 +25,13 @@ pub(crate) const NEEDED_BY_TESTS: &[Package] = &[
     package("chromium-driver", "chromedriver"),
 ];
 
+/// What the tests of the Python client need.
+pub(crate) const NEEDED_BY_PYTHON: &[Package] = &[package("python3", "python3")];
+
+/// What of Python Debian keeps in a package without a program.
+pub(crate) const NEEDED_BY_PYTHON_OF_DEBIAN: &[Package] =
+    &[package("python3-venv", "python3-venv")];
+
 /// What the servers in Java need, to be installed and to run. Go, which
 /// compiles etcd, is not here: Debian's is older than what etcd asks for.
 pub(crate) const NEEDED_BY_ENGINES: &[Package] = &[

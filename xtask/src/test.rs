@@ -1,11 +1,11 @@
-//! `cargo xtask test`: all tests of the workspace; those that need real servers
-//! on request.
+//! `cargo xtask test`: all tests of the workspace, then those of the Python
+//! client; those that need real servers on request.
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{engines, packages, shell};
+use crate::{engines, packages, python, shell};
 
 /// Installs what tests need, then runs all of them.
 ///
@@ -19,7 +19,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         root,
         "cargo",
         &["test", "--workspace", "--locked"],
-    ))
+    ))?;
+    python::run(root)
 }
 
 /// Starts the servers that are not running, and runs the tests that need them.
@@ -50,7 +51,7 @@ pub(crate) fn run_with_engines(root: &Path) -> Result<()> {
     engines::with_all(root, || {
         // The modules of that name are those that need servers.
         test("live::")?;
-        recipes(root, "killed")
+        recipes(root, "killed_anywhere")
     })
 }
 
@@ -63,6 +64,9 @@ fn recipes(root: &Path, last: &str) -> Result<()> {
         "--package=music-client",
         "--test=live",
         last,
+        "--",
+        // Each starts three nodes of its own, on servers that all share.
+        "--test-threads=2",
     ];
     let mut cargo = shell::program(root, "cargo", &arguments);
     shell::run(cargo.env("MUSIC_TEST_LOCKS", "etcd"))

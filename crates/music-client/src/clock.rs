@@ -17,6 +17,11 @@ pub(crate) async fn sleep(length: Duration) {
     tokio::time::sleep(length).await;
 }
 
+/// What is left of a wait; `None` for one without a limit.
+pub(crate) fn left(until: Option<Instant>) -> Option<Duration> {
+    until.map(|until| until.saturating_duration_since(now()))
+}
+
 /// A length in whole milliseconds, as the API has it.
 pub(crate) fn to_ms(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)

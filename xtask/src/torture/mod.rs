@@ -66,7 +66,7 @@ pub(crate) struct Torture {
 
 /// State and locks.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Deployment {
+pub(crate) enum Deployment {
     Cassandra,
     #[value(name = "cassandra+zookeeper")]
     CassandraZooKeeper,
@@ -93,7 +93,7 @@ impl Deployment {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cassandra => "cassandra",
             Self::CassandraZooKeeper => "cassandra+zookeeper",
@@ -147,7 +147,8 @@ fn play(
     folder: &Path,
 ) -> Result<()> {
     let log = Log::create(&folder.join("faults.jsonl"))?;
-    let stage = Stage::new(torture, network, programs, (target, folder))?;
+    let stage = Stage::new(torture.engine, network, programs, (target, folder))?;
+    let stage = stage.with(torture.seed, torture.mutation.clone());
     let mut nemesis = Nemesis::new(stage, log, torture.seed, stop()?);
     let length = Duration::from_secs(torture.minutes * 60);
     let result = if torture.without_faults {
@@ -206,9 +207,51 @@ fn build(root: &Path, target: &Path, folder: &Path, mutations: bool) -> Result<P
     })
 }
 
+/// Lets a deployment serve at three sites for the length of `work`, which is
+/// given the addresses of the sites. Says why where that cannot be done here,
+/// which is no failure.
+///
+/// # Errors
+///
+/// When it does not start, and as `work`.
+pub(crate) fn serve(
+    root: &Path,
+    (deployment, profile): (Deployment, &str),
+    music: PathBuf,
+    work: impl FnOnce(&[String]) -> Result<()>,
+) -> Result<bool> {
+    let target = shell::target(root)?;
+    let network = match Network::find(root, &target, profile)? {
+        Ok(network) => network,
+        Err(missing) => {
+            println!("skipped, not failed: {missing}");
+            return Ok(false);
+        }
+    };
+    let folder = new_folder(&target, deployment, 0)?;
+    let torture = PathBuf::new();
+    let programs = Programs { music, torture };
+    network.up()?;
+    let served =
+        Stage::new(deployment, &network, &programs, (&target, &folder)).and_then(|mut stage| {
+            let worked = stage.start_servers().and_then(|()| {
+                let hosts: Vec<String> = (0..network::SITES.len()).map(network::address).collect();
+                work(&hosts)
+            });
+            let cleared = stage.clear();
+            worked.and(cleared)
+        });
+    network.down()?;
+    served.map(|()| true)
+}
+
 /// A new folder for this run.
 fn folder(target: &Path, torture: &Torture) -> Result<PathBuf> {
-    let (name, seed) = (torture.engine.name(), torture.seed);
+    new_folder(target, torture.engine, torture.seed)
+}
+
+fn new_folder(target: &Path, deployment: Deployment, seed: u64) -> Result<PathBuf> {
+    let name = deployment.name();
     let name = format!("{name}-{seed}-{}", clock::monotonic_ns() / 1_000_000_000);
     let folder = target.join("torture").join(name);
     ensure!(!folder.exists(), "{} is there already", folder.display());

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::network::{self, Network, SITES};
 use super::wound::Target;
-use super::{Programs, Torture};
+use super::{Deployment, Programs};
 use crate::clock::Stopwatch;
 use crate::engines::process::{self, Signal};
 use crate::engines::{Cluster, Place, wire};
@@ -58,7 +58,7 @@ pub(super) enum Ending {
 impl<'a> Stage<'a> {
     /// An empty one. Engines are installed in `target`, all else is in `folder`.
     pub(super) fn new(
-        torture: &Torture,
+        deployment: Deployment,
         network: &'a Network,
         programs: &'a Programs,
         (target, folder): (&Path, &Path),
@@ -66,7 +66,7 @@ impl<'a> Stage<'a> {
         let places: Vec<Place> = (0..SITES.len()).map(place).collect();
         let installed = target.join("engines");
         let data = folder.join("engines");
-        let servers = torture.engine.servers().into_iter();
+        let servers = deployment.servers().into_iter();
         let engines = servers
             .map(|name| Cluster::new((&installed, &data), name.server(), places.clone()))
             .collect();
@@ -77,8 +77,8 @@ impl<'a> Stage<'a> {
             engines,
             clients: SITES.map(|_| None).into(),
             lives: 0,
-            seed: torture.seed,
-            mutation: torture.mutation.clone(),
+            seed: 0,
+            mutation: None,
         };
         for site in 0..SITES.len() {
             let folder = stage.node_folder(site);
@@ -86,15 +86,28 @@ impl<'a> Stage<'a> {
                 .with_context(|| format!("cannot make {}", folder.display()))?;
             fs::write(
                 folder.join("music.toml"),
-                settings(site, torture.engine.locks()),
+                settings(site, deployment.locks()),
             )
             .context("cannot write a node's settings")?;
         }
         Ok(stage)
     }
 
+    /// The same with this seed for its clients, and nodes that break this rule.
+    pub(super) fn with(mut self, seed: u64, mutation: Option<String>) -> Self {
+        self.seed = seed;
+        self.mutation = mutation;
+        self
+    }
+
     /// Starts everything, and waits until it serves.
     pub(super) fn start(&mut self) -> Result<()> {
+        self.start_servers()?;
+        (0..SITES.len()).try_for_each(|site| self.start_clients(site))
+    }
+
+    /// Starts engines and nodes, and waits until they serve.
+    pub(super) fn start_servers(&mut self) -> Result<()> {
         for engine in &self.engines {
             engine.install()?;
             engine.start()?;
@@ -118,7 +131,7 @@ impl<'a> Stage<'a> {
                 thread::sleep(Duration::from_millis(100));
             }
         }
-        (0..SITES.len()).try_for_each(|site| self.start_clients(site))
+        Ok(())
     }
 
     fn node_folder(&self, site: usize) -> PathBuf {

@@ -18,3 +18,9 @@ pub(super) async fn until(then: Instant) {
 pub(super) fn ms(length: Duration) -> f64 {
     length.as_secs_f64() * 1e3
 }
+
+/// What the machine's clock says, to tell one measurement's names from
+/// another's.
+pub(super) fn since_1970() -> Duration {
+    std::time::UNIX_EPOCH.elapsed().unwrap_or_default()
+}

@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`sections`] | critical sections over delayed links, in rounds |
+//! | [`recipes`] | recipes, by site |
 //! | [`local`] | gets and eventual puts at one node, as many as it serves |
 //! | [`server`], [`deployment`] | the deployment that is measured, a process of its own |
 //! | [`load`], [`http1`] | a load that leaves the processors to the server |
@@ -16,6 +17,7 @@ mod http1;
 mod load;
 mod local;
 mod processor;
+mod recipes;
 mod round;
 mod sample;
 mod sections;
@@ -40,6 +42,7 @@ pub(crate) struct Bench {
 enum What {
     Sections(sections::Sections),
     Local(local::Local),
+    Recipes(recipes::Recipes),
     #[command(hide = true)]
     Deployment(deployment::ForBench),
 }
@@ -48,6 +51,7 @@ enum What {
 pub(crate) async fn run(global: &Global, bench: Bench, output: &Output) -> Result<Exit, Failure> {
     match bench.what {
         What::Sections(sections) => sections::run(global, sections, output).await,
+        What::Recipes(recipes) => recipes::run(global, recipes, output).await,
         What::Local(local) => local::run(global, local, output).await,
         What::Deployment(wanted) => deployment::run(wanted, output).await,
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{music, succeeded};
+use crate::support::{Dev, music, succeeded};
 
 fn reports(arguments: &[&str]) -> Vec<Value> {
     let data = tempfile::tempdir().unwrap();
@@ -94,5 +94,32 @@ fn what_cannot_be_measured_is_refused() {
         assert!(!output.status.success(), "{arguments:?}");
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!error.is_empty() && !error.contains("panicked"), "{error}");
+    }
+}
+
+#[test]
+fn recipes_are_measured_at_each_endpoint() {
+    let dev = Dev::start();
+    let mut bench = dev.music(&[0, 1, 2]);
+    bench.args(["--json", "bench", "recipes", "--count", "2"]);
+    let rows: Value = serde_json::from_str(&succeeded(&bench.output().unwrap())).unwrap();
+    let rows = rows.as_array().unwrap();
+    for recipe in [
+        "mutex",
+        "counter",
+        "election",
+        "semaphore",
+        "double-barrier",
+        "queue push",
+        "queue take, done",
+    ] {
+        let mut measured: Vec<_> = rows.iter().filter(|row| row["recipe"] == recipe).collect();
+        measured.dedup_by_key(|row| row["endpoint"].clone());
+        assert_eq!(measured.len(), 3, "{recipe}: {rows:?}");
+        assert!(
+            measured
+                .iter()
+                .all(|row| row["median_ms"].as_f64() > Some(0.0))
+        );
     }
 }

@@ -199,7 +199,7 @@ impl Candidacy {
     async fn campaign_until(&self, until: Option<Instant>) -> Result<Option<Leadership>, Error> {
         let mut yielded = None;
         loop {
-            let wait = until.map(|until| until.saturating_duration_since(clock::now()));
+            let wait = clock::left(until);
             let section = match self.document.section_within(wait).await {
                 Ok(section) => section,
                 Err(Error::TimedOut { .. }) => return Ok(None),

@@ -163,7 +163,7 @@ impl Semaphore {
 
     /// Passes the gate, with permits.
     async fn pass(&self, number: u64, until: Option<Instant>) -> Result<Option<Permit>, Error> {
-        let gate = match self.gate.section_within(left(until)).await {
+        let gate = match self.gate.section_within(clock::left(until)).await {
             Ok(gate) => gate,
             Err(Error::TimedOut { .. }) => return Ok(None),
             Err(error) => return Err(error),
@@ -212,7 +212,11 @@ impl Semaphore {
             }
         }
         while (held.len() as u64) < number {
-            let Some(slot) = self.slots.any(free.iter().copied(), left(until)).await? else {
+            let Some(slot) = self
+                .slots
+                .any(free.iter().copied(), clock::left(until))
+                .await?
+            else {
                 for slot in held {
                     give_back(slot.section).await;
                 }
@@ -230,11 +234,6 @@ async fn give_back(section: CriticalSection) {
     if let Err(error) = section.release().await {
         tracing::debug!(%error, "a section of a semaphore could not be released");
     }
-}
-
-/// What is left of a wait.
-fn left(until: Option<Instant>) -> Option<Duration> {
-    until.map(|until| until.saturating_duration_since(clock::now()))
 }
 
 impl Permit {

@@ -1,6 +1,7 @@
 //! A deployment of three sites, and clients at each: of this process, or on
 //! real engines.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use music_client::api::queue::Queue;
@@ -171,12 +172,23 @@ pub(crate) fn client(urls: impl IntoIterator<Item = String>) -> Client {
     client_with_lease(urls, Duration::from_secs(2))
 }
 
+/// How often a request is tried: often on real engines, which share the
+/// machine with all the tests and may be slow for a while.
+#[allow(clippy::disallowed_methods, reason = "a test is no library")]
+fn attempts() -> NonZeroU32 {
+    let usual = RetryPolicy::default().attempts;
+    match std::env::var("MUSIC_TEST_LOCKS") {
+        Ok(_) => usual.saturating_add(30),
+        Err(_) => usual,
+    }
+}
+
 /// A client of these addresses with that lease.
 pub(crate) fn client_with_lease(urls: impl IntoIterator<Item = String>, lease: Duration) -> Client {
     let retry = RetryPolicy {
+        attempts: attempts(),
         pause_min: Duration::from_millis(2),
         pause_max: Duration::from_millis(50),
-        ..RetryPolicy::default()
     };
     let options = Options {
         lease,

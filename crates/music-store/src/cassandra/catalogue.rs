@@ -55,7 +55,7 @@ impl Tables {
         let place = place();
         let cql = &self.cql;
         let register = Register { cql, place: &place };
-        self.learn(register.read().await?);
+        self.learn(register.read_at_last(self.call_time).await?);
         Ok(())
     }
 

@@ -30,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::codec::{self, DecodeError};
 use super::failure::Failure;
-use super::pace::Pace;
 use super::register::{Contents, Done, Place, Register, Undone};
 use super::session::{Access, Cql};
 use crate::backlog::{Backlog, Call};
@@ -211,9 +210,10 @@ impl Queues {
     async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Failure> {
         let place = place(id);
         let register = self.register(&place);
-        let mut pace = Pace::new(self.call_time);
-        let (contents, settled) =
-            tokio::join!(register.read_at_last(&mut pace), register.read_released());
+        let (contents, settled) = tokio::join!(
+            register.read_at_last(self.call_time),
+            register.read_released()
+        );
         let (contents, settled): (Contents<LockQueue>, _) = (contents?, settled?);
         if contents.released > settled
             && let Some(released) = contents.released

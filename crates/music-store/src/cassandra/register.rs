@@ -159,15 +159,16 @@ impl Register<'_> {
         Ok(Contents::decode(row)?)
     }
 
-    /// Reads it, again where time was out: so Cassandra answers, and at once,
-    /// where a transaction was in the way.
+    /// Reads it, for so long again where time was out: so Cassandra answers,
+    /// and at once, where a transaction was in the way.
     ///
     /// # Cost
     /// That of a read each time.
-    pub(super) async fn read_at_last<T>(&self, pace: &mut Pace) -> Result<Contents<T>, Failure>
+    pub(super) async fn read_at_last<T>(&self, patience: Duration) -> Result<Contents<T>, Failure>
     where
         T: Default + DeserializeOwned,
     {
+        let mut pace = Pace::new(patience);
         loop {
             match self.read().await {
                 Err(Failure::TimedOut) if pace.again_unanswered().await => {}

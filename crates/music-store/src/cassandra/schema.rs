@@ -216,7 +216,7 @@ pub(super) async fn create(cql: &Cql, config: &Config) -> Result<(), OpenError> 
         .await;
     raised.map_err(|undone| undone.failure)?;
     check(cql, config).await?;
-    sweep(cql).await
+    sweep(cql, patience).await
 }
 
 /// Whether the schema is there, is not newer, and gives each site a replica.
@@ -226,7 +226,8 @@ pub(super) async fn check(cql: &Cql, config: &Config) -> Result<(), OpenError> {
     };
     let place = version_place();
     let register = Register { cql, place: &place };
-    let version: Contents<u32> = match register.read().await {
+    // Others may set up the same keyspace, and be in the way.
+    let version: Contents<u32> = match register.read_at_last(config.call_time).await {
         Err(Failure::Invalid(_)) => return Err(no_schema()),
         version => version?,
     };
@@ -261,7 +262,7 @@ pub(super) async fn check(cql: &Cql, config: &Config) -> Result<(), OpenError> {
 }
 
 /// Drops the CQL tables of tables that are not in the catalogue.
-async fn sweep(cql: &Cql) -> Result<(), OpenError> {
+async fn sweep(cql: &Cql, patience: Duration) -> Result<(), OpenError> {
     // Listed first: a table is in the catalogue before it has a CQL table.
     let text = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
     let access = Access::Plain(Level::Local);
@@ -269,7 +270,7 @@ async fn sweep(cql: &Cql) -> Result<(), OpenError> {
     let names: Vec<(String,)> = cql.rows(text.to_owned(), access, bound).await?;
     let place = catalogue::place();
     let register = Register { cql, place: &place };
-    let catalogue: Contents<Catalogue> = register.read().await?;
+    let catalogue: Contents<Catalogue> = register.read_at_last(patience).await?;
     for (name,) in names {
         let number = name.strip_prefix("cells_").and_then(|id| id.parse().ok());
         if let Some(id) = number.map(TableId)

@@ -174,36 +174,17 @@ impl Deployment {
     }
 
     /// Whether all replicas have the same records and queues.
+    ///
+    /// One that was only promised something has a queue to which nothing ever
+    /// happened, as those have that were never asked.
     pub fn agrees(&self) -> bool {
-        let replicas = self.shared.replicas();
-        let known = |replica: &Replica| {
-            let queues = replica.queues.iter();
-            let queues = queues.map(|(id, acceptor)| (id.clone(), acceptor.queue()));
-            // One that was only promised something has a queue to which nothing
-            // ever happened, as those have that were never asked.
-            let queues = queues.filter(|(_, queue)| **queue != LockQueue::default());
-            (replica.records.clone(), queues.collect::<Vec<_>>())
+        let same_records = {
+            let replicas = self.shared.replicas();
+            let mut records = replicas.iter().map(|replica| &replica.records);
+            let first = records.next();
+            records.all(|other| Some(other) == first)
         };
-        let mut known = replicas.iter().map(known);
-        let first = known.next();
-        known.all(|other| Some(other) == first)
-    }
-
-    /// What replicas have that they do not agree on.
-    pub fn differences(&self) -> Vec<String> {
-        let unsettled = self.unsettled().into_iter();
-        let queues = unsettled.map(|id| format!("the queue of {id:?}"));
-        let replicas = self.shared.replicas();
-        let ids = replicas.iter().flat_map(|replica| replica.records.keys());
-        let ids: BTreeSet<&RecordId> = ids.collect();
-        let differs = |id: &&RecordId| {
-            let mut copies = replicas.iter().map(|replica| replica.records.get(*id));
-            let first = copies.next();
-            copies.any(|copy| Some(copy) != first)
-        };
-        let records = ids.into_iter().filter(differs);
-        let records = records.map(|id| format!("the record {id:?}"));
-        queues.chain(records).collect()
+        same_records && self.unsettled().is_empty()
     }
 
     /// Waits until all replicas agree, as they do once nothing fails.

@@ -28,8 +28,8 @@ fn crossed(parties: [Running; 3]) -> Vec<Value> {
 /// Waits until that many parties have arrived.
 fn arrived(dev: &Dev, kind: &str, parties: usize) {
     until(dev, kind, |held| {
-        let arrived = held["state"]["arrived"].as_array();
-        arrived.map_or(0, Vec::len) == parties
+        let arrived = held["state"]["arrived"].as_object();
+        arrived.map_or(0, serde_json::Map::len) == parties
     });
 }
 
@@ -147,7 +147,7 @@ fn what_a_barrier_does_not_do_is_said() {
                 1,
                 "256",
             ),
-            (&["barrier", "", "--parties", "2"], 1, "a name has 1 to"),
+            (&["barrier", "", "--parties", "2"], 1, "has 1 to 900 bytes"),
         ],
     );
     dev.run(&["barrier", "b", "--parties", "1"]);

@@ -55,7 +55,7 @@ fn what_a_counter_does_not_do_is_said() {
             (&["counter", "c", "add", "one"], 2, "invalid digit"),
             (&["counter", "c", "add"], 2, "<NUMBER>"),
             (&["counter", "c", "multiply", "2"], 2, "multiply"),
-            (&["counter", ""], 1, "a name has 1 to"),
+            (&["counter", ""], 1, "has 1 to 900 bytes"),
         ],
     );
     assert_eq!(dev.run(&["counter", "c"]), format!("{max}\n"));

@@ -146,7 +146,7 @@ fn what_an_election_does_not_do_is_said() {
         &[
             (&["elect", "e", "true"], 2, "`--` before it"),
             (&["elect"], 2, "<NAME>"),
-            (&["elect", "", "--show"], 1, "a name has 1 to"),
+            (&["elect", "", "--show"], 1, "has 1 to 900 bytes"),
             (&["elect", "e", "--show", "--", "true"], 2, "cannot be used"),
             (&["elect", "e", "--show", "--observe"], 2, "cannot be used"),
             (

@@ -88,7 +88,7 @@ fn what_a_group_does_not_do_is_said() {
                 "a lease is",
             ),
             (&["group", "g", "--join", &long], 1, "100"),
-            (&["group", ""], 1, "a name has 1 to"),
+            (&["group", ""], 1, "has 1 to 900 bytes"),
             (
                 &["group", "g", "--join", "a", "--", "no-such-command"],
                 127,

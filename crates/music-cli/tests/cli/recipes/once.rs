@@ -194,7 +194,7 @@ fn what_is_wrong_with_a_step_is_said() {
                 2,
                 "a lease is",
             ),
-            (&["once", "", "--", "true"], 1, "a name has 1 to"),
+            (&["once", "", "--", "true"], 1, "has 1 to 900 bytes"),
         ],
     );
 }

@@ -57,7 +57,7 @@ fn what_a_register_does_not_do_is_said() {
             ),
             (&["register", "r", "set"], 2, "VALUE"),
             (&["register", "r", "compare-and-set", "-1", "v"], 2, "-1"),
-            (&["register", "", "set", "v"], 1, "a name has 1 to"),
+            (&["register", "", "set", "v"], 1, "has 1 to 900 bytes"),
         ],
     );
     assert_eq!(dev.run(&["register", "r"]), "first");

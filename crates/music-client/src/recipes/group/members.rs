@@ -11,6 +11,22 @@ use crate::error::Error;
 use crate::recipes::table::{self, GROUPS};
 use crate::watch::{Watch, WatchEvent, WatchTarget};
 
+impl Group {
+    /// Observes the members.
+    pub fn members(&self) -> Members {
+        let prefix = self.prefix().into();
+        let table = GROUPS.to_owned();
+        Members {
+            group: self.clone(),
+            watch: self.client.watch(&WatchTarget::Records { table, prefix }),
+            began: false,
+            pending: Vec::new(),
+            heard: BTreeMap::new(),
+            gone: BTreeMap::new(),
+        }
+    }
+}
+
 /// The members, observed; ends when it is dropped.
 #[derive(Debug)]
 pub struct Members {
@@ -33,19 +49,6 @@ struct Heard {
 }
 
 impl Members {
-    pub(super) fn of(group: Group) -> Self {
-        let prefix = group.prefix().into();
-        let table = GROUPS.to_owned();
-        Self {
-            watch: group.client.watch(&WatchTarget::Records { table, prefix }),
-            group,
-            began: false,
-            pending: Vec::new(),
-            heard: BTreeMap::new(),
-            gone: BTreeMap::new(),
-        }
-    }
-
     /// What happens next; begins with all that are there.
     ///
     /// # Errors

@@ -5,16 +5,16 @@
 //! each side of a cut sees those that it can hear.
 
 mod members;
+mod membership;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use music_api::name::Value;
 use music_api::table::Record;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::membership::Heart;
 use crate::client::Client;
 use crate::clock;
 use crate::content::Content;
@@ -24,13 +24,11 @@ use crate::recipes::refusal::{self, Refusal};
 use crate::recipes::table::{self, GROUPS};
 use crate::records::ScanOptions;
 
-pub use members::Members;
+pub use self::members::Members;
+pub use self::membership::Membership;
 
 /// The longest name of a member, in bytes.
 const MEMBER_BYTES_MAX: usize = 100;
-
-/// The shortest time between two proofs of life.
-const BEAT_MIN: Duration = Duration::from_millis(20);
 
 /// How far the clocks of two machines may differ: a record that was put longer
 /// ago than its lease and this is of a member that is gone.
@@ -131,18 +129,10 @@ impl Group {
     /// # Cancel safety
     /// It may be a member for a lease.
     pub async fn join(&self, member: &str, value: impl Into<Content>) -> Result<Membership, Error> {
-        let heart = Arc::new(self.heart(member, &value.into())?);
-        let lease = self.client.inner.options.lease;
+        let heart = self.heart(member, &value.into())?;
         heart.beat().await?;
         self.sweep().await?;
-        let stop = CancellationToken::new();
-        let beating = Arc::clone(&heart).beat_on((lease / 3).max(BEAT_MIN));
-        let beating = stop.clone().run_until_cancelled_owned(beating);
-        drop(self.client.inner.keepers.spawn(beating));
-        Ok(Membership {
-            heart,
-            stop: Some(stop.drop_guard()),
-        })
+        Ok(Membership::start(heart))
     }
 
     /// Joins for one lease, or proves life as a member that joined so: it has to
@@ -160,7 +150,7 @@ impl Group {
     /// As [`Group::join`].
     pub async fn tell(&self, member: &str, value: impl Into<Content>) -> Result<bool, Error> {
         let heart = self.heart(member, &value.into())?;
-        let record = &heart.record;
+        let record = heart.record();
         let known = table::with(&self.client, GROUPS, || self.client.get(record)).await?;
         // Another number than any before, of whichever node.
         heart.number(clock::wall_us());
@@ -197,11 +187,8 @@ impl Group {
             lease_ms: clock::to_ms(self.client.inner.options.lease),
             number: 0,
         };
-        Ok(Heart {
-            client: self.client.clone(),
-            record: RecordKey::new(GROUPS, self.key(member)),
-            beat: Mutex::new(beat),
-        })
+        let record = RecordKey::new(GROUPS, self.key(member));
+        Ok(Heart::new(&self.client, record, beat))
     }
 
     /// The members, by name, as the nearest replica knows them: those that were
@@ -219,11 +206,6 @@ impl Group {
         let records = self.records().await?.into_iter();
         let fresh = records.filter(|(beat, age)| is_fresh(beat, *age));
         Ok(fresh.map(|(beat, _)| member(beat)).collect())
-    }
-
-    /// Observes the members.
-    pub fn members(&self) -> Members {
-        Members::of(self.clone())
     }
 
     /// With its length before, the name of one group and a member's of another
@@ -299,109 +281,5 @@ fn member(beat: Beat) -> Member {
     Member {
         name: beat.member,
         value: beat.value,
-    }
-}
-
-/// What puts a member's record.
-#[derive(Debug)]
-struct Heart {
-    client: Client,
-    record: RecordKey,
-    beat: Mutex<Beat>,
-}
-
-impl Heart {
-    /// Goes on from that number.
-    fn number(&self, number: u64) {
-        let mut beat = self.beat.lock().unwrap_or_else(PoisonError::into_inner);
-        beat.number = number;
-    }
-
-    async fn beat(&self) -> Result<(), Error> {
-        let value = {
-            let mut beat = self.beat.lock().unwrap_or_else(PoisonError::into_inner);
-            beat.number += 1;
-            Content::json(&*beat)?
-        };
-        let put = || self.client.put(&self.record, value.clone());
-        table::with(&self.client, GROUPS, put).await.map(drop)
-    }
-
-    async fn beat_on(self: Arc<Self>, pause: Duration) {
-        loop {
-            clock::sleep(pause).await;
-            if let Err(error) = self.beat().await {
-                tracing::debug!(%error, "a member of a group could not tell that it lives");
-            }
-        }
-    }
-}
-
-/// A membership; dropped, it ends, and the record is taken back in the
-/// background.
-#[derive(Debug)]
-pub struct Membership {
-    heart: Arc<Heart>,
-    /// Stops the beats. `None` after the end.
-    stop: Option<DropGuard>,
-}
-
-impl Membership {
-    /// Says something else of itself.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] where no node serves: it is said with the next
-    /// proof of life.
-    ///
-    /// # Cost
-    /// A request to the own site.
-    ///
-    /// # Cancel safety
-    /// It is said now, or with the next proof of life.
-    pub async fn proclaim(&self, value: impl Into<Content>) -> Result<(), Error> {
-        self.set(value);
-        self.beat().await
-    }
-
-    /// Has the next proof of life say something else.
-    pub(crate) fn set(&self, value: impl Into<Content>) {
-        let beat = self.heart.beat.lock();
-        beat.unwrap_or_else(PoisonError::into_inner).value = value.into().to_value();
-    }
-
-    /// Proves now that it lives.
-    pub(crate) async fn beat(&self) -> Result<(), Error> {
-        self.heart.beat().await
-    }
-
-    /// Leaves the group.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] where no node serves: then it is listed for a
-    /// lease.
-    ///
-    /// # Cost
-    /// A request to the own site.
-    ///
-    /// # Cancel safety
-    /// It may be listed for a lease.
-    pub async fn leave(mut self) -> Result<(), Error> {
-        self.stop = None;
-        let heart = &self.heart;
-        heart.client.delete(&heart.record).await.map(drop)
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        if self.stop.take().is_none() {
-            return;
-        }
-        let heart = Arc::clone(&self.heart);
-        self.heart.client.inner.in_background(async move {
-            if let Err(error) = heart.client.delete(&heart.record).await {
-                tracing::debug!(%error, "a membership could not be taken back");
-            }
-        });
     }
 }

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::FutureExt as _;
 use music_api::table::Record;
 
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::content::Content;
 use crate::error::Error;
 use crate::recipes::document::{self, Step};
@@ -79,7 +79,8 @@ impl Taker {
         }
     }
 
-    /// Waits for an item, for so long at most; `None` afterwards.
+    /// Waits for an item, for so long at most, zero to take one that is there;
+    /// `None` afterwards.
     ///
     /// # Errors
     /// As [`Taker::take`].
@@ -90,7 +91,7 @@ impl Taker {
     /// # Cancel safety
     /// As [`Taker::take`].
     pub async fn take_within(&mut self, wait: Duration) -> Result<Option<Item>, Error> {
-        document::within(wait, self.take()).await
+        Ok(self.take_up_to_within(1, wait).await?.pop())
     }
 
     /// Waits for items and takes the first of them, up to so many: all of one
@@ -105,21 +106,10 @@ impl Taker {
     /// # Cancel safety
     /// As [`Taker::take`].
     pub async fn take_up_to(&mut self, most: usize) -> Result<Vec<Item>, Error> {
-        check_most(most)?;
         loop {
-            self.see().await?;
-            let candidates = self.candidates();
-            // At a lane at which another taker is, one would wait for that one.
-            for (at, number) in candidates.iter().enumerate() {
-                let last = at + 1 == candidates.len();
-                let wait = (!last).then_some(Duration::ZERO);
-                let items = self.take_from(*number, most, wait).await?;
-                if !items.is_empty() {
-                    return Ok(items);
-                }
-            }
-            if candidates.is_empty() {
-                self.wait_for_more().await?;
+            let items = self.take_until(most, None).await?;
+            if !items.is_empty() {
+                return Ok(items);
             }
         }
     }
@@ -140,8 +130,41 @@ impl Taker {
         most: usize,
         wait: Duration,
     ) -> Result<Vec<Item>, Error> {
-        let items = document::within(wait, self.take_up_to(most)).await?;
-        Ok(items.unwrap_or_default())
+        // A wait beyond all clocks is one without a limit.
+        let until = clock::now().checked_add(wait);
+        self.take_until(most, until).await
+    }
+
+    /// Only waits are cut short, never a take: that would claim items in vain.
+    async fn take_until(
+        &mut self,
+        most: usize,
+        until: Option<Instant>,
+    ) -> Result<Vec<Item>, Error> {
+        check_most(most)?;
+        loop {
+            self.see().await?;
+            let candidates = self.candidates();
+            // At a lane at which another taker is, one would wait for that one.
+            for (at, number) in candidates.iter().enumerate() {
+                let last = at + 1 == candidates.len();
+                let wait = if last {
+                    clock::left(until)
+                } else {
+                    Some(Duration::ZERO)
+                };
+                let items = self.take_from(*number, most, wait).await?;
+                if !items.is_empty() {
+                    return Ok(items);
+                }
+            }
+            if clock::left(until) == Some(Duration::ZERO) {
+                return Ok(Vec::new());
+            }
+            if candidates.is_empty() {
+                self.wait_for_more(clock::left(until)).await?;
+            }
+        }
     }
 
     async fn take_from(
@@ -222,16 +245,17 @@ impl Taker {
 
     /// Waits until something is told, comes due, lapses, or should be looked
     /// for.
-    async fn wait_for_more(&mut self) -> Result<(), Error> {
+    async fn wait_for_more(&mut self, most: Option<Duration>) -> Result<(), Error> {
         let now_us = clock::wall_us();
         let lanes = self.lanes.iter().flat_map(BTreeMap::values);
         let ready = lanes.flat_map(|lane| lane.items.iter().map(Entry::ready_at));
         let pause = ready.min().map_or(LOOK, |ready_at| {
             Duration::from_micros(ready_at.saturating_sub(now_us)).min(LOOK)
         });
-        match tokio::time::timeout(pause, self.watch.next()).await {
+        let wait = most.map_or(pause, |most| pause.min(most));
+        match tokio::time::timeout(wait, self.watch.next()).await {
             Ok(event) => self.note(event),
-            Err(_) if pause == LOOK => {
+            Err(_) if wait == LOOK => {
                 self.lanes = None;
                 Ok(())
             }

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use music_client::recipes::{Barrier, Counter, Election, Latch, Mutex, Once, Queue, Semaphore};
 use music_client::{Client, WatchEvent, WatchTarget};
 use music_store::fault::{Call, Faults};
+use tokio::time::MissedTickBehavior;
 
 use crate::sites::{Sites, client_with_lease, soon};
 
@@ -70,15 +71,17 @@ impl Counted {
         client_with_lease([self.sites.urls[site].clone()], Duration::from_mins(5))
     }
 
-    /// Waits until what goes on in the background is over.
+    /// Waits until what goes on in the background is over: until nothing was
+    /// asked for a while, far longer than any of it takes.
     async fn quiet(&self) {
-        let mut before = Cost::so_far(&self.faults);
-        let mut looks = tokio::time::interval(Duration::from_millis(20));
-        looks.tick().await;
-        for _ in 0..100 {
+        let mut looks = tokio::time::interval(Duration::from_millis(25));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut before, mut same) = (Cost::default(), 0);
+        for _ in 0..400 {
             looks.tick().await;
             let now = Cost::so_far(&self.faults);
-            if now == before {
+            same = if now == before { same + 1 } else { 0 };
+            if same == 12 {
                 return;
             }
             before = now;

@@ -12,7 +12,7 @@ use crate::sites::{Sites, client_with_lease, soon};
 const LEASE: Duration = Duration::from_millis(400);
 
 /// How many lives there are at a time.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 4;
 
 /// The most requests that a client of these tests makes.
 const REQUESTS_MAX: usize = 64;

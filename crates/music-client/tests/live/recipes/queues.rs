@@ -32,6 +32,9 @@ async fn items_come_in_order_and_once() {
     let mut taker = queue(&sites, 1).taker();
     assert!(soon(taker.take_within(SOON)).await.unwrap().is_none());
     let pusher = queue(&sites, 0);
+    soon(pusher.push("there")).await.unwrap();
+    let there = soon(queue(&sites, 0).taker().take_within(Duration::ZERO)).await;
+    soon(there.unwrap().unwrap().done()).await.unwrap();
     for number in 0..5 {
         soon(pusher.push(number.to_string())).await.unwrap();
     }

@@ -17,31 +17,31 @@
 //! a field of its own, after a majority has it. Whoever reads that field at the
 //! nearest replica never sees a state that is lost afterwards.
 
+mod answers;
+mod reading;
+mod seen;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use music_api::code::Code;
-use music_api::name::Value;
-use music_api::table::Record;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::value::Value as Json;
 
+use self::answers::{Forgotten, Held};
+use self::reading::{foreign, json, understand};
 use crate::client::Client;
 use crate::clock;
-use crate::content::{Content, Stored};
-use crate::error::{Error, Invalid, Lost, LostReason, Outcome};
+use crate::content::Content;
+use crate::error::{Error, Lost, LostReason, Outcome};
 use crate::key::{Cell, RecordKey};
 use crate::recipes::held;
 use crate::recipes::refusal::Refusal;
 use crate::recipes::table::{self, TABLE};
 use crate::section::CriticalSection;
-use crate::watch::{Watch, WatchEvent, WatchTarget};
 
-/// How many answers are kept: a change whose answer was lost can be looked up
-/// until that many others were made.
-const ANSWERS_KEPT: usize = 16;
+pub(crate) use self::reading::{content, state};
+pub(crate) use self::seen::{Seen, within};
 
 /// How often a change without an answer, or without its lock, is looked up or
 /// made again.
@@ -69,44 +69,6 @@ impl<S> fmt::Debug for Document<S> {
         f.debug_tuple("Document").field(&self.record).finish()
     }
 }
-
-/// What a record's default field holds.
-#[derive(Serialize, Deserialize)]
-struct Held<S> {
-    state: S,
-    /// What the last changes answered, by their fencing tokens, which grow.
-    answers: Vec<(u64, Json)>,
-    /// Whether the state is one to be announced.
-    announce: bool,
-}
-
-impl<S> Held<S> {
-    /// What a change under that token answered; an error where that is not
-    /// kept any more.
-    fn answer(&self, token: u64) -> Result<Option<&Json>, Forgotten> {
-        let kept = self.answers.iter().find(|(kept, _)| *kept == token);
-        let oldest = self.answers.first().map_or(0, |(oldest, _)| *oldest);
-        match kept {
-            Some((_, answer)) => Ok(Some(answer)),
-            None if self.answers.len() >= ANSWERS_KEPT && oldest > token => Err(Forgotten),
-            None => Ok(None),
-        }
-    }
-
-    fn state(held: Option<Self>) -> Option<S> {
-        held.map(|held| held.state)
-    }
-
-    fn keep(&mut self, token: u64, answer: Json) {
-        if self.answers.len() >= ANSWERS_KEPT {
-            self.answers.remove(0);
-        }
-        self.answers.push((token, answer));
-    }
-}
-
-/// Too many changes were made since.
-struct Forgotten;
 
 /// What a step makes of a state.
 pub(crate) enum Step<S, T> {
@@ -311,15 +273,6 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
         stored.map(|stored| understand(&stored)).transpose()
     }
 
-    /// Watches the state at the nearest replica.
-    pub(crate) fn observe(&self) -> Seen<S> {
-        Seen {
-            watch: self.client.watch(&WatchTarget::Record(self.record.clone())),
-            client: self.client.clone(),
-            state: PhantomData,
-        }
-    }
-
     /// Waits until an announced state passes a test.
     ///
     /// # Cost
@@ -420,64 +373,6 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
     }
 }
 
-/// A state that is watched at the nearest replica; ends when it is dropped.
-pub(crate) struct Seen<S> {
-    client: Client,
-    watch: Watch,
-    state: PhantomData<fn() -> S>,
-}
-
-impl<S> fmt::Debug for Seen<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Seen").field(&self.watch).finish()
-    }
-}
-
-impl<S: DeserializeOwned> Seen<S> {
-    /// The state as it is, then as it changes.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost.
-    pub(crate) async fn next(&mut self) -> Result<Option<S>, Error> {
-        self.field("").await.map(Held::state)
-    }
-
-    /// What is announced, then each change.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost.
-    async fn announced(&mut self) -> Result<Option<S>, Error> {
-        self.field(ANNOUNCED).await
-    }
-
-    async fn field<T: DeserializeOwned>(&mut self, field: &str) -> Result<Option<T>, Error> {
-        loop {
-            match self.watch.next().await {
-                Ok(WatchEvent::Record(change)) => {
-                    let value = change.record.fields.get(field);
-                    return value.map(understand_value).transpose();
-                }
-                Ok(WatchEvent::Reset | WatchEvent::Queue(_)) => {}
-                Err(error) if error.code() == Some(Code::NoSuchTable) => {
-                    table::create(&self.client, TABLE).await?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-/// Waits for so long at most; `None` afterwards.
-pub(crate) async fn within<T>(
-    wait: Duration,
-    what: impl Future<Output = Result<T, Error>>,
-) -> Result<Option<T>, Error> {
-    match tokio::time::timeout(wait, what).await {
-        Ok(ended) => ended.map(Some),
-        Err(_) => Ok(None),
-    }
-}
-
 /// A change that failed; before its first put it has changed nothing, even
 /// where a place in the queue may be left behind.
 fn give_up(last: Error, attempts: u32, put: Option<u64>) -> Error {
@@ -495,40 +390,6 @@ fn give_up(last: Error, attempts: u32, put: Option<u64>) -> Error {
     }
 }
 
-fn understand<T: DeserializeOwned>(stored: &Stored) -> Result<T, Error> {
-    serde_json::from_slice(&stored.content.bytes).map_err(|fault| foreign(&fault).into())
-}
-
-fn understand_value<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
-    match value {
-        Value::Json(json) => T::deserialize(json).map_err(|fault| foreign(&fault).into()),
-        Value::Text(_) | Value::Base64 { .. } => {
-            Err(Refusal::Foreign("it is no JSON".into()).into())
-        }
-    }
-}
-
-/// The state that a record holds, if it is one of that kind.
-pub(crate) fn state<S: DeserializeOwned>(record: &Record) -> Option<S> {
-    let value = record.fields.get("")?;
-    understand_value::<Held<S>>(value)
-        .ok()
-        .map(|held| held.state)
-}
-
-/// The content of a value that a state holds.
-pub(crate) fn content(value: Value) -> Result<Content, Refusal> {
-    Content::from_value(value).map_err(|fault| Refusal::Foreign(fault.to_string()))
-}
-
-fn foreign(fault: &serde_json::Error) -> Refusal {
-    Refusal::Foreign(fault.to_string())
-}
-
-fn json(value: &impl Serialize) -> Result<Json, Invalid> {
-    serde_json::to_value(value).map_err(Invalid::Json)
-}
-
 /// Whether a change was made cannot be told any more.
 fn forgotten(token: u64) -> Failed {
     let error = Error::Lost(Lost {
@@ -537,32 +398,4 @@ fn forgotten(token: u64) -> Failed {
     });
     tracing::debug!(token, "too many changes since one without an answer");
     Failed { error, put: None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_found_until_too_many_came_after_it() {
-        let mut held = Held {
-            state: (),
-            answers: Vec::new(),
-            announce: false,
-        };
-        assert!(
-            matches!(held.answer(7), Ok(None)),
-            "no change, so not that one"
-        );
-        held.keep(7, Json::from(70));
-        for token in 8..23 {
-            held.keep(token, Json::Null);
-            assert!(matches!(held.answer(7), Ok(Some(answer)) if *answer == 70));
-            assert!(matches!(held.answer(6), Ok(None)) == (token < 22));
-        }
-        held.keep(23, Json::Null);
-        assert_eq!(held.answers.len(), ANSWERS_KEPT);
-        assert!(held.answer(7).is_err(), "it may have been there");
-        assert!(matches!(held.answer(100), Ok(None)));
-    }
 }

@@ -1,0 +1,1 @@
+"""What needs no network: requests as values, answers, and the rules of sections."""
