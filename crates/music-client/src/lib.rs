@@ -36,6 +36,10 @@ mod fault;
 pub mod fuzzing;
 pub mod in_process;
 mod key;
+#[cfg(feature = "mutations")]
+pub mod mutation;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
 mod options;
 pub mod recipes;
 mod records;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::dice;
 use crate::error::{Error, Outcome};
+use crate::mutation::{Mutation, is_on};
 use crate::recipes::document::{self, Document, Seen, Step};
 use crate::recipes::refusal::{self, Refusal};
 
@@ -236,6 +237,7 @@ impl Barrier {
     async fn arrive(&self, party: &str, attempt: u64, turn: Turn) -> Result<Arrival, Error> {
         refusal::name("a party", party, PARTY_BYTES_MAX)?;
         let parties = self.parties;
+        let needed = parties - u64::from(is_on(Mutation::PartyTooFew));
         let step = |state: Option<State>, _| {
             let mut state = state.unwrap_or(State {
                 parties,
@@ -249,7 +251,7 @@ impl Barrier {
                 return Ok(Step::Keep(Arrival::Early));
             }
             state.arrived.insert(party.to_owned(), attempt);
-            if (state.arrived.len() as u64) < parties {
+            if (state.arrived.len() as u64) < needed {
                 return Ok(Step::Change(state, Arrival::Waits(number)));
             }
             state.passed = std::mem::take(&mut state.arrived);

@@ -9,6 +9,7 @@ use serde_json::value::Value as Json;
 
 use crate::client::Client;
 use crate::error::{Error, Invalid, LostReason};
+use crate::mutation::{Mutation, is_on};
 use crate::recipes::document::{self, Document};
 use crate::recipes::refusal::Refusal;
 use crate::section::CriticalSection;
@@ -177,11 +178,11 @@ impl Once {
                 end(section).await;
                 return Ok(Some(Begun::Done(result)));
             }
-            Some(State::Begun(token)) => {
+            Some(State::Begun(token)) if !is_on(Mutation::StepBegunAgain) => {
                 end(section).await;
                 return Err(Refusal::Interrupted { token }.into());
             }
-            Some(State::Undone) | None => {}
+            Some(State::Undone | State::Begun(_)) | None => {}
         }
         let begun = State::Begun(section.token());
         let once = self.clone();

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::clock::{self, Instant};
 use crate::error::{Error, LostReason};
+use crate::mutation::{Mutation, is_on};
 use crate::recipes::document::Document;
 use crate::recipes::refusal::{self, Refusal};
 use crate::recipes::slots::{Slot, Slots};
@@ -176,7 +177,8 @@ impl Semaphore {
             }
             None => 0,
         };
-        let order = (0..self.permits).map(|step| (oldest + step) % self.permits);
+        let permits = self.permits + u64::from(is_on(Mutation::PermitTooMany));
+        let order = (0..permits).map(|step| (oldest + step) % permits);
         let Some(slots) = gate
             .run(self.collect(order.collect(), number, until))
             .await??

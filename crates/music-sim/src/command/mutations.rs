@@ -1,13 +1,18 @@
 //! `music-sim mutations`: breaks each rule, and demands that a check finds it.
+//! Rules of the protocol are looked for by all checks, the promises of recipes
+//! by deployments whose clients use them.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use music_client::mutation as promises;
 use music_core::mutation::{Mutation, passed, switch};
 use music_sim::deployment;
 use music_sim::deployment::settings::Settings;
 use music_sim::exploration::explore;
 use music_sim::model::{Check, checks};
+use music_sim::recipes::trades::Trade;
 
 use crate::clock::Stopwatch;
 
@@ -125,29 +130,95 @@ fn by_exploration(mutation: Mutation, seeds: u64) -> Option<Found> {
 }
 
 fn by_simulation(seeds: u64) -> Option<Found> {
+    by_deployments("simulation", seeds, Settings::of_seed)
+}
+
+/// Deployments whose clients use the recipe alone.
+fn by_recipes(trade: Trade, seeds: u64) -> Option<Found> {
+    by_deployments(&format!("simulation of `{trade}`"), seeds, |seed| {
+        Settings {
+            trades: BTreeSet::from([trade]),
+            ..Settings::of_recipes(seed)
+        }
+    })
+}
+
+/// The recipe that breaks its promise.
+fn trade(mutation: promises::Mutation) -> Trade {
+    match mutation {
+        promises::Mutation::ChangeMadeTwice => Trade::Counter,
+        promises::Mutation::PermitTooMany => Trade::Semaphore,
+        promises::Mutation::PartyTooFew => Trade::Barrier,
+        promises::Mutation::StepBegunAgain => Trade::Once,
+        promises::Mutation::ClaimIgnored => Trade::Queue,
+    }
+}
+
+fn by_deployments(by: &str, seeds: u64, settings: impl Fn(u64) -> Settings) -> Option<Found> {
     (0..seeds).find_map(|seed| {
-        let run = deployment::run(&Settings::of_seed(seed)).ok()?;
+        let run = deployment::run(&settings(seed)).ok()?;
         let verdict = deployment::verdict(&run);
         let broken = verdict.first()?.split(':').next().unwrap_or_default();
         Some(Found {
-            by: "simulation".to_owned(),
+            by: by.to_owned(),
             needed: format!("{} seeds", seed + 1),
             broken: broken.to_owned(),
         })
     })
 }
 
+/// A mutation that was tried.
+struct Row {
+    name: &'static str,
+    what: &'static str,
+    found: Option<Found>,
+}
+
+impl Row {
+    /// Tells how long it took, too.
+    fn print(&self, stopwatch: &Stopwatch) {
+        let seconds = stopwatch.elapsed().as_secs_f32();
+        let name = self.name;
+        match &self.found {
+            Some(Found { by, needed, broken }) => {
+                println!("{name:<26} {by}, {needed}: {broken} ({seconds:.1} s)");
+            }
+            None => println!("{name:<26} NOT FOUND ({seconds:.1} s)"),
+        }
+    }
+}
+
 /// Tries every mutation; whether all were found.
 pub(crate) fn run(arguments: &Arguments) -> bool {
     std::panic::set_hook(Box::new(|_| {}));
-    let wanted = |mutation: &&Mutation| {
-        let only = arguments.only.as_deref();
-        only.is_none_or(|name| name == mutation.name())
-    };
+    let mut rows = of_protocol(arguments);
+    let rules = rows.len();
+    rows.extend(of_recipes(arguments));
+    let missed = rows.iter().filter(|row| row.found.is_none()).count();
+    println!("{} mutations, {missed} not found", rows.len());
+    let (protocol, recipes) = rows.split_at(rules);
+    let written = arguments
+        .table
+        .as_ref()
+        .map(|path| std::fs::write(path, table(protocol, recipes)));
+    if let Some(Err(error)) = &written {
+        println!("the table was not written: {error}");
+    }
+    missed == 0 && !rows.is_empty() && !matches!(written, Some(Err(_)))
+}
+
+fn is_wanted(arguments: &Arguments, name: &str) -> bool {
+    let only = arguments.only.as_deref();
+    only.is_none_or(|only| only == name)
+}
+
+fn of_protocol(arguments: &Arguments) -> Vec<Row> {
+    let wanted = |mutation: &Mutation| is_wanted(arguments, mutation.name());
+    let wanted: Vec<Mutation> = Mutation::ALL.iter().copied().filter(wanted).collect();
     let asked = |finder: &&Finder| arguments.by.is_none_or(|by| by == **finder);
     let finders: Vec<Finder> = FINDERS.iter().filter(asked).copied().collect();
     let effort = Effort {
-        coverage: if finders.contains(&Finder::Model) {
+        coverage: if finders.contains(&Finder::Model) && !wanted.is_empty() {
             coverage()
         } else {
             Vec::new()
@@ -156,33 +227,42 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         deployments: arguments.deployments,
     };
     let mut rows = Vec::new();
-    for mutation in Mutation::ALL.iter().filter(wanted) {
+    for mutation in wanted {
         let stopwatch = Stopwatch::start();
-        switch(Some(*mutation));
+        switch(Some(mutation));
         let found = finders
             .iter()
-            .find_map(|finder| finder.find(*mutation, &effort));
+            .find_map(|finder| finder.find(mutation, &effort));
         switch(None);
-        let seconds = stopwatch.elapsed().as_secs_f32();
-        let name = mutation.name();
-        match &found {
-            Some(Found { by, needed, broken }) => {
-                println!("{name:<26} {by}, {needed}: {broken} ({seconds:.1} s)");
-            }
-            None => println!("{name:<26} NOT FOUND ({seconds:.1} s)"),
-        }
-        rows.push((*mutation, found));
+        let row = Row {
+            name: mutation.name(),
+            what: mutation.description(),
+            found,
+        };
+        row.print(&stopwatch);
+        rows.push(row);
     }
-    let missed = rows.iter().filter(|(_, found)| found.is_none()).count();
-    println!("{} mutations, {missed} not found", rows.len());
-    let written = arguments
-        .table
-        .as_ref()
-        .map(|path| std::fs::write(path, table(&rows)));
-    if let Some(Err(error)) = &written {
-        println!("the table was not written: {error}");
+    rows
+}
+
+fn of_recipes(arguments: &Arguments) -> Vec<Row> {
+    let asked = arguments.by.is_none_or(|by| by == Finder::Simulation);
+    let wanted = |mutation: &promises::Mutation| asked && is_wanted(arguments, mutation.name());
+    let mut rows = Vec::new();
+    for mutation in promises::Mutation::ALL.into_iter().filter(wanted) {
+        let stopwatch = Stopwatch::start();
+        promises::switch(Some(mutation));
+        let found = by_recipes(trade(mutation), arguments.deployments);
+        promises::switch(None);
+        let row = Row {
+            name: mutation.name(),
+            what: mutation.description(),
+            found,
+        };
+        row.print(&stopwatch);
+        rows.push(row);
     }
-    missed == 0 && !rows.is_empty() && !matches!(written, Some(Err(_)))
+    rows
 }
 
 const HEAD: &str = "# Mutations
@@ -198,15 +278,24 @@ guarantee, or seeds.
 |---|---|---|---|---|
 ";
 
-fn table(rows: &[(Mutation, Option<Found>)]) -> String {
-    let row = |(mutation, found): &(Mutation, Option<Found>)| {
-        let (name, what) = (mutation.name(), mutation.description().trim());
-        let found = match found {
+const RECIPES_HEAD: &str = "
+## Recipes
+
+Each breaks one promise in the recipes of `music-client`, and is looked for by the
+[simulation](recipes.md), seed after seed, with clients that use this recipe alone.
+
+| mutation | what goes wrong | found by | needed | judge |
+|---|---|---|---|---|
+";
+
+fn table(protocol: &[Row], recipes: &[Row]) -> String {
+    let line = |row: &Row| {
+        let found = match &row.found {
             Some(Found { by, needed, broken }) => format!("{by} | {needed} | {broken}"),
             None => "**not found** | | ".to_owned(),
         };
-        format!("| `{name}` | {what} | {found} |\n")
+        format!("| `{}` | {} | {found} |\n", row.name, row.what.trim())
     };
-    let rows: String = rows.iter().map(row).collect();
-    format!("{HEAD}{rows}")
+    let lines = |rows: &[Row]| rows.iter().map(line).collect::<String>();
+    format!("{HEAD}{}{RECIPES_HEAD}{}", lines(protocol), lines(recipes))
 }

@@ -16,7 +16,11 @@ use crate::recipes::work;
 
 /// How long clients may take to finish once faults have stopped, in the
 /// deployment's own time.
-const REST_MAX: Duration = Duration::from_mins(5);
+const REST_MAX: Duration = Duration::from_mins(3);
+
+/// The same where they use recipes: each of these is shown to be served, one
+/// client after the other.
+const RECIPES_REST_MAX: Duration = Duration::from_mins(5);
 
 /// How long the effects of faults may last: leases, waits, and what was
 /// retried meanwhile.
@@ -65,10 +69,9 @@ impl Crew {
             .client(u32::try_from(site).unwrap_or(u32::MAX));
         let host = Host::new();
         let wire = Wire {
-            cluster: Arc::clone(&self.scene.cluster),
+            scene: self.scene.clone(),
             site,
             host: Arc::clone(&host),
-            recorder: self.scene.recorder.clone(),
         };
         let addresses = self.scene.cluster.addresses(site);
         let options = Options {
@@ -161,6 +164,29 @@ impl Crew {
         self.join(place);
     }
 
+    /// A client dies at a message after so many others, if faults last so long.
+    pub(super) fn doom(&self, member: usize, messages: u64) {
+        let doomed = self.members().get(member).map(|doomed| {
+            doomed.host.doom(Some(messages));
+            (doomed.id, Arc::clone(&doomed.host))
+        });
+        let Some((id, host)) = doomed else { return };
+        let crew = self.clone();
+        tokio::spawn(async move {
+            host.dies().await;
+            crew.bury(id);
+        });
+    }
+
+    /// Another client comes in the place of one that died at a message.
+    fn bury(&self, id: ClientId) {
+        let member = self.members().iter().position(|member| member.id == id);
+        if let Some(member) = member {
+            self.scene.saw("a client killed at a message");
+            self.crash(member);
+        }
+    }
+
     /// The site of a client.
     pub(super) fn site_of(&self, member: usize) -> Option<usize> {
         self.members().get(member).map(|member| member.site)
@@ -178,24 +204,33 @@ impl Crew {
         }
     }
 
-    /// All clients go on.
+    /// All clients go on, and none dies any more.
     pub(super) fn go_on(&self) {
+        let mut dead = Vec::new();
         for member in self.members().iter() {
+            member.host.doom(None);
             member.host.set(Process::Runs);
+            // Just now: it is buried before others look whether it has finished.
+            dead.extend(member.host.is_dead().then_some(member.id));
         }
+        dead.into_iter().for_each(|id| self.bury(id));
     }
 
     /// Waits until all clients have finished. What did not go as it must.
     pub(super) async fn rest(&self) -> Vec<String> {
         let members = std::mem::take(&mut *self.members());
-        let deadline = world::after(REST_MAX);
+        let most = match self.scene.board {
+            Some(_) => RECIPES_REST_MAX,
+            None => REST_MAX,
+        };
+        let deadline = world::after(most);
         let mut failures = Vec::new();
         for member in members {
             match world::timeout_at(deadline, member.work).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => failures.push(format!("{:?} failed: {error}", member.id)),
                 Err(_) => failures.push(format!(
-                    "guarantee 6: {:?} has not finished {REST_MAX:?} after the last fault",
+                    "guarantee 6: {:?} has not finished {most:?} after the last fault",
                     member.id
                 )),
             }

@@ -17,6 +17,9 @@ use crate::history::What;
 /// A disk as it is when nothing is wrong.
 const DISK: Duration = Duration::from_micros(200);
 
+/// How many more messages a client sends or hears at most that dies at one.
+const MESSAGES_MAX: u64 = 40;
+
 /// What does harm.
 pub(super) struct Nemesis {
     scene: Scene,
@@ -252,7 +255,7 @@ impl Nemesis {
                 self.later(Undo::Weather, 200..3000);
             }
             Fault::Force => self.force(site),
-            Fault::CrashClient => self.crew.crash(self.below(self.crew.len())),
+            Fault::CrashClient => self.crash_client(),
             Fault::StopClient => {
                 let member = self.below(self.crew.len());
                 let site = self.crew.site_of(member).unwrap_or_default();
@@ -299,6 +302,18 @@ impl Nemesis {
         }
     }
 
+    /// At once, or at one of its next messages: where it waits for an answer, or
+    /// was about to ask.
+    fn crash_client(&self) {
+        let member = self.below(self.crew.len());
+        if self.dice().random_bool(0.5) {
+            self.crew.crash(member);
+        } else {
+            let messages = self.dice().random_range(0..MESSAGES_MAX);
+            self.crew.doom(member, messages);
+        }
+    }
+
     fn crash_replica(&self, site: usize) {
         let deployment = &self.scene.cluster.deployment;
         let sites = self.scene.settings.sites;
@@ -316,10 +331,9 @@ impl Nemesis {
             return;
         };
         let wire = Wire {
-            cluster: Arc::clone(&self.scene.cluster),
+            scene: self.scene.clone(),
             site,
             host: Host::new(),
-            recorder: self.scene.recorder.clone(),
         };
         let addresses = self.scene.cluster.addresses(site);
         let Ok(client) = Client::in_process(addresses, Options::default(), Arc::new(wire)) else {

@@ -1,5 +1,6 @@
 //! The way between a client and the nodes.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +13,8 @@ use music_client::in_process::{Answer, Nodes};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::cluster::{Cluster, Running};
-use super::recorder::Recorder;
-use super::world;
+use super::cluster::Running;
+use super::{Scene, world};
 
 /// How long a client tries to connect.
 const CONNECT_MAX: Duration = Duration::from_millis(500);
@@ -36,6 +36,10 @@ pub(super) enum Process {
 pub(super) struct Host {
     process: Mutex<Process>,
     changed: Notify,
+    /// How many messages pass before the one at which it dies, if it is to.
+    left: Mutex<Option<u64>>,
+    /// The node that was asked last about each lockRef.
+    asked: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Host {
@@ -44,11 +48,13 @@ impl Host {
         Arc::new(Self {
             process: Mutex::new(Process::Runs),
             changed: Notify::new(),
+            left: Mutex::default(),
+            asked: Mutex::default(),
         })
     }
 
     fn process(&self) -> MutexGuard<'_, Process> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.process)
     }
 
     /// Stops the process, kills it, or lets it go on, unless it is dead.
@@ -60,25 +66,64 @@ impl Host {
         self.changed.notify_waiters();
     }
 
-    /// Waits while the process does not run.
-    async fn runs(&self) {
+    /// Lets the process die at a message, sent or heard, after so many others;
+    /// not at all where `None`.
+    pub(super) fn doom(&self, messages: Option<u64>) {
+        *locked(&self.left) = messages;
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        *self.process() == Process::Dead
+    }
+
+    /// Waits until the process is dead.
+    pub(super) async fn dies(&self) {
+        self.becomes(Process::Dead).await;
+    }
+
+    async fn becomes(&self, process: Process) {
         loop {
             let changed = self.changed.notified();
-            if *self.process() == Process::Runs {
+            if *self.process() == process {
                 return;
             }
             changed.await;
         }
     }
+
+    /// Waits while the process stands still. The message passes, or the process
+    /// dies at it.
+    async fn passes(&self) {
+        self.becomes(Process::Runs).await;
+        let is_last = {
+            let mut left = locked(&self.left);
+            let is_last = *left == Some(0);
+            *left = left.and_then(|left| left.checked_sub(1));
+            is_last
+        };
+        if is_last {
+            self.set(Process::Dead);
+            std::future::pending().await
+        }
+    }
+
+    /// Whether another node was asked before about that lockRef.
+    fn moves(&self, lock_ref: &str, node: usize) -> bool {
+        let before = locked(&self.asked).insert(lock_ref.to_owned(), node);
+        before.is_some_and(|before| before != node)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The connections of one client.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
-    pub(super) cluster: Arc<Cluster>,
+    pub(super) scene: Scene,
     pub(super) site: usize,
     pub(super) host: Arc<Host>,
-    pub(super) recorder: Recorder,
 }
 
 impl Nodes for Wire {
@@ -87,12 +132,12 @@ impl Nodes for Wire {
         Box::pin(async move {
             match node_of(request.url().as_str()) {
                 Some(node) => {
-                    wire.host.runs().await;
+                    wire.host.passes().await;
                     // By force anybody may end a section, at any node.
                     let path = request.url().path().strip_prefix("/v1/locks/");
                     match path.and_then(|path| path.split_once('/')) {
                         Some((_, "force")) | None => {}
-                        Some((lock_ref, _)) => wire.recorder.asks(lock_ref, node),
+                        Some((lock_ref, _)) => wire.asks(lock_ref, node),
                     }
                     wire.ask(node, request).await
                 }
@@ -109,9 +154,17 @@ pub(super) fn node_of(url: &str) -> Option<usize> {
 }
 
 impl Wire {
+    /// The client of a lockRef asks a node.
+    fn asks(&self, lock_ref: &str, node: usize) {
+        self.scene.recorder.asks(lock_ref, node);
+        if self.host.moves(lock_ref, node) {
+            self.scene.saw("a lockRef at another node");
+        }
+    }
+
     /// A message passes, or never arrives.
     async fn pass(&self, from: usize, to: usize) {
-        match self.cluster.network().fates(from, to).first() {
+        match self.scene.cluster.network().fates(from, to).first() {
             Some(delay) => world::sleep(*delay).await,
             None => std::future::pending().await,
         }
@@ -122,25 +175,29 @@ impl Wire {
         node: usize,
         request: reqwest::Request,
     ) -> Result<reqwest::Response, FaultKind> {
-        let network = self.cluster.network();
-        let site = self.cluster.site_of(node).ok_or(FaultKind::NotConnected)?;
+        let network = self.scene.cluster.network();
+        let site = self
+            .scene
+            .cluster
+            .site_of(node)
+            .ok_or(FaultKind::NotConnected)?;
         if !self.reaches(site) && network.chance(0.5) {
             world::sleep(CONNECT_MAX).await;
             return Err(FaultKind::NotConnected);
         }
         self.pass(self.site, site).await;
-        let Some(running) = self.cluster.running(node) else {
+        let Some(running) = self.scene.cluster.running(node) else {
             self.pass(site, self.site).await;
             return Err(FaultKind::NotConnected);
         };
         let answer = self.serve(&running, request).await;
         self.pass(site, self.site).await;
-        self.host.runs().await;
+        self.host.passes().await;
         self.receive(site, &running, answer?).await
     }
 
     fn reaches(&self, site: usize) -> bool {
-        site == self.site || self.cluster.network().connected(self.site, site)
+        site == self.site || self.scene.cluster.network().connected(self.site, site)
     }
 
     /// The node answers, whether or not the client still waits: it may not
@@ -155,7 +212,7 @@ impl Wire {
             .map_err(|_unsendable: reqwest::Error| FaultKind::NotConnected)?;
         let answer = running.node.answer(request.map(Body::new));
         let serving = tokio::spawn(running.dead.clone().run_until_cancelled_owned(answer));
-        let served = if self.cluster.network().chance(0.5) {
+        let served = if self.scene.cluster.network().chance(0.5) {
             AbortOnDropHandle::new(serving).await
         } else {
             serving.await
@@ -179,7 +236,7 @@ impl Wire {
             let heard = body.into_data_stream().then(move |chunk| {
                 let wire = wire.clone();
                 async move {
-                    wire.host.runs().await;
+                    wire.host.passes().await;
                     chunk
                         .ok()
                         .filter(|_| wire.reaches(site))

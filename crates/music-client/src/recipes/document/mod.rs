@@ -35,6 +35,7 @@ use crate::clock;
 use crate::content::Content;
 use crate::error::{Error, Lost, LostReason, Outcome};
 use crate::key::{Cell, RecordKey};
+use crate::mutation::{Mutation, is_on};
 use crate::recipes::held;
 use crate::recipes::refusal::Refusal;
 use crate::recipes::table::{self, TABLE};
@@ -80,18 +81,22 @@ pub(crate) enum Step<S, T> {
     Announce(S, T),
 }
 
-/// How one attempt failed, and the token under which a put may have been made.
+/// How one attempt failed.
 struct Failed {
     error: Error,
+    /// The token under which a put may have been made.
     put: Option<u64>,
+    /// Whether another attempt may end otherwise.
+    again: bool,
 }
 
 impl<E: Into<Error>> From<E> for Failed {
     fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            put: None,
-        }
+        let error = error.into();
+        // One that was taken for dead before its put has to ask again.
+        let again = matches!(error, Error::Lost(_));
+        let put = None;
+        Self { error, put, again }
     }
 }
 
@@ -154,10 +159,8 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            // One that was taken for dead before its put, too, has to ask again.
-            let again = failed.put.is_some() || matches!(failed.error, Error::Lost(_));
             put = failed.put.or(put);
-            if attempts >= ATTEMPTS_MAX || !again {
+            if attempts >= ATTEMPTS_MAX || !failed.again {
                 return Err(give_up(failed.error, attempts, put));
             }
             self.client.inner.pause(attempts).await;
@@ -194,17 +197,19 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
     {
         let held = self.held(section).await?;
         let held = match (before, held) {
-            (Some(token), Some(held)) => match held.answer(token) {
-                Ok(Some(answer)) => {
-                    let answer = T::deserialize(answer).map_err(|fault| foreign(&fault))?;
-                    if held.announce {
-                        self.announce_quietly(section, &held.state).await;
+            (Some(token), Some(held)) if !is_on(Mutation::ChangeMadeTwice) => {
+                match held.answer(token) {
+                    Ok(Some(answer)) => {
+                        let answer = T::deserialize(answer).map_err(|fault| foreign(&fault))?;
+                        if held.announce {
+                            self.announce_quietly(section, &held.state).await;
+                        }
+                        return Ok((Some(held.state), answer));
                     }
-                    return Ok((Some(held.state), answer));
+                    Ok(None) => Some(held),
+                    Err(Forgotten) => return Err(forgotten(token)),
                 }
-                Ok(None) => Some(held),
-                Err(Forgotten) => return Err(forgotten(token)),
-            },
+            }
             (_, held) => held,
         };
         let (state, answers) =
@@ -221,9 +226,16 @@ impl<S: Serialize + DeserializeOwned> Document<S> {
         };
         held.keep(section.token(), json(&answer)?);
         let put = self.put(section, String::new(), &held).await;
-        put.map_err(|error| Failed {
-            put: (error.outcome() == Outcome::Unknown).then(|| section.token()),
-            error,
+        put.map_err(|error| {
+            let in_doubt = error.outcome() == Outcome::Unknown;
+            let put = in_doubt.then(|| section.token());
+            let failed = Failed::from(error);
+            let again = failed.again || in_doubt;
+            Failed {
+                put,
+                again,
+                ..failed
+            }
         })?;
         if announce {
             self.announce_quietly(section, &held.state).await;
@@ -397,5 +409,9 @@ fn forgotten(token: u64) -> Failed {
         outcome: Outcome::Unknown,
     });
     tracing::debug!(token, "too many changes since one without an answer");
-    Failed { error, put: None }
+    Failed {
+        error,
+        put: None,
+        again: false,
+    }
 }
