@@ -39,6 +39,7 @@ mod key;
 #[cfg(feature = "mutations")]
 pub mod mutation;
 #[cfg(not(feature = "mutations"))]
+#[expect(unreachable_pub, reason = "it is public with the feature only")]
 mod mutation;
 mod options;
 pub mod recipes;

@@ -9,10 +9,6 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A rule that can be broken, named after what then happens.
-#[cfg_attr(
-    not(feature = "mutations"),
-    expect(unreachable_pub, reason = "the module is public with the feature only")
-)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Mutation {

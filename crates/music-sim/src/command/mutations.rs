@@ -175,16 +175,21 @@ struct Row {
 }
 
 impl Row {
-    /// Tells how long it took, too.
-    fn print(&self, stopwatch: &Stopwatch) {
+    /// Looks for it, and tells how long that took.
+    fn of(
+        (name, what): (&'static str, &'static str),
+        find: impl FnOnce() -> Option<Found>,
+    ) -> Self {
+        let stopwatch = Stopwatch::start();
+        let found = find();
         let seconds = stopwatch.elapsed().as_secs_f32();
-        let name = self.name;
-        match &self.found {
+        match &found {
             Some(Found { by, needed, broken }) => {
                 println!("{name:<26} {by}, {needed}: {broken} ({seconds:.1} s)");
             }
             None => println!("{name:<26} NOT FOUND ({seconds:.1} s)"),
         }
+        Self { name, what, found }
     }
 }
 
@@ -226,43 +231,31 @@ fn of_protocol(arguments: &Arguments) -> Vec<Row> {
         seeds: arguments.seeds,
         deployments: arguments.deployments,
     };
-    let mut rows = Vec::new();
-    for mutation in wanted {
-        let stopwatch = Stopwatch::start();
-        switch(Some(mutation));
-        let found = finders
-            .iter()
-            .find_map(|finder| finder.find(mutation, &effort));
-        switch(None);
-        let row = Row {
-            name: mutation.name(),
-            what: mutation.description(),
-            found,
-        };
-        row.print(&stopwatch);
-        rows.push(row);
-    }
-    rows
+    let row = |mutation: Mutation| {
+        Row::of((mutation.name(), mutation.description()), || {
+            switch(Some(mutation));
+            let mut finders = finders.iter();
+            let found = finders.find_map(|finder| finder.find(mutation, &effort));
+            switch(None);
+            found
+        })
+    };
+    wanted.into_iter().map(row).collect()
 }
 
 fn of_recipes(arguments: &Arguments) -> Vec<Row> {
     let asked = arguments.by.is_none_or(|by| by == Finder::Simulation);
     let wanted = |mutation: &promises::Mutation| asked && is_wanted(arguments, mutation.name());
-    let mut rows = Vec::new();
-    for mutation in promises::Mutation::ALL.into_iter().filter(wanted) {
-        let stopwatch = Stopwatch::start();
-        promises::switch(Some(mutation));
-        let found = by_recipes(trade(mutation), arguments.deployments);
-        promises::switch(None);
-        let row = Row {
-            name: mutation.name(),
-            what: mutation.description(),
-            found,
-        };
-        row.print(&stopwatch);
-        rows.push(row);
-    }
-    rows
+    let row = |mutation: promises::Mutation| {
+        Row::of((mutation.name(), mutation.description()), || {
+            promises::switch(Some(mutation));
+            let found = by_recipes(trade(mutation), arguments.deployments);
+            promises::switch(None);
+            found
+        })
+    };
+    let all = promises::Mutation::ALL.into_iter();
+    all.filter(wanted).map(row).collect()
 }
 
 const HEAD: &str = "# Mutations

@@ -11,10 +11,12 @@ pub(super) fn judge(ops: &[Op]) -> Vec<String> {
         .filter(|hold| hold.thing == "election")
         .map(|hold| hold.token)
         .collect();
-    let unheard = ops.iter().any(|op| {
+    // One that campaigned may lead and never have heard of it.
+    let unheard = ops.iter().find(|op| {
         let campaigns = matches!(op.ask, Ask::Hold { of: "election", .. });
         campaigns && op.is_possible() && !op.is_sure()
     });
+    let unheard_since = unheard.map_or(usize::MAX, |op| op.begun);
     let mut last: BTreeMap<Call, u64> = BTreeMap::new();
     let mut breaches = Vec::new();
     // An observer asks again when it was answered.
@@ -29,8 +31,7 @@ pub(super) fn judge(ops: &[Op]) -> Vec<String> {
                 "observer {observer} sees the leader of token {token} after that of {before}"
             ));
         }
-        // One that campaigned may lead and never have heard of it.
-        if !leaders.contains(token) && !unheard {
+        if !leaders.contains(token) && op.ended < unheard_since {
             breaches.push(format!("nobody led under token {token}"));
         }
     }
@@ -77,6 +78,10 @@ mod tests {
         sees(&mut told, 7, Some(2));
         assert!(finds(&judge(&told.ops()), "nobody led"));
         told.ask(CAMPAIGN);
+        assert!(finds(&judge(&told.ops()), "nobody led"), "not yet");
+        let mut told = Told::default();
+        told.ask(CAMPAIGN);
+        sees(&mut told, 7, Some(2));
         assert_eq!(judge(&told.ops()), Vec::<String>::new());
     }
 }

@@ -212,6 +212,25 @@ mod tests {
     }
 
     #[test]
+    fn a_holder_reads_what_it_stored_itself() {
+        let mut told = Told::default();
+        let one = hold(&mut told, 1);
+        store(&mut told, one, 10, Answer::Done);
+        store(&mut told, one, 11, Answer::Done);
+        load(&mut told, one, Some(10));
+        assert!(finds(&judge(&told.ops()), "misses 11"));
+    }
+
+    #[test]
+    fn nobody_reads_what_is_stored_later() {
+        let mut told = Told::default();
+        let one = hold(&mut told, 1);
+        load(&mut told, one, Some(10));
+        store(&mut told, one, 10, Answer::Done);
+        assert!(finds(&judge(&told.ops()), "nobody had stored it"));
+    }
+
+    #[test]
     fn a_holder_does_not_read_what_comes_after_it() {
         let mut told = Told::default();
         let one = hold(&mut told, 1);

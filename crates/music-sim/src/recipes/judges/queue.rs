@@ -182,6 +182,16 @@ mod tests {
         told.call(Ask::Take { claim_us: 0 }, taken(token, deliveries));
     }
 
+    fn takes_another(told: &mut Told, value: u64, id: &str) {
+        let other = Taken {
+            value,
+            id: id.to_owned(),
+            token: 4,
+            deliveries: 2,
+        };
+        told.call(Ask::Take { claim_us: 0 }, Answer::Taken(vec![other]));
+    }
+
     fn settle(told: &mut Told, token: u64, how: Settling, answer: Answer) {
         let value = 7;
         told.call(Ask::Settle { value, token, how }, answer);
@@ -227,14 +237,17 @@ mod tests {
         let mut told = Told::default();
         push(&mut told, Answer::Done);
         take(&mut told, 3, 1);
-        let other = Taken {
-            value: 7,
-            id: "9.1".to_owned(),
-            token: 4,
-            deliveries: 2,
-        };
-        told.call(Ask::Take { claim_us: 0 }, Answer::Taken(vec![other]));
+        takes_another(&mut told, 7, "9.1");
         assert!(finds(&judge(&told.ops()), "there twice"));
+    }
+
+    #[test]
+    fn each_item_has_an_id_of_its_own() {
+        let mut told = Told::default();
+        told.call(Ask::Push { values: vec![7, 8] }, Answer::Done);
+        take(&mut told, 3, 1);
+        takes_another(&mut told, 8, "1.1");
+        assert!(finds(&judge(&told.ops()), "the id of another"));
     }
 
     #[test]

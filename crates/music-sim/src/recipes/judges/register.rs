@@ -154,6 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn nobody_finds_what_is_set_later() {
+        let mut told = Told::default();
+        let unheard = told.ask(set(9, None));
+        told.call(Ask::Get, Answer::Found(1, Some(10)));
+        told.call(set(10, None), made(2));
+        told.answer(unheard, failed(true));
+        let breaches = judge(&told.ops());
+        assert!(breaches[0].contains("nobody had set"), "{breaches:?}");
+    }
+
+    #[test]
     fn there_are_no_more_versions_than_sets() {
         let mut told = Told::default();
         told.call(set(10, None), made(2));

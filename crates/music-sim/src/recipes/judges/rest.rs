@@ -59,6 +59,9 @@ mod tests {
         told.call(Ask::Length, Answer::Number(2));
         assert!(finds(&judge(&told.ops()), "2 items"));
         let mut told = Told::default();
+        told.call(Ask::Length, failed(false));
+        assert!(finds(&judge(&told.ops()), "fails"));
+        let mut told = Told::default();
         let what = "somebody leads";
         told.call(Ask::Rest { what }, Answer::Done);
         assert_eq!(judge(&told.ops()), Vec::<String>::new());
