@@ -60,6 +60,7 @@ async fn campaign(hand: &mut Hand<'_>, election: &Election) {
         let asked = hand.call(Ask::Hold { of, shared }, asks, held).await;
         if let Some((_, Some(mut leadership))) = asked {
             let token = leadership.token();
+            hand.touch_at_once("election", token).await;
             hand.nap().await;
             hand.touch("election", token).await;
             if hand.percent(40) {

@@ -169,11 +169,23 @@ impl<'a> Hand<'a> {
     }
 
     /// Does something outside under a token, which refuses lower ones than it
-    /// has accepted.
+    /// has accepted. What is done may be long on its way.
     pub(super) async fn touch(&mut self, thing: &str, token: u64) {
-        let thing = thing.to_owned();
         let longest = if self.percent(30) { 6000 } else { 400 };
         let way = self.ms(1..longest);
+        self.touch_after(way, thing, token).await;
+    }
+
+    /// Often, so that one that was preempted comes late with what it does.
+    pub(super) async fn touch_at_once(&mut self, thing: &str, token: u64) {
+        if self.percent(60) {
+            let way = self.ms(1..20);
+            self.touch_after(way, thing, token).await;
+        }
+    }
+
+    async fn touch_after(&self, way: Duration, thing: &str, token: u64) {
+        let thing = thing.to_owned();
         let call = self.note(Ask::Touch {
             thing: thing.clone(),
             token,

@@ -122,6 +122,7 @@ pub(super) async fn mutex(mut hand: Hand<'_>) {
         let asks = mutex.lock_within(wait);
         let asked = hand.guard(("mutex", false), asks, |guard| one("mutex", guard.token()));
         if let Some((hold, guard)) = asked.await {
+            hand.touch_at_once("mutex", guard.token()).await;
             hand.use_state(hold, "mutex", Held::Guard(&guard, "m"))
                 .await;
             hand.touch("mutex", guard.token()).await;
@@ -171,6 +172,7 @@ pub(super) async fn rw_lock(mut hand: Hand<'_>) {
             let asks = lock.write_within(wait);
             let asked = hand.guard(("rw", false), asks, |guard| one("rw", guard.token()));
             if let Some((hold, guard)) = asked.await {
+                hand.touch_at_once("rw", guard.token()).await;
                 hand.use_state(hold, "rw", Held::Guard(&guard, "rw")).await;
                 hand.touch("rw", guard.token()).await;
                 hand.let_go(guard).await;
@@ -273,6 +275,7 @@ pub(super) async fn active_passive(mut hand: Hand<'_>) {
         };
         if let Some((hold, active)) = hand.guard(("active", false), asks, held).await {
             let thing = format!("slot/{}", active.slot());
+            hand.touch_at_once(&thing, active.token()).await;
             hand.use_state(hold, &thing, Held::Active(&active)).await;
             hand.touch(&thing, active.token()).await;
             hand.saw_loss(active.is_lost());

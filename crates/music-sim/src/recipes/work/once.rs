@@ -94,7 +94,7 @@ impl Hand<'_> {
     async fn end(&mut self, step: u64) {
         let Some(once) = self.once(step) else { return };
         let changed = |changed: &bool| Answer::Changed(*changed);
-        if self.percent(60) {
+        if self.percent(50) {
             self.call(Ask::Forget { step }, once.forget(), changed)
                 .await;
         } else {
