@@ -147,8 +147,7 @@ impl Election {
     pub fn observe(&self) -> Observer {
         Observer {
             seen: self.document.observe(),
-            began: false,
-            told: None,
+            told: Told::default(),
         }
     }
 }
@@ -363,14 +362,13 @@ impl Leadership {
 #[derive(Debug)]
 pub struct Observer {
     seen: Seen<State>,
-    /// Whether anything was told, and who then.
-    began: bool,
-    told: Option<Leader>,
+    told: Told,
 }
 
 impl Observer {
     /// The next leader, `None` where the last one resigned. Begins with the
-    /// present state; what changes in quick succession may come as one.
+    /// present state; what changes in quick succession may come as one. The
+    /// tokens of leaders never go back.
     ///
     /// # Errors
     /// [`Error::Unavailable`] where no node serves: asking again goes on.
@@ -383,11 +381,67 @@ impl Observer {
     pub async fn next(&mut self) -> Result<Option<Leader>, Error> {
         loop {
             let state = self.seen.next().await?.unwrap_or_default();
-            if !self.began || self.told != state.leader {
-                self.began = true;
-                self.told.clone_from(&state.leader);
+            if self.told.is_news(state.leader.as_ref()) {
                 return Ok(state.leader);
             }
         }
+    }
+}
+
+/// What an observer told last.
+#[derive(Debug, Default)]
+struct Told {
+    /// Whether anything was told, and who then.
+    began: bool,
+    leader: Option<Leader>,
+    /// The highest token of a leader.
+    token: u64,
+}
+
+impl Told {
+    /// Whether that is news. The replica that was asked may be behind another
+    /// one that was asked before: earlier leaders are not told again.
+    fn is_news(&mut self, leader: Option<&Leader>) -> bool {
+        let token = leader.map_or(self.token, |leader| leader.token);
+        if token < self.token || self.began && self.leader.as_ref() == leader {
+            return false;
+        }
+        *self = Self {
+            began: true,
+            leader: leader.cloned(),
+            token,
+        };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leader(token: u64, value: &str) -> Leader {
+        Leader {
+            candidate: format!("c{token}"),
+            value: Value::Text(value.to_owned()),
+            token,
+        }
+    }
+
+    #[test]
+    fn leaders_are_told_once_and_never_go_back() {
+        let mut told = Told::default();
+        assert!(told.is_news(None), "what is there at first");
+        for (token, value, is_news) in [
+            (5, "", true),
+            (5, "", false),
+            (5, "says more", true),
+            (1, "", false),
+            (6, "", true),
+        ] {
+            let news = told.is_news(Some(&leader(token, value)));
+            assert_eq!(news, is_news, "{token} {value}");
+        }
+        assert!(told.is_news(None), "the last one resigned");
+        assert!(!told.is_news(Some(&leader(5, ""))));
     }
 }

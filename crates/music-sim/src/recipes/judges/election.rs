@@ -11,12 +11,6 @@ pub(super) fn judge(ops: &[Op]) -> Vec<String> {
         .filter(|hold| hold.thing == "election")
         .map(|hold| hold.token)
         .collect();
-    // One that campaigned may lead and never have heard of it.
-    let unheard = ops.iter().find(|op| {
-        let campaigns = matches!(op.ask, Ask::Hold { of: "election", .. });
-        campaigns && op.is_possible() && !op.is_sure()
-    });
-    let unheard_since = unheard.map_or(usize::MAX, |op| op.begun);
     let mut last: BTreeMap<Call, u64> = BTreeMap::new();
     let mut breaches = Vec::new();
     // An observer asks again when it was answered.
@@ -31,11 +25,24 @@ pub(super) fn judge(ops: &[Op]) -> Vec<String> {
                 "observer {observer} sees the leader of token {token} after that of {before}"
             ));
         }
-        if !leaders.contains(token) && op.ended < unheard_since {
+        let unheard = || {
+            ops.iter()
+                .any(|campaign| may_have_led(campaign, op, *token))
+        };
+        if !leaders.contains(token) && !unheard() {
             breaches.push(format!("nobody led under token {token}"));
         }
     }
     breaches
+}
+
+/// Whether a campaign may have led under a token and not have been told: its
+/// client died, or it lost that at once and campaigned on.
+fn may_have_led(campaign: &Op, seen: &Op, token: u64) -> bool {
+    let lower = |held: &Vec<(String, u64)>| held.iter().any(|(_, held)| *held <= token);
+    let led_before = matches!(&campaign.answer, Some(Answer::Held(held)) if lower(held));
+    let campaigns = matches!(campaign.ask, Ask::Hold { of: "election", .. });
+    campaigns && campaign.begun < seen.ended && !led_before
 }
 
 #[cfg(test)]
@@ -79,9 +86,15 @@ mod tests {
         assert!(finds(&judge(&told.ops()), "nobody led"));
         told.ask(CAMPAIGN);
         assert!(finds(&judge(&told.ops()), "nobody led"), "not yet");
-        let mut told = Told::default();
-        told.ask(CAMPAIGN);
-        sees(&mut told, 7, Some(2));
-        assert_eq!(judge(&told.ops()), Vec::<String>::new());
+        // Whose client dies, or who loses it at once and campaigns on.
+        for answer in [None, Some(leads(3))] {
+            let mut told = Told::default();
+            let campaign = told.ask(CAMPAIGN);
+            sees(&mut told, 7, Some(2));
+            if let Some(answer) = answer {
+                told.answer(campaign, answer);
+            }
+            assert_eq!(judge(&told.ops()), Vec::<String>::new());
+        }
     }
 }
