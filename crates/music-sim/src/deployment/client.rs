@@ -87,6 +87,7 @@ impl Crew {
             Some(board) => {
                 let worker = work::Worker {
                     client,
+                    host: Arc::clone(&host),
                     id: id.0,
                     place,
                     site: format!("s{site}"),

@@ -52,6 +52,7 @@ use self::nemesis::Nemesis;
 use self::recorder::Recorder;
 use self::settings::Settings;
 use self::sightings::Sightings;
+pub(crate) use self::wire::Host;
 use crate::history::{self, Event, Limits, What};
 use crate::recipes::log::{Line, Log};
 use crate::recipes::work::Board;

@@ -161,12 +161,14 @@ impl Settings {
     /// What this seed decides where clients use recipes.
     ///
     /// Nobody forces sections by hand: what was acknowledged just then may be
-    /// lost, and recipes cannot promise more than locks do.
+    /// lost, and recipes cannot promise more than locks do. Faults are rarer: a
+    /// call of a recipe is several sections, and there must be time for many.
     pub fn of_recipes(seed: u64) -> Self {
         let mut settings = Self::of_seed(seed);
         settings.faults.remove(&Fault::Force);
         settings.sites = 3;
-        settings.length = settings.length.min(Duration::from_secs(12));
+        settings.length = settings.length.min(Duration::from_secs(30));
+        settings.pause_max *= 3;
         settings.trades = Trade::of_seed(seed);
         settings
     }

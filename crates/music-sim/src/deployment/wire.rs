@@ -33,7 +33,7 @@ pub(super) enum Process {
 
 /// What runs a client, and may be stopped or killed.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(crate) struct Host {
     process: Mutex<Process>,
     changed: Notify,
     /// How many messages pass before the one at which it dies, if it is to.
@@ -93,7 +93,7 @@ impl Host {
 
     /// Waits while the process stands still. The message passes, or the process
     /// dies at it.
-    async fn passes(&self) {
+    pub(crate) async fn passes(&self) {
         self.becomes(Process::Runs).await;
         let is_last = {
             let mut left = locked(&self.left);

@@ -191,6 +191,7 @@ impl<'a> Hand<'a> {
             token,
         });
         sleep(way).await;
+        self.worker.host.passes().await;
         let is_accepted = {
             let mut outside = self.board().outside();
             let highest = outside.entry(thing).or_default();

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::Log;
 use super::trades::Trade;
+use crate::deployment::Host;
 use hand::Hand;
 use meeting::Meeting;
 
@@ -37,6 +38,8 @@ pub(crate) type Saw = Arc<dyn Fn(&'static str) + Send + Sync>;
 pub(crate) struct Worker {
     /// How it reaches the nodes.
     pub(crate) client: Client,
+    /// What runs it.
+    pub(crate) host: Arc<Host>,
     /// Its number, unlike those of all others.
     pub(crate) id: u32,
     /// Its place: who comes for one that died has the same.
