@@ -9,6 +9,7 @@ use reqwest::Method;
 use crate::call::{Call, Repeat};
 use crate::client::Inner;
 use crate::clock::{self, Instant};
+use crate::dice;
 use crate::error::{Error, Lost, LostReason, Outcome};
 use crate::key::RecordKey;
 use crate::section::CriticalSection;
@@ -83,7 +84,7 @@ impl LockRequest {
         let until = self.wait.and_then(|wait| began.checked_add(wait));
         let keys = self.keys.clone();
         let mut pending = Pending::new(self)?;
-        let lock = pending.create(until).await?;
+        let lock = pending.create_anew(until).await?;
         let (seat, lock) = match lock.state {
             LockState::Granted => (pending.seat()?, lock),
             LockState::Waiting => {
@@ -95,19 +96,20 @@ impl LockRequest {
                 };
                 (seat, lock)
             }
-            LockState::Lost | LockState::Released => {
-                let outcome = Outcome::NotApplied;
-                return Err(Lost {
-                    reason: LostReason::Preempted,
-                    outcome,
-                }
-                .into());
-            }
+            LockState::Lost | LockState::Released => return Err(lost()),
         };
         keeper::freshen(&seat).await?;
         pending.disarm();
         Ok(CriticalSection::new(seat, &keys, lock.tokens))
     }
+}
+
+/// The place in the queue is gone.
+fn lost() -> Error {
+    Error::Lost(Lost {
+        reason: LostReason::Preempted,
+        outcome: Outcome::NotApplied,
+    })
 }
 
 /// A place in the queue, or what may become one; given up when dropped.
@@ -153,6 +155,25 @@ impl Pending {
         })
     }
 
+    /// Creates it, and another one where the node has given it up meanwhile: as
+    /// one that did not get into the queue in time, or whose answer was lost
+    /// and whose client was not heard for a lease.
+    async fn create_anew(&mut self, until: Option<Instant>) -> Result<Lock, Error> {
+        let mut left = self.client.options.retry.attempts.get();
+        loop {
+            let error = match self.create(until).await {
+                Err(error) if judge(&error) == Verdict::Lost => error,
+                created => return created,
+            };
+            left -= 1;
+            let late = until.is_some_and(|until| until <= clock::now());
+            if left == 0 || late {
+                return Err(error);
+            }
+            self.call.idempotency_key = Some(dice::idempotency_key());
+        }
+    }
+
     async fn create(&mut self, until: Option<Instant>) -> Result<Lock, Error> {
         let nodes = u32::try_from(self.client.endpoints.len()).unwrap_or(u32::MAX);
         let attempts = self.client.options.retry.attempts.get();
@@ -174,6 +195,11 @@ impl Pending {
             };
             failures.add();
             let verdict = judge(&error);
+            if verdict == Verdict::Lost {
+                // The node that has given it up takes it out of the queues.
+                self.queued = false;
+                return Err(lost());
+            }
             let late = until.is_some_and(|until| until <= clock::now()) && failures.in_all > 1;
             if verdict == Verdict::Stop || failures.in_all >= attempts.saturating_mul(nodes) || late
             {
@@ -219,14 +245,7 @@ impl Pending {
     }
 
     fn seat(&self) -> Result<Arc<Seat>, Error> {
-        let outcome = Outcome::NotApplied;
-        self.seat.clone().ok_or(
-            Lost {
-                reason: LostReason::Preempted,
-                outcome,
-            }
-            .into(),
-        )
+        self.seat.clone().ok_or_else(lost)
     }
 
     fn disarm(&mut self) {
