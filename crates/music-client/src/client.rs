@@ -196,6 +196,12 @@ impl Inner {
         }
     }
 
+    /// How many attempts one request may have at all nodes together.
+    pub(crate) fn attempts_max(&self) -> u32 {
+        let nodes = u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX);
+        self.options.retry.attempts.get().saturating_mul(nodes)
+    }
+
     /// Waits as the retry policy says after a failure.
     pub(crate) async fn pause(&self, failures: u32) {
         clock::sleep(self.options.retry.pause(failures, dice::draw())).await;

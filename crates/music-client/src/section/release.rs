@@ -39,7 +39,7 @@ impl Seat {
                 _ => {}
             }
             outcome = worse(outcome, error.outcome());
-            if failures.in_all >= self.attempts_max() {
+            if failures.in_all >= self.client.attempts_max() {
                 return Err(give_up(error, failures, outcome));
             }
             let attempts = self.client.options.retry.attempts.get();
@@ -88,7 +88,7 @@ impl Seat {
             failures.add();
             match judge(&error) {
                 Verdict::Stop | Verdict::Lost => return Err(error),
-                _ if failures.in_all >= self.attempts_max() => {
+                _ if failures.in_all >= self.client.attempts_max() => {
                     return Err(give_up(error, failures, Outcome::NotApplied));
                 }
                 verdict => self.react(spot, verdict, failures).await?,

@@ -159,7 +159,7 @@ impl Pending {
     /// one that did not get into the queue in time, or whose answer was lost
     /// and whose client was not heard for a lease.
     async fn create_anew(&mut self, until: Option<Instant>) -> Result<Lock, Error> {
-        let mut left = self.client.options.retry.attempts.get();
+        let mut left = self.client.attempts_max();
         loop {
             let error = match self.create(until).await {
                 Err(error) if judge(&error) == Verdict::Lost => error,
@@ -170,12 +170,12 @@ impl Pending {
             if left == 0 || late {
                 return Err(error);
             }
+            self.client.pause(1).await;
             self.call.idempotency_key = Some(dice::idempotency_key());
         }
     }
 
     async fn create(&mut self, until: Option<Instant>) -> Result<Lock, Error> {
-        let nodes = u32::try_from(self.client.endpoints.len()).unwrap_or(u32::MAX);
         let attempts = self.client.options.retry.attempts.get();
         let mut failures = Failures::default();
         loop {
@@ -196,13 +196,10 @@ impl Pending {
             failures.add();
             let verdict = judge(&error);
             if verdict == Verdict::Lost {
-                // The node that has given it up takes it out of the queues.
-                self.queued = false;
                 return Err(lost());
             }
             let late = until.is_some_and(|until| until <= clock::now()) && failures.in_all > 1;
-            if verdict == Verdict::Stop || failures.in_all >= attempts.saturating_mul(nodes) || late
-            {
+            if verdict == Verdict::Stop || failures.in_all >= self.client.attempts_max() || late {
                 let outcome = if self.queued {
                     Outcome::Unknown
                 } else {

@@ -192,7 +192,7 @@ impl Seat {
             };
             outcome = worse(outcome, error.outcome());
             failures.add();
-            if failures.in_all >= self.attempts_max() {
+            if failures.in_all >= self.client.attempts_max() {
                 return Err(give_up(error, failures, outcome));
             }
             if self.spot().epoch == spot.epoch {
@@ -257,16 +257,6 @@ impl Seat {
         Ok(())
     }
 
-    pub(super) fn attempts_max(&self) -> u32 {
-        let nodes = u32::try_from(self.client.endpoints.len()).unwrap_or(u32::MAX);
-        self.client
-            .options
-            .retry
-            .attempts
-            .get()
-            .saturating_mul(nodes)
-    }
-
     /// The node that keeps the section; acquires it there first where that is
     /// not settled.
     pub(super) async fn settled(&self) -> Result<Spot, Error> {
@@ -298,7 +288,7 @@ impl Seat {
         }
         if !self.place().turn() {
             drop(turn);
-            self.client.pause(self.attempts_max()).await;
+            self.client.pause(self.client.attempts_max()).await;
             return Ok(());
         }
         tracing::debug!(
@@ -396,7 +386,7 @@ impl Seat {
         let verdict = judge(&error);
         failures.add();
         let expired = self.valid_until() <= clock::now();
-        if failures.in_all >= self.attempts_max() && expired {
+        if failures.in_all >= self.client.attempts_max() && expired {
             return Err(give_up(error, *failures, Outcome::NotApplied));
         }
         match verdict {
