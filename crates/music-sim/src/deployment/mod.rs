@@ -120,8 +120,10 @@ async fn play(settings: &Settings) -> Result<Run, Error> {
     scene.calm.cancel();
     nemesis.relent().await?;
     if scene.board.is_some() {
-        // What the nearest replica knows must be the state in the end.
+        // What the nearest replica knows must be the state in the end, and all
+        // clients want the same few keys.
         scene.cluster.deployment.set_healing(HEALING_AT_REST);
+        scene.cluster.deployment.take_turns();
     }
     let mut failures = crew.rest().await;
     failures.extend(rest::failures(&scene).await);

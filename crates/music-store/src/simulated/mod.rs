@@ -23,6 +23,7 @@ mod site;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ use crate::{Error, Hint};
 
 /// How long a call may take.
 const CALL_MAX: Duration = Duration::from_secs(2);
+/// The same where it waits for the turns of all others at its key: one that gave
+/// up just before its own would make all that came after it give up, too.
+const ORDERLY_CALL_MAX: Duration = Duration::from_secs(30);
 /// How many hints, or changed records, wait for a listener; it loses more.
 const HINTS_MAX: usize = 1_024;
 
@@ -82,6 +86,8 @@ struct Shared {
     healing: Mutex<Duration>,
     /// At one site, the transactions of one key take turns.
     turns: Mutex<BTreeMap<(usize, RecordId), Turn>>,
+    /// Whether those of all sites do.
+    is_orderly: AtomicBool,
     catalogue: Mutex<Catalogue>,
     views: Mutex<Vec<Weak<View>>>,
 }
@@ -107,6 +113,7 @@ impl Deployment {
             disks: Mutex::new(vec![Duration::from_micros(200); sites]),
             healing: Mutex::new(Duration::from_millis(500)),
             turns: Mutex::default(),
+            is_orderly: AtomicBool::new(false),
             catalogue: Mutex::default(),
             views: Mutex::default(),
         });
@@ -128,6 +135,13 @@ impl Deployment {
             index,
             view,
         }
+    }
+
+    /// From now on the transactions of all sites take turns at a key, and have the
+    /// time for it. Before, where many nodes want one key, they may keep each
+    /// other from it for minutes.
+    pub fn take_turns(&self) {
+        self.shared.is_orderly.store(true, Ordering::Relaxed);
     }
 
     /// The network, to make it fail.
@@ -266,7 +280,18 @@ impl Shared {
             .unwrap_or_default()
     }
 
+    /// How long a call for a queue may take.
+    fn queue_call_max(&self) -> Duration {
+        if self.is_orderly.load(Ordering::Relaxed) {
+            ORDERLY_CALL_MAX
+        } else {
+            CALL_MAX
+        }
+    }
+
     fn turn(&self, site: usize, id: &RecordId) -> Turn {
+        let is_orderly = self.is_orderly.load(Ordering::Relaxed);
+        let site = if is_orderly { self.sites() } else { site };
         let mut turns = lock(&self.turns);
         Arc::clone(turns.entry((site, id.clone())).or_default())
     }
@@ -406,9 +431,15 @@ impl View {
 
 /// Waits for a call, but no longer than it may take.
 async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(CALL_MAX, call)
-        .await
-        .unwrap_or(Err(Error::TimedOut))
+    within(CALL_MAX, call).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let ended = tokio::time::timeout(limit, call).await;
+    ended.unwrap_or(Err(Error::TimedOut))
 }
 
 #[cfg(test)]

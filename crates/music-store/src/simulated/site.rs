@@ -9,7 +9,7 @@ use music_core::record::Record;
 use tokio::sync::{broadcast, mpsc};
 
 use super::replica::Ask;
-use super::{HINTS_MAX, Site, answered, in_time, lock, queues, records};
+use super::{HINTS_MAX, Site, answered, in_time, lock, queues, records, within};
 use crate::error::{Needed, Outcome};
 use crate::{
     Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
@@ -116,11 +116,13 @@ impl StateStore for Site {
 
 impl LockStore for Site {
     async fn apply(&self, id: &RecordId, command: Command) -> Result<Applied, Error> {
-        in_time(queues::apply(&self.shared, self.index, id, command)).await
+        let limit = self.shared.queue_call_max();
+        within(limit, queues::apply(&self.shared, self.index, id, command)).await
     }
 
     async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
-        in_time(queues::peek(&self.shared, self.index, id)).await
+        let limit = self.shared.queue_call_max();
+        within(limit, queues::peek(&self.shared, self.index, id)).await
     }
 
     async fn release(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
