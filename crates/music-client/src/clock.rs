@@ -83,14 +83,14 @@ pub(crate) mod wall {
     mod tests {
         use std::time::Duration;
 
-        use super::super::{sleep, wall_us};
+        use super::super::wall_us;
         use super::*;
 
         #[tokio::test(start_paused = true)]
         async fn it_goes_by_the_runtime_and_is_skewed_by_task() {
             start();
             assert_eq!(wall_us(), START_US);
-            sleep(Duration::from_millis(3)).await;
+            tokio::time::advance(Duration::from_millis(3)).await;
             assert_eq!(wall_us(), START_US + 3000);
             assert_eq!(with_skew(-5, async { wall_us() }).await, START_US + 2995);
             STARTED.set(None);

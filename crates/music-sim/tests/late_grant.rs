@@ -1,5 +1,10 @@
 //! Grants that arrive later than the lease they are for, or not at all.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what does not go as planned ends the test"
+)]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -79,8 +84,8 @@ impl Nodes for GivesUp {
                 };
                 let retryable = outcome == "unknown";
                 format!(
-                    r#"{{"code": "{code}", "outcome": "{outcome}", "retryable": {retryable}, "detail": "",
-                        "type": "", "title": "", "status": 0, "request_id": ""}}"#
+                    r#"{{"code": "{code}", "outcome": "{outcome}", "retryable": {retryable},
+                        "detail": "", "type": "", "title": "", "status": 0, "request_id": ""}}"#
                 )
             });
             keys.push(key.clone());

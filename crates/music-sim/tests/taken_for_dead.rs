@@ -1,6 +1,11 @@
 //! Recipes whose short sections are forced in the middle, as those of one that
 //! was taken for dead; and whose nodes are gone when they want to withdraw.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what does not go as planned ends the test"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;

@@ -214,7 +214,9 @@ impl Crew {
             // Just now: it is buried before others look whether it has finished.
             dead.extend(member.host.is_dead().then_some(member.id));
         }
-        dead.into_iter().for_each(|id| self.bury(id));
+        for id in dead {
+            self.bury(id);
+        }
     }
 
     /// Waits until all clients have finished. What did not go as it must.

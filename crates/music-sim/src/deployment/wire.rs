@@ -103,7 +103,7 @@ impl Host {
         };
         if is_last {
             self.set(Process::Dead);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -276,7 +276,7 @@ pub(crate) struct Log(Arc<Mutex<Lines>>);
 #[derive(Debug)]
 struct Lines {
     start: Instant,
-    lines: Vec<Line>,
+    written: Vec<Line>,
     numbers: u64,
 }
 
@@ -285,7 +285,7 @@ impl Log {
     pub(crate) fn since(start: Instant) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             start,
-            lines: Vec::new(),
+            written: Vec::new(),
             numbers: 0,
         })))
     }
@@ -316,7 +316,7 @@ impl Log {
     fn note(&self, client: u32, call: Call, what: What) {
         let mut log = self.lock();
         let at_us = u64::try_from(log.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        log.lines.push(Line {
+        log.written.push(Line {
             at_us,
             client,
             call,
@@ -326,7 +326,7 @@ impl Log {
 
     /// What was written so far.
     pub(crate) fn lines(&self) -> Vec<Line> {
-        self.lock().lines.clone()
+        self.lock().written.clone()
     }
 }
 

@@ -89,7 +89,7 @@ impl Thing<'_> {
 
     fn breach(&self, read: &Read<'_>) -> Option<String> {
         let found = self.written(read.value);
-        if let Some(why) = self.out_of_place(read, found) {
+        if let Some(why) = out_of_place(read, found) {
             return Some(why.to_owned());
         }
         let place = Write::place(found);
@@ -115,15 +115,16 @@ impl Thing<'_> {
         let Read { token, value, .. } = earlier;
         Some(format!("the holder of token {token} saw {value:?} before"))
     }
+}
 
-    fn out_of_place(&self, read: &Read<'_>, found: Option<&Write<'_>>) -> Option<&'static str> {
-        match found {
-            None if read.value.is_some() => Some("nobody stored it"),
-            Some(write) if read.op.is_before(write.op) => Some("nobody had stored it"),
-            Some(write) if !write.op.is_possible() => Some("that store was refused"),
-            Some(write) if write.token > read.token => Some("a later holder stored it"),
-            _ => None,
-        }
+/// What nobody can have stored by then.
+fn out_of_place(read: &Read<'_>, found: Option<&Write<'_>>) -> Option<&'static str> {
+    match found {
+        None if read.value.is_some() => Some("nobody stored it"),
+        Some(write) if read.op.is_before(write.op) => Some("nobody had stored it"),
+        Some(write) if !write.op.is_possible() => Some("that store was refused"),
+        Some(write) if write.token > read.token => Some("a later holder stored it"),
+        _ => None,
     }
 }
 

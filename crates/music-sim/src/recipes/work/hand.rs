@@ -116,13 +116,13 @@ impl<'a> Hand<'a> {
         let call = self.note(ask);
         let what = Box::pin(what);
         let ended = match patience {
-            Some(patience) => match timeout(patience, what).await {
-                Ok(ended) => ended,
-                Err(_) => {
+            Some(patience) => {
+                let ended = timeout(patience, what).await;
+                if ended.is_err() {
                     self.saw("a call given up");
-                    return None;
                 }
-            },
+                ended.ok()?
+            }
             None => what.await,
         };
         let told = match &ended {
