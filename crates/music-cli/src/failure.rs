@@ -48,9 +48,9 @@ pub(crate) enum Failure {
     /// No temporary directory can be made.
     #[error("no temporary directory can be made: give one with --data")]
     Temporary(#[source] std::io::Error),
-    /// There is no place for the state that scripts read.
-    #[error("no temporary directory can be made for the state")]
-    StateDirectory(#[source] std::io::Error),
+    /// There is no place for what a command or a script reads.
+    #[error("no temporary file can be made: is there room, and may it be written to?")]
+    TemporaryFile(#[source] std::io::Error),
     /// There is no such value.
     #[error("{key:?} has no value in table {table:?}")]
     NoValue {
@@ -179,7 +179,7 @@ impl Failure {
             Self::Engine(error) => exit_of_engine(error),
             Self::Dev(_)
             | Self::Temporary(_)
-            | Self::StateDirectory(_)
+            | Self::TemporaryFile(_)
             | Self::File { .. }
             | Self::Input(_)
             | Self::Output(_)

@@ -71,7 +71,7 @@ impl Runner {
         let directory = tempfile::Builder::new()
             .prefix("music-active-passive-")
             .tempdir()
-            .map_err(Failure::StateDirectory)?;
+            .map_err(Failure::TemporaryFile)?;
         let state = directory.path().join(STATE).display().to_string();
         Ok(Self {
             environment: vec![

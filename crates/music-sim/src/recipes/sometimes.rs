@@ -39,6 +39,7 @@ pub const SOMETIMES: &[&str] = &[
     "an item done",
     "an item given back",
     "an open latch",
+    "items done together",
 ];
 
 /// What a log tells of rare things, one after the other.

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use super::refused;
-use crate::support::Dev;
+use crate::support::{Dev, Running};
 
 /// The id, the token and the value that `pop` writes.
 fn popped(shown: &str) -> [String; 3] {
@@ -78,6 +78,56 @@ fn lines_are_pushed_as_items() {
         values[0].ends_with(" one\n") && values[1].ends_with(" two\n"),
         "{values:?}"
     );
+}
+
+/// What a worker wrote, and its exit code.
+fn worked(dev: &Dev, more: &[&str], command: &str) -> (String, i32) {
+    let mut work = dev.music(&[1]);
+    work.args(["queue", "work", "q"]).args(more);
+    let output = work.args(["--", "sh", "-c", command]).output().unwrap();
+    let code = output.status.code().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), code)
+}
+
+#[test]
+fn a_worker_runs_a_command_for_each_item() {
+    let dev = Dev::start();
+    dev.run(&["queue", "push", "q", "one"]);
+    dev.run(&["queue", "push", "q", "two"]);
+    let command = r#"echo "$(cat) $MUSIC_DELIVERIES"; test $MUSIC_DELIVERIES -gt 1"#;
+    let patience = ["--timeout", "3s", "--retry-after", "100ms"];
+    let (shown, code) = worked(&dev, &patience, command);
+    assert_eq!(code, 0);
+    let mut shown: Vec<&str> = shown.lines().collect();
+    shown.sort_unstable();
+    assert_eq!(shown, ["one 1", "one 2", "two 1", "two 2"]);
+    assert_eq!(dev.run(&["queue", "length", "q"]), "0\n");
+}
+
+#[test]
+fn a_worker_whose_command_is_missing_leaves_the_items() {
+    let dev = Dev::start();
+    dev.run(&["queue", "push", "q", "one"]);
+    let (_, code) = worked(&dev, &[], "exit 127");
+    assert_eq!(code, 127);
+    let [.., value] = popped(&dev.run(&["queue", "pop", "q"]));
+    assert_eq!(value, "one");
+}
+
+#[test]
+fn a_worker_that_is_told_to_end_lets_its_command_end() {
+    let dev = Dev::start();
+    dev.run(&["queue", "push", "q", "one"]);
+    dev.run(&["queue", "push", "q", "two"]);
+    let mut work = dev.music(&[1]);
+    let command = "trap 'sleep 0.3; echo told; exit 0' TERM; echo begun; sleep 20 & wait";
+    work.args(["queue", "work", "q", "--", "sh", "-c", command]);
+    let worker = Running::start(&mut work);
+    worker.line_with("begun");
+    worker.signal("TERM");
+    worker.line_with("told");
+    assert_eq!(worker.end().0, Some(143));
+    assert_eq!(dev.run(&["queue", "length", "q"]), "1\n");
 }
 
 #[test]

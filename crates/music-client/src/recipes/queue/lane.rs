@@ -65,6 +65,12 @@ impl Entry {
         self.claim.map_or(self.due_us, |claim| claim.until_us)
     }
 
+    /// Whether it is the item of that number, claimed under that token.
+    fn is_held(&self, (number, token): (u64, u64)) -> bool {
+        let is_named = |claim: Claim| claim.token == token || is_on(Mutation::ClaimIgnored);
+        self.number == number && self.claim.is_some_and(is_named)
+    }
+
     /// Where it stands among those that may be taken: the lowest goes first.
     pub(super) fn rank(&self) -> (u8, u64) {
         (u8::MAX - self.priority, self.pushed_us)
@@ -135,13 +141,23 @@ impl Lane {
         settle: impl FnOnce(&mut Self, usize) -> T,
     ) -> Result<Step<Self, T>, Refusal> {
         let mut lane = lane.ok_or(Refusal::ClaimLost)?;
-        let held = |entry: &Entry| {
-            let is_claimed = |claim: Claim| claim.token == token || is_on(Mutation::ClaimIgnored);
-            entry.number == number && entry.claim.is_some_and(is_claimed)
-        };
+        let held = |entry: &Entry| entry.is_held((number, token));
         let at = lane.items.iter().position(held).ok_or(Refusal::ClaimLost)?;
         let answer = settle(&mut lane, at);
         Ok(lane.changed(answer))
+    }
+
+    /// Removes the items that are claimed under those tokens, and answers the
+    /// numbers and tokens that are no more.
+    pub(super) fn finish(mut self, named: &[(u64, u64)]) -> Step<Self, Vec<(u64, u64)>> {
+        let is_held = |name: &&(u64, u64)| self.items.iter().any(|entry| entry.is_held(**name));
+        let (held, lost): (Vec<_>, Vec<_>) = named.iter().partition(is_held);
+        if held.is_empty() {
+            return Step::Keep(lost);
+        }
+        self.items
+            .retain(|entry| !held.iter().any(|name| entry.is_held(*name)));
+        self.changed(lost)
     }
 }
 
@@ -206,6 +222,19 @@ mod tests {
         let (lane, ()) = changed(Lane::settle(Some(lane), (1, 8), remove).unwrap());
         assert!(lane.items.is_empty());
         assert!(Lane::settle(Some(lane), (1, 8), remove).is_err());
+    }
+
+    #[test]
+    fn of_items_that_are_done_together_those_with_a_lost_claim_are_told() {
+        let items = [new(1, 0, 0), new(1, 0, 0), new(1, 0, 0)];
+        let (lane, _) = changed(Lane::default().push(&items, 10));
+        let (lane, _) = changed(lane.take(2, 20, claim(7, 100)));
+        let (lane, _) = changed(lane.take(1, 100, claim(8, 200)));
+        let (lane, lost) = changed(lane.finish(&[(1, 7), (2, 7), (9, 7)]));
+        assert_eq!(lost, [(1, 7), (9, 7)]);
+        let left: Vec<u64> = lane.items.iter().map(|entry| entry.number).collect();
+        assert_eq!(left, [1, 3]);
+        assert!(matches!(lane.finish(&[(3, 7)]), Step::Keep(lost) if lost == [(3, 7)]));
     }
 
     proptest! {

@@ -363,6 +363,20 @@ impl Item {
         })
     }
 
+    /// Its lane in that queue, and its number there with the claim's token.
+    ///
+    /// # Errors
+    /// [`Refusal::Foreign`] where it is another queue's.
+    pub(super) fn name_in(&self, queue: &Queue) -> Result<(u64, (u64, u64)), Refusal> {
+        if self.queue.name == queue.name {
+            return Ok((self.lane, (self.number, self.token)));
+        }
+        let (id, name) = (self.id(), &self.queue.name);
+        Err(Refusal::Foreign(format!(
+            "the item {id} is of the queue {name:?}"
+        )))
+    }
+
     /// Its id: one item of the queue has it, for ever.
     pub fn id(&self) -> String {
         format!("{}.{}", self.lane, self.number)

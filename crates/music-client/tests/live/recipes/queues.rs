@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -141,6 +142,15 @@ async fn an_item_is_given_back_or_finished_elsewhere() {
     let named = elsewhere.item(&item.id(), item.token()).unwrap();
     assert_eq!((named.id(), named.content()), (item.id(), None));
     soon(named.done()).await.unwrap();
+    let again = [named];
+    let lost = soon(elsewhere.done_all(&again)).await.unwrap();
+    assert_eq!(lost.len(), 1);
+    let stranger = Queue::new(&sites.client(&[0]), "other").unwrap();
+    let error = soon(stranger.done_all(&again)).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Refused(Refusal::Foreign(_))),
+        "{error:?}"
+    );
     for id in ["", "7", "x.1", "1.x", "256.1", "-1.1"] {
         let error = elsewhere.item(id, 1).unwrap_err();
         assert!(matches!(error, Refusal::Foreign(_)), "{id}: {error:?}");
@@ -246,65 +256,132 @@ async fn the_item_of_a_taker_that_is_killed_anywhere_is_delivered_again() {
     .await;
 }
 
-/// What was delivered, and under which tokens.
-type Deliveries = Mutex<BTreeMap<String, Vec<u64>>>;
+/// The deliveries of each item: the token, and whether it was acknowledged that
+/// the item is done.
+type Deliveries = BTreeMap<String, Vec<(u64, bool)>>;
 
-fn note(deliveries: &Deliveries, item: &Item) {
-    let mut deliveries = deliveries.lock().unwrap();
-    deliveries.entry(text(item)).or_default().push(item.token());
+/// What takers at all sites did to a queue that they share.
+#[derive(Default)]
+struct Workshop {
+    deliveries: Mutex<Deliveries>,
+    deaths: AtomicUsize,
 }
 
-/// Takers at all sites, of which some are killed whenever it comes: each item is
-/// done once, or again under a higher token.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_takers_some_of_which_die_do_everything_once() {
-    const ITEMS: usize = 600;
-    let sites = Sites::start().await;
-    let done = Deliveries::default();
-    let push = async {
-        for chunk in 0..ITEMS / 20 {
-            let items = (0..20).map(|number| Push::new((chunk * 20 + number).to_string()));
-            queue(&sites, chunk % 3).push_all(items).await.unwrap();
-        }
-    };
-    let takers = (0..12).map(|number| {
-        let (sites, done) = (&sites, &done);
-        async move {
-            let mut lives = 0;
-            while done.lock().unwrap().len() < ITEMS {
-                let proxy = Proxy::start(&sites.urls[number % 3]).await;
-                // Each third taker dies after some answers, and is there again.
-                lives += 1;
-                if number % 3 == 0 {
-                    proxy.cut_after(5 + (number * 7 + lives * 11) % 40);
-                }
-                let client = client_with_lease([proxy.url.clone()], Duration::from_millis(500));
-                let queue = Queue::new(&client, "q").unwrap();
-                let mut taker = queue.taker().claim(Duration::from_secs(2)).unwrap();
-                while let Ok(Ok(items)) =
-                    tokio::time::timeout(Duration::from_secs(3), taker.take_up_to(8)).await
-                {
-                    for item in items {
-                        note(done, &item);
-                        if item.done().await.is_err() {
-                            break;
-                        }
-                    }
-                    if proxy.is_cut() || done.lock().unwrap().len() == ITEMS {
-                        break;
-                    }
-                }
+impl Workshop {
+    fn finished(&self) -> usize {
+        self.deliveries.lock().unwrap().len()
+    }
+
+    fn note(&self, items: &[Item], done: bool) {
+        let mut deliveries = self.deliveries.lock().unwrap();
+        for item in items {
+            let tokens = deliveries.entry(text(item)).or_default();
+            match tokens.iter_mut().find(|(token, _)| *token == item.token()) {
+                Some((_, is_done)) => *is_done = done,
+                None => tokens.push((item.token(), done)),
             }
         }
-    });
-    tokio::time::timeout(Duration::from_mins(2), async {
-        tokio::join!(push, join_all(takers));
+    }
+
+    /// Says that some items are done: one by one, or together.
+    async fn finish(&self, queue: &Queue, items: &[Item], together: bool) -> Result<(), Error> {
+        if together {
+            let lost = queue.done_all(items).await?;
+            let lost: Vec<String> = lost.into_iter().map(Item::id).collect();
+            let done = items.iter().filter(|item| !lost.contains(&item.id()));
+            self.note(&done.cloned().collect::<Vec<_>>(), true);
+            return Ok(());
+        }
+        for item in items {
+            item.done().await?;
+            self.note(std::slice::from_ref(item), true);
+        }
+        Ok(())
+    }
+
+    /// One taker, which dies now and then and is there again, until all is done.
+    async fn take(&self, sites: &Sites, number: usize, items: usize) {
+        let mut lives = 0;
+        while self.finished() < items {
+            let proxy = Proxy::start(&sites.urls[number % 3]).await;
+            lives += 1;
+            // Each third dies after some answers.
+            if number % 3 == lives % 3 {
+                proxy.cut_after(5 + (number * 7 + lives * 11) % 40);
+            }
+            let client = client_with_lease([proxy.url.clone()], Duration::from_millis(500));
+            let queue = Queue::new(&client, "q").unwrap();
+            let mut taker = queue.taker().claim(Duration::from_secs(2)).unwrap();
+            while !proxy.is_cut() && self.finished() < items {
+                let some = 1 + (number * 5 + lives) % 16;
+                let wait = tokio::time::timeout(Duration::from_secs(3), taker.take_up_to(some));
+                let Ok(Ok(taken)) = wait.await else { break };
+                self.note(&taken, false);
+                if self
+                    .finish(&queue, &taken, number.is_multiple_of(2))
+                    .await
+                    .is_err()
+                {
+                    break;
+                }
+            }
+            self.deaths
+                .fetch_add(usize::from(proxy.is_cut()), Ordering::Relaxed);
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test is no library")]
+async fn push(sites: &Sites, items: usize) {
+    const TOGETHER: usize = 20;
+    for first in (0..items).step_by(TOGETHER) {
+        let numbers = first..items.min(first + TOGETHER);
+        let items: Vec<_> = numbers
+            .map(|number| Push::new(number.to_string()))
+            .collect();
+        let queue = queue(sites, first / TOGETHER % 3);
+        while let Err(error) = queue.push_all(items.clone()).await {
+            // Takers are behind.
+            assert!(matches!(error, Error::Refused(Refusal::Full)), "{error:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A number of the environment.
+#[allow(clippy::disallowed_methods, reason = "a test is no library")]
+fn setting(name: &str, otherwise: usize) -> usize {
+    let set = std::env::var(name).ok();
+    set.map_or(otherwise, |set| set.parse().unwrap())
+}
+
+/// Takers at all sites, which are killed whenever it comes: each item is done
+/// once, or was delivered again under a higher token to somebody before.
+///
+/// `MUSIC_QUEUE_ITEMS` (600) and `MUSIC_QUEUE_TAKERS` (12) make it larger.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_takers_some_of_which_die_do_everything_once() {
+    let items = setting("MUSIC_QUEUE_ITEMS", 600);
+    let takers = setting("MUSIC_QUEUE_TAKERS", 12);
+    let sites = Sites::start().await;
+    let workshop = Workshop::default();
+    let work = (0..takers).map(|number| workshop.take(&sites, number, items));
+    let patience =
+        Duration::from_mins(2) + Duration::from_millis(20) * u32::try_from(items).unwrap();
+    tokio::time::timeout(patience, async {
+        tokio::join!(push(&sites, items), join_all(work));
     })
     .await
     .expect("all is done");
-    let done = done.into_inner().unwrap();
-    assert_eq!(done.len(), ITEMS);
-    for (item, tokens) in done {
-        assert!(tokens.is_sorted_by(|a, b| a < b), "{item}: {tokens:?}");
+    let deliveries = workshop.deliveries.into_inner().unwrap();
+    let count: usize = deliveries.values().map(Vec::len).sum();
+    let deaths = workshop.deaths.into_inner();
+    eprintln!("{items} items, {takers} takers that died {deaths} times, {count} deliveries");
+    assert_eq!(deliveries.len(), items);
+    assert!(deaths > 0, "no taker died");
+    for (item, tokens) in deliveries {
+        assert!(tokens.is_sorted_by(|a, b| a.0 < b.0), "{item}: {tokens:?}");
+        let before = tokens.split_last().unwrap().1;
+        assert!(before.iter().all(|(_, done)| !done), "{item}: {tokens:?}");
     }
 }

@@ -151,7 +151,8 @@ impl<'a> Hand<'a> {
         }
     }
 
-    fn failure(&self, error: &Error) -> Answer {
+    /// What a failure says.
+    pub(super) fn failure(&self, error: &Error) -> Answer {
         match error {
             Error::Refused(Refusal::ClaimLost) => Answer::ClaimLost,
             Error::Refused(Refusal::Interrupted { token }) => Answer::Interrupted(*token),

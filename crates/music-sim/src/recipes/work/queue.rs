@@ -70,8 +70,12 @@ async fn take(hand: &mut Hand<'_>, queue: &Queue) {
             let wait = hand.ms(0..4000);
             let items = hand.take(&mut taker, claim, wait).await;
             hand.nap().await;
-            for item in items {
-                hand.work_on(&item).await;
+            if items.len() > 1 && hand.percent(50) {
+                hand.finish(queue, &items).await;
+            } else {
+                for item in items {
+                    hand.work_on(&item).await;
+                }
             }
             if !hand.works() {
                 return;
@@ -129,6 +133,26 @@ impl Hand<'_> {
                 self.settle(item, Settling::Done).await;
             }
         }
+    }
+
+    /// Says of all of them at once that they are done.
+    async fn finish(&mut self, queue: &Queue, items: &[Item]) {
+        let ask = |item: &Item| {
+            let Taken { value, token, .. } = taken(item);
+            let how = Settling::Done;
+            (self.note(Ask::Settle { value, token, how }), value)
+        };
+        let calls: Vec<_> = items.iter().map(ask).collect();
+        let ended = queue.done_all(items).await;
+        for (call, value) in calls {
+            let answer = match &ended {
+                Ok(lost) if lost.iter().any(|item| taken(item).value == value) => Answer::ClaimLost,
+                Ok(_) => Answer::Done,
+                Err(error) => self.failure(error),
+            };
+            self.answer(call, answer);
+        }
+        self.saw("items done together");
     }
 
     async fn settle(&mut self, item: &Item, how: Settling) {

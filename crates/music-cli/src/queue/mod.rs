@@ -1,5 +1,7 @@
 //! `music queue`.
 
+mod work;
+
 use std::io::BufRead as _;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use crate::value_argument;
 #[command(after_help = "Examples:
   music queue push mails 'to: alice'
   music queue push mails --lines --priority 9 < urgent.txt
+  music queue work mails -- ./send.sh         # runs ./send.sh for each item
   music queue pop mails --claim 1m            # writes ID TOKEN VALUE
   music queue ack mails 17.4 23
   music queue length mails")]
@@ -37,6 +40,14 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    Work(work::Work),
+    #[command(flatten)]
+    Once(Once),
+}
+
+/// What is done once, and ends.
+#[derive(Debug, Subcommand)]
+enum Once {
     /// Push an item, or one for each line of standard input
     Push(Push),
     /// Wait for an item and take it; writes its id, its fencing token and its value
@@ -129,31 +140,35 @@ struct ItemJson<'a> {
 /// Pushes, takes and settles items.
 pub(crate) async fn run(global: &Global, queue: Queue, output: &Output) -> Result<Exit, Failure> {
     let client = global.client()?;
-    let act = act(&client, queue.action, output);
+    let once = match queue.action {
+        Action::Work(work) => return work::run(&client, &work, output).await,
+        Action::Once(once) => once,
+    };
+    let act = act(&client, once, output);
     interruptible(&client, Failure::Interrupted, act).await?;
     Ok(Exit::Done)
 }
 
-async fn act(client: &Client, action: Action, output: &Output) -> Result<(), Failure> {
-    match action {
-        Action::Push(push) => push_all(client, &push, output).await,
-        Action::Pop(pop) => take(client, &pop, output).await,
-        Action::Ack(named) => {
+async fn act(client: &Client, once: Once, output: &Output) -> Result<(), Failure> {
+    match once {
+        Once::Push(push) => push_all(client, &push, output).await,
+        Once::Pop(pop) => take(client, &pop, output).await,
+        Once::Ack(named) => {
             let item = named.item(client)?;
             item.done().await?;
             tell(output, &named.name, &item, false)
         }
-        Action::GiveBack { item: named, after } => {
+        Once::GiveBack { item: named, after } => {
             let item = named.item(client)?;
             item.give_back(after).await?;
             tell(output, &named.name, &item, false)
         }
-        Action::Renew { item: named, claim } => {
+        Once::Renew { item: named, claim } => {
             let item = named.item(client)?;
             item.renew(claim).await?;
             tell(output, &named.name, &item, false)
         }
-        Action::Length { name } => {
+        Once::Length { name } => {
             let length = Recipe::new(client, &name)?.len().await?;
             let json = QueueJson {
                 queue: &name,
