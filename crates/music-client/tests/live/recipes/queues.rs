@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use music_client::recipes::{Item, Push, Queue, Refusal, Taker};
 use music_client::{Content, Error};
+use tokio::sync::Notify;
 
 use super::killing::killed_everywhere;
 use crate::proxy::Proxy;
@@ -265,6 +266,8 @@ type Deliveries = BTreeMap<String, Vec<(u64, bool)>>;
 struct Workshop {
     deliveries: Mutex<Deliveries>,
     deaths: AtomicUsize,
+    /// Told where items are done, and there is room for others.
+    room: Notify,
 }
 
 impl Workshop {
@@ -280,6 +283,9 @@ impl Workshop {
                 Some((_, is_done)) => *is_done = done,
                 None => tokens.push((item.token(), done)),
             }
+        }
+        if done {
+            self.room.notify_one();
         }
     }
 
@@ -331,8 +337,7 @@ impl Workshop {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "a test is no library")]
-async fn push(sites: &Sites, items: usize) {
+async fn push(sites: &Sites, items: usize, room: &Notify) {
     const TOGETHER: usize = 20;
     for first in (0..items).step_by(TOGETHER) {
         let numbers = first..items.min(first + TOGETHER);
@@ -343,7 +348,7 @@ async fn push(sites: &Sites, items: usize) {
         while let Err(error) = queue.push_all(items.clone()).await {
             // Takers are behind.
             assert!(matches!(error, Error::Refused(Refusal::Full)), "{error:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            room.notified().await;
         }
     }
 }
@@ -369,7 +374,7 @@ async fn many_takers_some_of_which_die_do_everything_once() {
     let patience =
         Duration::from_mins(2) + Duration::from_millis(20) * u32::try_from(items).unwrap();
     tokio::time::timeout(patience, async {
-        tokio::join!(push(&sites, items), join_all(work));
+        tokio::join!(push(&sites, items, &workshop.room), join_all(work));
     })
     .await
     .expect("all is done");
