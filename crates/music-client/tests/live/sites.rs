@@ -40,7 +40,7 @@ pub(crate) struct Sites {
 /// What runs at the sites.
 enum Running {
     Dev(Deployment),
-    Engines { _nodes: Vec<NodeServer> },
+    Engines(Vec<(NodeServer, Faults)>),
 }
 
 impl Sites {
@@ -62,16 +62,21 @@ impl Sites {
             if site == 0 {
                 music_server::engine::init(&config).await.unwrap();
             }
-            nodes.push(NodeServer::open(config).await.unwrap());
+            let faults = Faults::default();
+            let node = NodeServer::open_faulty(config, &faults).await.unwrap();
+            nodes.push((node, faults));
         }
         Self {
-            nodes: nodes.iter().map(|node| node.name().to_owned()).collect(),
+            nodes: nodes
+                .iter()
+                .map(|(node, _)| node.name().to_owned())
+                .collect(),
             names: SITES.map(str::to_owned).to_vec(),
             urls: nodes
                 .iter()
-                .map(|node| format!("http://{}", node.address()))
+                .map(|(node, _)| format!("http://{}", node.address()))
                 .collect(),
-            running: Running::Engines { _nodes: nodes },
+            running: Running::Engines(nodes),
         }
     }
 
@@ -79,7 +84,34 @@ impl Sites {
     pub(crate) fn deployment(&self) -> &Deployment {
         match &self.running {
             Running::Dev(deployment) => deployment,
-            Running::Engines { .. } => panic!("this test is one of sites in memory"),
+            Running::Engines(_) => panic!("this test is one of sites in memory"),
+        }
+    }
+
+    /// Stops a node where it is, or lets it go on.
+    pub(crate) fn set_suspended(&self, node: usize, suspended: bool) {
+        match (&self.running, suspended) {
+            (Running::Dev(dev), true) => dev.suspend(&self.nodes[node]).unwrap(),
+            (Running::Dev(dev), false) => dev.resume(&self.nodes[node]).unwrap(),
+            (Running::Engines(nodes), true) => nodes[node].0.node().suspend(),
+            (Running::Engines(nodes), false) => nodes[node].0.node().resume(),
+        }
+    }
+
+    /// Cuts a site off from all others, or connects it again: on real engines,
+    /// its node from the engines.
+    pub(crate) fn set_cut(&self, site: usize, cut: bool) {
+        match &self.running {
+            Running::Dev(dev) => dev.set_site_cut(&self.names[site], cut).unwrap(),
+            Running::Engines(nodes) => nodes[site].1.set_cut_off(cut),
+        }
+    }
+
+    /// Ends a node at once.
+    pub(crate) async fn kill(&self, node: usize) {
+        match &self.running {
+            Running::Dev(dev) => dev.kill(&self.nodes[node]).await.unwrap(),
+            Running::Engines(nodes) => nodes[node].0.kill().await,
         }
     }
 

@@ -151,21 +151,22 @@ async fn one_whose_node_is_paused_beyond_its_lease_is_replaced_and_told() {
     let each = KINDS.map(|kind| {
         succeed(
             kind,
-            |sites| sites.deployment().suspend(&sites.nodes[0]).unwrap(),
-            |sites| sites.deployment().resume(&sites.nodes[0]).unwrap(),
+            |sites| sites.set_suspended(0, true),
+            |sites| sites.set_suspended(0, false),
         )
     });
     join_all(each).await;
 }
 
-fn cut(sites: &Sites, cut: bool) {
-    let site = &sites.names[0];
-    sites.deployment().set_site_cut(site, cut).unwrap();
-}
-
 #[tokio::test]
 async fn one_whose_site_is_cut_off_is_replaced_and_told() {
-    let each = KINDS.map(|kind| succeed(kind, |sites| cut(sites, true), |sites| cut(sites, false)));
+    let each = KINDS.map(|kind| {
+        succeed(
+            kind,
+            |sites| sites.set_cut(0, true),
+            |sites| sites.set_cut(0, false),
+        )
+    });
     join_all(each).await;
 }
 
@@ -176,7 +177,7 @@ async fn one_whose_node_dies_goes_on_at_another() {
         let mut held = kind.hold(&sites.client(&[0, 1])).await;
         held.write("first").await.unwrap();
         let token = held.token();
-        sites.deployment().kill(&sites.nodes[0]).await.unwrap();
+        sites.kill(0).await;
         held.write("second").await.unwrap();
         if held.keeps_text() {
             assert_eq!(held.read().await.as_deref(), Some("second"), "{kind:?}");
