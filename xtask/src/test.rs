@@ -47,26 +47,27 @@ pub(crate) fn run_with_engines(root: &Path) -> Result<()> {
     };
     // Built before the servers start, which need the processor too.
     test("--no-run")?;
-    recipes(root, &["--no-run"])?;
+    recipes(root, "--no-run")?;
     engines::with_all(root, || {
         // The modules of that name are those that need servers.
         test("live::")?;
-        recipes(root, &["--", "killed_anywhere", "recipes::holders"])
+        recipes(root, "killed_anywhere")
     })
 }
 
-/// The recipes whose clients are killed, and whose nodes are paused, cut off and
-/// killed, on Cassandra and etcd.
-fn recipes(root: &Path, last: &[&str]) -> Result<()> {
+/// The recipes whose clients are killed, on Cassandra and etcd.
+fn recipes(root: &Path, last: &str) -> Result<()> {
     let arguments = [
         "test",
         "--locked",
         "--no-fail-fast",
         "--package=music-client",
         "--test=live",
+        last,
+        "--",
+        // Each starts three nodes of its own, on servers that all share.
+        "--test-threads=2",
     ];
-    let mut cargo = shell::program(root, "cargo", &[&arguments[..], last].concat());
-    // Each starts three nodes of its own, on servers that all share.
-    cargo.env("RUST_TEST_THREADS", "2");
+    let mut cargo = shell::program(root, "cargo", &arguments);
     shell::run(cargo.env("MUSIC_TEST_LOCKS", "etcd"))
 }
