@@ -10,6 +10,10 @@
 //! | [`exploration`] | thousands of random histories of the core |
 //! | [`model`] | exhaustive checks of the core, in small worlds |
 
+use std::fmt;
+
+use clap::ValueEnum;
+
 pub mod deployment;
 pub mod exploration;
 pub mod model;
@@ -17,3 +21,9 @@ pub mod oracle;
 pub mod recipes;
 
 pub use music_history as history;
+
+/// Writes a value as the command line has it.
+fn cli_name(value: &impl ValueEnum, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let named = value.to_possible_value();
+    f.write_str(named.as_ref().map_or("", |named| named.get_name()))
+}

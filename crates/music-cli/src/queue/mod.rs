@@ -42,12 +42,12 @@ pub(crate) struct Queue {
 enum Action {
     Work(work::Work),
     #[command(flatten)]
-    Once(Once),
+    Act(Act),
 }
 
-/// What is done once, and ends.
+/// What ends by itself.
 #[derive(Debug, Subcommand)]
-enum Once {
+enum Act {
     /// Push an item, or one for each line of standard input
     Push(Push),
     /// Wait for an item and take it; writes its id, its fencing token and its value
@@ -140,35 +140,35 @@ struct ItemJson<'a> {
 /// Pushes, takes and settles items.
 pub(crate) async fn run(global: &Global, queue: Queue, output: &Output) -> Result<Exit, Failure> {
     let client = global.client()?;
-    let once = match queue.action {
+    let one = match queue.action {
         Action::Work(work) => return work::run(&client, &work, output).await,
-        Action::Once(once) => once,
+        Action::Act(one) => one,
     };
-    let act = act(&client, once, output);
+    let act = act(&client, one, output);
     interruptible(&client, Failure::Interrupted, act).await?;
     Ok(Exit::Done)
 }
 
-async fn act(client: &Client, once: Once, output: &Output) -> Result<(), Failure> {
-    match once {
-        Once::Push(push) => push_all(client, &push, output).await,
-        Once::Pop(pop) => take(client, &pop, output).await,
-        Once::Ack(named) => {
+async fn act(client: &Client, one: Act, output: &Output) -> Result<(), Failure> {
+    match one {
+        Act::Push(push) => push_all(client, &push, output).await,
+        Act::Pop(pop) => take(client, &pop, output).await,
+        Act::Ack(named) => {
             let item = named.item(client)?;
             item.done().await?;
             tell(output, &named.name, &item, false)
         }
-        Once::GiveBack { item: named, after } => {
+        Act::GiveBack { item: named, after } => {
             let item = named.item(client)?;
             item.give_back(after).await?;
             tell(output, &named.name, &item, false)
         }
-        Once::Renew { item: named, claim } => {
+        Act::Renew { item: named, claim } => {
             let item = named.item(client)?;
             item.renew(claim).await?;
             tell(output, &named.name, &item, false)
         }
-        Once::Length { name } => {
+        Act::Length { name } => {
             let length = Recipe::new(client, &name)?.len().await?;
             let json = QueueJson {
                 queue: &name,

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use music_history::workload::Habits;
 use music_store::simulated::network::Weather;
 
 use super::world::{self, Rng as _};
+use crate::cli_name;
 use crate::recipes::trades::Trade;
 
 /// A kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Fault {
     /// A site is cut off from all others.
     CutSite,
@@ -36,55 +37,9 @@ pub enum Fault {
     StopClient,
 }
 
-impl Fault {
-    /// All kinds.
-    pub const ALL: [Self; 10] = [
-        Self::CutSite,
-        Self::CutOneWay,
-        Self::KillNode,
-        Self::SuspendNode,
-        Self::CrashReplica,
-        Self::SlowDisk,
-        Self::Storm,
-        Self::Force,
-        Self::CrashClient,
-        Self::StopClient,
-    ];
-
-    /// The name, as the command line has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CutSite => "cut-site",
-            Self::CutOneWay => "cut-one-way",
-            Self::KillNode => "kill-node",
-            Self::SuspendNode => "suspend-node",
-            Self::CrashReplica => "crash-replica",
-            Self::SlowDisk => "slow-disk",
-            Self::Storm => "storm",
-            Self::Force => "force",
-            Self::CrashClient => "crash-client",
-            Self::StopClient => "stop-client",
-        }
-    }
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// There is no such fault.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("there is no fault {0}")]
-pub struct NoSuchFault(String);
-
-impl FromStr for Fault {
-    type Err = NoSuchFault;
-
-    fn from_str(name: &str) -> Result<Self, NoSuchFault> {
-        let found = Self::ALL.into_iter().find(|fault| fault.name() == name);
-        found.ok_or_else(|| NoSuchFault(name.to_owned()))
+        cli_name(self, f)
     }
 }
 
@@ -136,7 +91,7 @@ impl Settings {
             keys: one_of([1, 2, 3]) as usize,
             node_lease_ms: one_of([600, 1000, 2000]).into(),
             length: Duration::from_secs(one_of([15, 30, 60]).into()),
-            faults: Fault::ALL.into(),
+            faults: Fault::value_variants().iter().copied().collect(),
             pause_max: Duration::from_millis(one_of([200, 600, 2000]).into()),
             healing: Duration::from_millis(one_of([500, 3000, 20_000]).into()),
             weather: Weather {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
 
+use clap::ValueEnum;
 use music_history::workload::dice::{Rng as _, dice};
 
+use crate::cli_name;
+
 /// What clients do with one recipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Trade {
     /// A mutex, whose state is handed on.
     Mutex,
@@ -43,50 +45,13 @@ pub enum Trade {
 const AT_ONCE: usize = 3;
 
 impl Trade {
-    /// All of them.
-    pub const ALL: [Self; 14] = [
-        Self::Mutex,
-        Self::RwLock,
-        Self::MultiLock,
-        Self::Semaphore,
-        Self::Election,
-        Self::ActivePassive,
-        Self::Barrier,
-        Self::DoubleBarrier,
-        Self::Latch,
-        Self::Counter,
-        Self::Register,
-        Self::Queue,
-        Self::Once,
-        Self::Group,
-    ];
-
-    /// The name, as the command line has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mutex => "mutex",
-            Self::RwLock => "rw-lock",
-            Self::MultiLock => "multi-lock",
-            Self::Semaphore => "semaphore",
-            Self::Election => "election",
-            Self::ActivePassive => "active-passive",
-            Self::Barrier => "barrier",
-            Self::DoubleBarrier => "double-barrier",
-            Self::Latch => "latch",
-            Self::Counter => "counter",
-            Self::Register => "register",
-            Self::Queue => "queue",
-            Self::Once => "once",
-            Self::Group => "group",
-        }
-    }
-
     /// Those of a seed.
     pub fn of_seed(seed: u64) -> BTreeSet<Self> {
         let mut dice = dice(seed, 0x7ade);
         let mut trades = BTreeSet::new();
         while trades.len() < AT_ONCE {
-            trades.extend(Self::ALL.get(dice.random_range(0..Self::ALL.len())));
+            let all = Self::value_variants();
+            trades.extend(all.get(dice.random_range(0..all.len())));
         }
         trades
     }
@@ -94,20 +59,6 @@ impl Trade {
 
 impl fmt::Display for Trade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// There is no such trade.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("there is no recipe {0}")]
-pub struct NoSuchTrade(String);
-
-impl FromStr for Trade {
-    type Err = NoSuchTrade;
-
-    fn from_str(name: &str) -> Result<Self, NoSuchTrade> {
-        let found = Self::ALL.into_iter().find(|trade| trade.name() == name);
-        found.ok_or_else(|| NoSuchTrade(name.to_owned()))
+        cli_name(self, f)
     }
 }

@@ -130,6 +130,41 @@ fn a_worker_that_is_told_to_end_lets_its_command_end() {
     assert_eq!(dev.run(&["queue", "length", "q"]), "1\n");
 }
 
+/// Somebody else says that the item is done, while the command runs.
+#[test]
+fn a_worker_that_loses_its_claim_ends_its_command_and_goes_on() {
+    let dev = Dev::start();
+    dev.run(&["queue", "push", "q", "one"]);
+    let music = env!("CARGO_BIN_EXE_music");
+    let command = format!(
+        "trap 'echo told; exit 1' TERM
+        {music} queue ack q $MUSIC_ITEM_ID $MUSIC_FENCING_TOKEN
+        sleep 20 & wait"
+    );
+    let (shown, code) = worked(&dev, &["--claim", "1s", "--timeout", "1s"], &command);
+    assert_eq!((shown.as_str(), code), ("told\n", 0));
+    assert_eq!(dev.run(&["queue", "length", "q"]), "0\n");
+}
+
+#[test]
+fn the_item_of_a_worker_that_is_killed_is_delivered_again() {
+    let dev = Dev::start();
+    dev.run(&["queue", "push", "q", "one"]);
+    let mut work = dev.music(&[1]);
+    let command = "echo begun; sleep 20";
+    work.args([
+        "queue", "work", "q", "--claim", "1s", "--", "sh", "-c", command,
+    ]);
+    let worker = Running::start(&mut work);
+    worker.line_with("begun");
+    worker.signal("KILL");
+    worker.wait_until_all_ended();
+    let shown = dev.run(&["--json", "queue", "pop", "q", "--timeout", "20s"]);
+    let item: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(item["value"], json!({ "text": "one" }));
+    assert_eq!(item["deliveries"], 2);
+}
+
 #[test]
 fn what_a_queue_does_not_do_is_said() {
     let dev = Dev::start();

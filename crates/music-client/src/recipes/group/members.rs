@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use music_api::name::Key;
 use music_api::table::Record;
 
-use super::{Beat, Group, GroupEvent, Member, age, is_fresh, lease, member};
+use super::{Beat, CLOCKS_DIFFER_MAX, Group, GroupEvent, Member, age, is_fresh, lease, member};
 use crate::clock::{self, Instant};
 use crate::error::Error;
 use crate::recipes::table::{self, GROUPS};
@@ -36,9 +36,15 @@ pub struct Members {
     began: bool,
     pending: Vec<GroupEvent>,
     heard: BTreeMap<String, Heard>,
-    /// The last proofs of life of those that were not heard for too long, as far
-    /// as their records are there still.
-    gone: BTreeMap<String, u64>,
+    /// The last proofs of life of those that were not heard for too long, for as
+    /// long as their records may seem to be fresh.
+    gone: BTreeMap<String, Gone>,
+}
+
+#[derive(Debug)]
+struct Gone {
+    number: u64,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -121,7 +127,8 @@ impl Members {
     }
 
     fn hear(&mut self, beat: Beat) {
-        if self.gone.get(&beat.member) == Some(&beat.number) {
+        let gone = self.gone.get(&beat.member);
+        if gone.is_some_and(|gone| gone.number == beat.number) {
             return;
         }
         self.gone.remove(&beat.member);
@@ -165,9 +172,13 @@ impl Members {
     /// Those that were not heard for too long are gone.
     fn bury(&mut self) {
         let now = clock::now();
+        // Their clocks may be ahead of this one, or behind.
+        let fresh_for = CLOCKS_DIFFER_MAX * 2;
+        self.gone.retain(|_, gone| now < gone.since + fresh_for);
         let gone = self.heard.extract_if(.., |_, heard| heard.gone_at <= now);
         for (name, heard) in gone {
-            self.gone.insert(name, heard.beat.number);
+            let (number, since) = (heard.beat.number, now);
+            self.gone.insert(name, Gone { number, since });
             self.pending.insert(0, GroupEvent::Left(member(heard.beat)));
         }
     }

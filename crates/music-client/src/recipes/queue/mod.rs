@@ -295,8 +295,11 @@ impl Queue {
         let (mut lost, mut began) = (BTreeSet::new(), false);
         for (number, named) in lanes {
             let step = |lane: Option<Lane>, _| Ok(lane.unwrap_or_default().finish(&named));
-            let changed = self.lane(number)?.change(step).await;
-            let gone: Vec<_> = changed.map_err(|e| if began { in_part(e) } else { e })?;
+            let gone: Vec<_> = match self.lane(number)?.change(step).await {
+                Ok(gone) => gone,
+                Err(error) if began => return Err(in_part(error)),
+                Err(error) => return Err(error),
+            };
             began = true;
             lost.extend(gone.into_iter().map(|name| (number, name)));
         }

@@ -257,6 +257,58 @@ async fn the_item_of_a_taker_that_is_killed_anywhere_is_delivered_again() {
     .await;
 }
 
+/// Of two lanes, so that one may be done and the other not.
+#[tokio::test]
+async fn what_is_done_together_is_done_or_delivered_again_though_its_client_is_killed() {
+    const ITEMS: usize = 40;
+    let sites = Sites::start().await;
+    let other = sites.client(&[1]);
+    let claim = Duration::from_millis(500);
+    killed_everywhere(
+        &sites,
+        async |client, name| {
+            let items = (0..ITEMS).map(|number| Push::new(number.to_string()));
+            let pusher = Queue::new(&other, &name).unwrap();
+            pusher.push_all(items).await.unwrap();
+            let queue = Queue::new(&client, &name).unwrap();
+            let mut taker = queue.taker().claim(claim).unwrap();
+            let mut taken = Vec::new();
+            while taken.len() < ITEMS {
+                let wait = tokio::time::timeout(claim, taker.take_up_to(32));
+                let Ok(Ok(items)) = wait.await else {
+                    return Err(Outcome::NotApplied);
+                };
+                taken.extend(items);
+            }
+            let lost = queue.done_all(&taken).await;
+            lost.map(|lost| lost.len()).map_err(|error| error.outcome())
+        },
+        async |name, done| {
+            let mut taker = Queue::new(&other, &name).unwrap().taker();
+            let mut left = 0;
+            let wait = claim * 2;
+            loop {
+                let items = taker.take_up_to_within(32, wait).await.unwrap();
+                if items.is_empty() {
+                    break;
+                }
+                assert!(
+                    items
+                        .iter()
+                        .all(|item| item.deliveries() > 1 || done.is_err())
+                );
+                left += items.len();
+            }
+            match done {
+                Ok(lost) => assert_eq!(left, lost),
+                Err(Outcome::NotApplied) => assert_eq!(left, ITEMS),
+                Err(Outcome::Unknown) => assert!([0, 8, 32, ITEMS].contains(&left), "{left}"),
+            }
+        },
+    )
+    .await;
+}
+
 /// The deliveries of each item: the token, and whether it was acknowledged that
 /// the item is done.
 type Deliveries = BTreeMap<String, Vec<(u64, bool)>>;
