@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::call::{Call, Repeat};
 use crate::clock;
@@ -219,7 +220,8 @@ impl Inner {
             release.await;
             drop(slot);
         };
-        drop(self.releases.spawn_on(release, &runtime));
+        // It is still for what the caller does now.
+        drop(self.releases.spawn_on(release.in_current_span(), &runtime));
     }
 }
 

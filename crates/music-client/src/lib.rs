@@ -23,6 +23,13 @@
 //! is gone. It never goes back to a node that it left: such a node may not know
 //! yet, and acknowledge what will never be seen.
 
+//!
+//! # Traces
+//! With the feature `opentelemetry`, a request names the span that is current
+//! where its future is polled, so that what the node does for it is in the
+//! caller's trace: OpenTelemetry's own, or one of `tracing` by way of
+//! `tracing-opentelemetry`.
+
 mod call;
 mod client;
 mod clock;
@@ -50,6 +57,8 @@ pub mod simulation;
 mod sse;
 mod status;
 mod tables;
+#[cfg(feature = "opentelemetry")]
+mod trace_context;
 mod transport;
 mod watch;
 

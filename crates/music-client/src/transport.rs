@@ -152,6 +152,8 @@ impl Transport {
                 .header(CONTENT_TYPE, &body.content_type)
                 .body(body.bytes.clone());
         }
+        #[cfg(feature = "opentelemetry")]
+        let request = crate::trace_context::name_span(request);
         request
     }
 }
