@@ -9,6 +9,7 @@
 //! | [`dev`] | a whole deployment in one process, with controls |
 //! | `simulated` | a node without sockets, whose time and chance are simulated |
 //! | [`logging`] | structured logs |
+//! | [`trace`] | spans of requests, sections and calls to engines |
 //! | `fuzzing` | what a fuzzer tries: requests, configurations |
 
 pub mod config;
@@ -24,3 +25,4 @@ pub mod serve;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod topology;
+pub mod trace;

@@ -130,6 +130,25 @@ macro_rules! with_locks {
     };
 }
 
+impl LockEngine {
+    /// How many rounds a command takes that no other gets in the way of; a
+    /// peek and a release take one.
+    pub fn command_rounds(&self) -> u8 {
+        match self {
+            Self::Embedded(_) | Self::FaultyEmbedded(_) => 2,
+            Self::Memory(_) | Self::FaultyMemory(_) => 1,
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(_) | Self::FaultyCassandra(_) => 2,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(_) => 2,
+            #[cfg(feature = "etcd")]
+            Self::Etcd(_) | Self::FaultyEtcd(_) => 1,
+            #[cfg(feature = "zookeeper")]
+            Self::ZooKeeper(_) | Self::FaultyZooKeeper(_) => 1,
+        }
+    }
+}
+
 macro_rules! from {
     ($engine:ty, $variant:ident) => {
         impl From<$engine> for StateEngine {

@@ -43,6 +43,8 @@ pub struct Config {
     pub tables: Vec<TableConfig>,
     /// How the node logs.
     pub log: LogConfig,
+    /// Where traces of its work go.
+    pub trace: TraceConfig,
 }
 
 /// The settings that must agree across sites.
@@ -129,6 +131,28 @@ pub enum LogFormat {
     Human,
     /// For programs: one JSON object a line.
     Json,
+}
+
+/// Where traces go, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceConfig {
+    /// `http://host:port` of a collector that takes OTLP; none for no traces.
+    pub otlp_endpoint: Option<String>,
+    /// How many of a million traces are kept, of those that begin here.
+    pub samples_per_million: u32,
+    /// How many spans wait for the collector; further ones are dropped.
+    pub queue_spans_max: usize,
+}
+
+impl Default for TraceConfig {
+    /// Of what goes somewhere, all.
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: None,
+            samples_per_million: 1_000_000,
+            queue_spans_max: 8192,
+        }
+    }
 }
 
 /// What the command line says; each wins over environment and file.

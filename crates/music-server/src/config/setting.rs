@@ -328,6 +328,27 @@ pub(super) const LOG_LEVEL: Setting = setting(
      `info,music_server=debug`. The drivers are silent unless named: `info,scylla=warn`.",
 );
 
+pub(super) const TRACE_OTLP_ENDPOINT: Setting = setting(
+    "trace.otlp_endpoint",
+    Kind::Text,
+    "\"\"",
+    "Where traces go by OTLP over HTTP, as `http://127.0.0.1:4318`; empty for no traces: see \
+     [tracing.md](tracing.md).",
+);
+pub(super) const TRACE_SAMPLES_PER_MILLION: Setting = setting(
+    "trace.samples_per_million",
+    Kind::Number(0, 1_000_000),
+    "1000000",
+    "How many of a million traces are kept that begin at this node; where a client began a trace, \
+     it has decided.",
+);
+pub(super) const TRACE_QUEUE_SPANS_MAX: Setting = setting(
+    "trace.queue_spans_max",
+    Kind::Number(1, 1_000_000),
+    "8192",
+    "How many spans wait for the collector; further ones are dropped.",
+);
+
 /// Every setting, in the order of the page.
 pub(super) const ALL: &[&Setting] = &[
     &NODE,
@@ -372,4 +393,7 @@ pub(super) const ALL: &[&Setting] = &[
     &WAIT_MAX_MS,
     &LOG_FORMAT,
     &LOG_LEVEL,
+    &TRACE_OTLP_ENDPOINT,
+    &TRACE_SAMPLES_PER_MILLION,
+    &TRACE_QUEUE_SPANS_MAX,
 ];

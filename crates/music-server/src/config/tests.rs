@@ -40,6 +40,24 @@ fn every_default_is_within_its_own_bounds() {
 }
 
 #[test]
+fn traces_go_to_an_address_or_nowhere() {
+    assert_eq!(parse("").unwrap().trace, TraceConfig::default());
+    let text = "[trace]\notlp_endpoint = \"collector:4318\"\nsamples_per_million = 1000001";
+    let faults = faults(text);
+    let [endpoint, samples] = faults.as_slice() else {
+        panic!("{faults:?}")
+    };
+    assert!(
+        samples.starts_with("trace.samples_per_million: "),
+        "{samples}"
+    );
+    assert!(
+        endpoint.starts_with("trace.otlp_endpoint: is http://"),
+        "{endpoint}"
+    );
+}
+
+#[test]
 fn sites_that_the_engine_would_refuse_are_a_fault() {
     for (sites, why) in [
         (r#"["a", "b", "c", "d"]"#, "has 3 sites, not 4"),

@@ -6,7 +6,7 @@ use music_core::time::Lease;
 
 use super::read::Reader;
 use super::setting::{self, Setting};
-use super::{ClusterConfig, Config, Error, Limits, LogConfig, LogFormat, engine};
+use super::{ClusterConfig, Config, Error, Limits, LogConfig, LogFormat, TraceConfig, engine};
 
 /// Room that a JSON body needs beside a value.
 const BODY_OVERHEAD_BYTES: usize = 1024;
@@ -24,6 +24,7 @@ pub(super) fn config(mut reader: Reader) -> Result<Config, Error> {
         limits: limits(&mut reader),
         tables: reader.tables(&setting::TABLES),
         log: log(&mut reader),
+        trace: trace(&mut reader),
     };
     contradictions(&config, &mut reader);
     reader.finish()?;
@@ -66,6 +67,28 @@ fn log(reader: &mut Reader) -> LogConfig {
         format,
         level: reader.text(&setting::LOG_LEVEL),
     }
+}
+
+fn trace(reader: &mut Reader) -> TraceConfig {
+    let endpoint = reader.text(&setting::TRACE_OTLP_ENDPOINT);
+    if !endpoint.is_empty() && !is_http(&endpoint) {
+        reader.contradiction(
+            &setting::TRACE_OTLP_ENDPOINT,
+            "is http://host:port, as http://127.0.0.1:4318".to_owned(),
+        );
+    }
+    let samples = reader.number(&setting::TRACE_SAMPLES_PER_MILLION);
+    TraceConfig {
+        otlp_endpoint: (!endpoint.is_empty()).then_some(endpoint),
+        samples_per_million: u32::try_from(samples).unwrap_or(u32::MAX),
+        queue_spans_max: reader.size(&setting::TRACE_QUEUE_SPANS_MAX),
+    }
+}
+
+/// Whether the address is one that traces can be sent to.
+fn is_http(endpoint: &str) -> bool {
+    let url = reqwest::Url::parse(endpoint);
+    url.is_ok_and(|url| url.scheme() == "http" && url.has_host())
 }
 
 fn contradictions(config: &Config, reader: &mut Reader) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, http};
 use bytes::Bytes;
@@ -15,11 +16,13 @@ use music_api::code::Code;
 use music_api::header::{REQUEST_ID, SITE};
 use music_api::problem::CONTENT_TYPE as PROBLEM_TYPE;
 use tower::Service as _;
+use tracing::{Instrument as _, Span};
 
 use crate::http::linger::Lingering;
 use crate::http::metrics::Metrics;
 use crate::http::problem::{self, Failure};
 use crate::http::route::Route;
+use crate::http::spans;
 use crate::http::stopwatch::Stopwatch;
 use crate::node::{self, Node};
 
@@ -91,11 +94,9 @@ impl Front {
         let (body, rest) = Lingering::split(&head.headers, body);
         let mut response = match admitted {
             Ok(_place) => {
+                let span = self.span(&about, &head);
                 let request = http::Request::from_parts(head, body);
-                match self.router.clone().call(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                }
+                self.route(request, span).await
             }
             Err(failure) => failure.into_response(),
         };
@@ -117,14 +118,29 @@ impl Front {
             route: Route::of(request.uri().path()),
             id: self.ids.of(request.headers()),
         };
-        let mut response = match self.router.clone().call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
+        let (head, body) = request.into_parts();
+        let span = self.span(&about, &head);
+        let request = http::Request::from_parts(head, body);
+        let mut response = self.route(request, span).await;
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
             write_problem(&about, &failure, &mut response);
         }
         self.gate().await;
+        response
+    }
+
+    fn span(&self, about: &About, head: &Parts) -> Span {
+        let site = self.site.to_str().unwrap_or_default();
+        spans::request(head, about.route, site, self.node.as_ref())
+    }
+
+    async fn route(&self, request: http::Request<Body>, span: Span) -> Response {
+        let answer = self.router.clone().call(request).instrument(span.clone());
+        let response = match answer.await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        spans::answered(&span, &response);
         response
     }
 

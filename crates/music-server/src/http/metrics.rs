@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::http::problem::Failure;
 use crate::http::route::{Route, TEMPLATES};
+use crate::trace;
 
 const METHODS: [&str; 7] = ["GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "other"];
 
@@ -132,6 +133,8 @@ impl Metrics {
         registry.register("puts_unknown", unknown, self.puts_unknown.clone());
         let refused = "Requests refused because too much was under way";
         registry.register("requests_refused", refused, self.refused.clone());
+        let exports = "Exports of traces that the collector did not take";
+        registry.register("trace_exports_failed", exports, trace::exports_failed());
         for (name, help, value) in gauges {
             registry.register(*name, *help, ConstGauge::new(*value));
         }

@@ -23,6 +23,7 @@ pub(crate) mod request;
 pub(crate) mod respond;
 pub(crate) mod route;
 pub(crate) mod router;
+pub(crate) mod spans;
 pub(crate) mod sse;
 pub(crate) mod stopwatch;
 pub(crate) mod v1;

@@ -16,6 +16,7 @@ use music_api::problem::Outcome;
 use music_core::id::IdempotencyKey;
 use serde::Serialize;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::http::app::App;
 use crate::http::problem::Failure;
@@ -132,7 +133,7 @@ impl Repeat {
         let own = Arc::clone(app);
         let killed = app.killed.clone();
         // On the heap: the work may be a whole recipe.
-        let work = Box::pin(work);
+        let work = Box::pin(work.in_current_span());
         app.tasks
             .spawn(killed.run_until_cancelled_owned(async move {
                 let result = work.await.and_then(|answer| respond::bytes(&answer));

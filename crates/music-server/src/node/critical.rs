@@ -113,7 +113,8 @@ impl Inner {
         };
         let machine = CriticalSection::new(terms, section.keys.clone(), self.clock.now())
             .ok_or(Error::Section(critical_section::Error::KeyNotInSet))?;
-        match self.sections.insert(Slot::new(machine)) {
+        let slot = Slot::new(machine, self.section_span(section));
+        match self.sections.insert(slot) {
             Ok(slot) => {
                 self.step(&slot, first);
                 Ok(slot)
@@ -348,12 +349,17 @@ impl Inner {
             lock_ref,
             owner: None,
         };
-        let applied = self.in_time(self.locks.apply(id, command)).await?;
+        let forced = self.in_time(self.locks.apply(id, command));
+        let rounds = self.locks.command_rounds();
+        let applied = self
+            .call_alone(("engine force", id), rounds, forced)
+            .await?;
         Ok(applied.outcome != Outcome::Gone)
     }
 
     pub(super) async fn queue(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
-        self.in_time(self.locks.peek(id)).await
+        let peeked = self.in_time(self.locks.peek(id));
+        self.call_alone(("engine peek", id), 1, peeked).await
     }
 
     async fn in_time<T>(

@@ -15,9 +15,10 @@ use music_core::lock_ref::Holding;
 use music_core::record::Record;
 use music_store::error::Outcome;
 use music_store::{Level, LockStore, StateStore};
+use tracing::{Instrument as _, Span};
 
-use super::Inner;
 use super::sections::{Machine, OpResult, Slot};
+use super::{Inner, spans};
 
 impl Inner {
     /// What the node knows right now.
@@ -49,14 +50,17 @@ impl Inner {
         let answered = matches!(input, Input::Answered(..));
         let mut effects = Vec::new();
         machine.section.step(input, &self.context(), &mut effects);
+        let mut replied = false;
         effects.retain_mut(|effect| match effect {
             Effect::Reply { op, reply } => {
+                replied = true;
                 self.remember_verdict(slot, machine, reply);
                 machine.reply(*op, reply.clone());
                 false
             }
             _ => true,
         });
+        self.note_cost(replied, &effects);
         if answered && !machine.section.is_granted() {
             slot.changed.notify_waiters();
         }
@@ -72,21 +76,34 @@ impl Inner {
     /// Does what a step asked for.
     pub(super) fn perform(self: &Arc<Self>, slot: &Arc<Slot>, effects: Vec<Effect>) {
         for effect in effects {
+            let span = self.call_span(slot, &effect);
+            let made = |call| (call, span);
             match effect {
                 Effect::Apply { call, id, command } => {
-                    self.answer(slot, call, Self::apply(self.clone(), id, command));
+                    self.answer(slot, made(call), Self::apply(self.clone(), id, command));
                 }
-                Effect::Peek { call, id } => self.answer(slot, call, Self::peek(self.clone(), id)),
+                Effect::Peek { call, id } => {
+                    self.answer(slot, made(call), Self::peek(self.clone(), id));
+                }
                 Effect::Release { call, id, holding } => {
-                    self.answer(slot, call, Self::release_at(self.clone(), id, holding));
+                    self.answer(
+                        slot,
+                        made(call),
+                        Self::release_at(self.clone(), id, holding),
+                    );
                 }
                 Effect::Write { call, id, change } => {
-                    self.answer(slot, call, Self::write(self.clone(), id, change));
+                    self.answer(slot, made(call), Self::write(self.clone(), id, change));
                 }
-                Effect::Read { call, id } => self.answer(slot, call, Self::read(self.clone(), id)),
+                Effect::Read { call, id } => {
+                    self.answer(slot, made(call), Self::read(self.clone(), id));
+                }
                 // Handed over while the section was locked.
                 Effect::Reply { .. } => {}
-                Effect::Changed => slot.changed.notify_waiters(),
+                Effect::Changed => {
+                    spans::changed(slot);
+                    slot.changed.notify_waiters();
+                }
                 Effect::Watch(id) => self.watches.add(&self.locks, id, slot.request),
                 Effect::Unwatch(id) => self.watches.remove(&self.locks, &id, slot.request),
                 Effect::Observe { session, lease } => {
@@ -114,18 +131,21 @@ impl Inner {
             Status::Lost(lost) => self.sections.remember(slot.request, Err(Error::Lost(lost))),
             _ => self.sections.remember(slot.request, Ok(Reply::Released)),
         }
+        spans::ended(slot, status);
         self.sections.remove(slot);
         slot.changed.notify_waiters();
     }
 
     /// Makes a call as a task of its own and steps the section with its answer.
-    fn answer<F>(self: &Arc<Self>, slot: &Arc<Slot>, call: Call, answer: F)
+    fn answer<F>(self: &Arc<Self>, slot: &Arc<Slot>, (call, span): (Call, Span), answer: F)
     where
         F: Future<Output = Answer> + Send + 'static,
     {
         let (node, slot) = (self.clone(), slot.clone());
         self.spawn(async move {
-            let answer = answer.await;
+            let answer = answer.instrument(span.clone()).await;
+            spans::answered(&span, &answer);
+            drop(span);
             // An answer that comes while the node is suspended is not seen
             // before it goes on.
             node.gate.pass().await;

@@ -11,6 +11,7 @@
 //! | `peeks` | looks at a queue that several sections ask for |
 //! | `liveness` | the node's lease, and its suspicion of other nodes |
 //! | `gate` | suspension, for the development controls |
+//! | `spans` | what traces say of sections, their operations and calls |
 //! | `world` | clocks and dice |
 
 mod config;
@@ -22,6 +23,7 @@ mod gate;
 mod liveness;
 mod peeks;
 mod sections;
+mod spans;
 mod timers;
 mod view;
 mod watches;
@@ -46,6 +48,7 @@ use tokio_util::task::TaskTracker;
 pub use config::NodeConfig;
 pub use error::Error;
 pub use music_core::critical_section::{Change, Status as State};
+use spans::About;
 pub use view::{NodeStatus, Released, SectionRef, SectionView};
 pub use world::{World, request_id};
 
@@ -184,7 +187,9 @@ impl Node {
         section: SectionRef,
         wait: Duration,
     ) -> Result<SectionView, Error> {
-        self.inner.create_lock_ref(section, wait).await
+        let about = About::section(section.request);
+        let work = self.inner.create_lock_ref(section, wait);
+        self.inner.operation("createLockRef", about, work).await
     }
 
     /// Waits up to `wait` for the grant. A section that this node does not
@@ -204,7 +209,9 @@ impl Node {
         section: &SectionRef,
         wait: Duration,
     ) -> Result<SectionView, Error> {
-        self.inner.acquire(section, wait).await
+        let about = About::section(section.request);
+        let work = self.inner.acquire(section, wait);
+        self.inner.operation("acquire", about, work).await
     }
 
     /// Proves that the client lives; where the section stands.
@@ -221,6 +228,12 @@ impl Node {
     /// [`Error::NotHere`] where this node does not keep it.
     pub fn section(&self, request: RequestId) -> Result<SectionView, Error> {
         self.inner.section(request)
+    }
+
+    /// What traces have of the section, if this node keeps it.
+    pub(crate) fn section_span(&self, request: RequestId) -> tracing::Span {
+        let slot = self.inner.sections.get(request);
+        slot.map_or_else(tracing::Span::none, |slot| slot.span.clone())
     }
 
     /// Waits until the section's state is another than `seen`.
@@ -243,7 +256,9 @@ impl Node {
     /// # Cost
     /// One round, then none for the same key in the same section.
     pub async fn critical_get(&self, request: RequestId, id: &RecordId) -> Result<Record, Error> {
-        self.inner.critical_get(request, id).await
+        let about = About::section(request).at(id);
+        let work = self.inner.critical_get(request, id);
+        self.inner.operation("criticalGet", about, work).await
     }
 
     /// Writes a record inside the section; the stamp that a majority has.
@@ -264,7 +279,9 @@ impl Node {
         change: Change,
         key: Option<IdempotencyKey>,
     ) -> Result<Stamp, Error> {
-        self.inner.critical_put(request, id, change, key).await
+        let about = About::section(request).at(id);
+        let work = self.inner.critical_put(request, id, change, key);
+        self.inner.operation("criticalPut", about, work).await
     }
 
     /// Ends the section. At a node that does not keep it, by force.
@@ -280,7 +297,9 @@ impl Node {
     /// # Cancel safety
     /// The release goes on.
     pub async fn release(&self, section: &SectionRef, confirm: bool) -> Result<Released, Error> {
-        self.inner.release(section, confirm).await
+        let about = About::section(section.request);
+        let work = self.inner.release(section, confirm);
+        self.inner.operation("release", about, work).await
     }
 
     /// Ends the section, whoever keeps it, as one that is taken for dead.
@@ -292,7 +311,9 @@ impl Node {
     /// # Cost
     /// A peek and a consensus write, for all keys at once.
     pub async fn force(&self, section: &SectionRef) -> Result<bool, Error> {
-        self.inner.force(section).await
+        let about = About::section(section.request);
+        let work = self.inner.force(section);
+        self.inner.operation("force", about, work).await
     }
 
     /// Forces the ticket of that number out of a key's queue. Returns whether
@@ -331,7 +352,9 @@ impl Node {
     /// # Cost
     /// None over the wide area.
     pub async fn get(&self, id: &RecordId) -> Result<Record, Error> {
-        self.inner.get(id).await
+        let about = About::default().at(id);
+        let work = self.inner.get(id);
+        self.inner.operation("localGet", about, work).await
     }
 
     /// Writes a record of an eventual table at the local replica.
@@ -347,7 +370,9 @@ impl Node {
         change: Change,
         key: Option<IdempotencyKey>,
     ) -> Result<Stamp, Error> {
-        self.inner.put(id, change, key).await
+        let about = About::default().at(id);
+        let work = self.inner.put(id, change, key);
+        self.inner.operation("localPut", about, work).await
     }
 
     /// Records of a table at the local replica, in key order.

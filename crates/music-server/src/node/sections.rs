@@ -10,6 +10,7 @@ use music_core::id::RequestId;
 use music_core::lock_ref::LockRef;
 use music_core::time::MonotonicTime;
 use tokio::sync::{Notify, oneshot};
+use tracing::Span;
 
 /// How many maps the sections are spread over, so that looking one up seldom
 /// waits.
@@ -27,6 +28,8 @@ pub(super) type OpResult = Result<Reply, Error>;
 pub(super) struct Slot {
     pub(super) request: RequestId,
     machine: Mutex<Machine>,
+    /// What traces have of it.
+    pub(super) span: Span,
     /// Told at each change of the section's status.
     pub(super) changed: Notify,
 }
@@ -43,7 +46,7 @@ pub(super) struct Machine {
 }
 
 impl Slot {
-    pub(super) fn new(section: CriticalSection) -> Arc<Self> {
+    pub(super) fn new(section: CriticalSection, span: Span) -> Arc<Self> {
         let request = section.terms().request;
         let machine = Machine {
             section,
@@ -54,6 +57,7 @@ impl Slot {
         Arc::new(Self {
             request,
             machine: Mutex::new(machine),
+            span,
             changed: Notify::new(),
         })
     }
