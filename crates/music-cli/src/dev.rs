@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, value_parser};
 use music_client::api::status::DevNode;
-use music_server::config::{LogConfig, LogFormat};
+use music_server::config::{LogConfig, LogFormat, TraceConfig};
 use music_server::dev::{Deployment, DevConfig};
 use music_server::logging;
 use serde::Serialize;
@@ -71,6 +71,9 @@ struct Start {
     /// What is logged to standard error: a level, or directives as `music_server=debug`
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log: String,
+    /// Where traces go by OTLP over HTTP, as `http://127.0.0.1:4318`; none if left out
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -92,10 +95,15 @@ pub(crate) async fn run(dev: Dev, output: &Output) -> Result<Exit, Failure> {
 
 async fn start(start: Start, output: &Output) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    logging::install(&LogConfig {
+    let log = LogConfig {
         format: LogFormat::Human,
         level: start.log.clone(),
-    })?;
+    };
+    let trace = TraceConfig {
+        otlp_endpoint: start.otlp_endpoint.clone(),
+        ..TraceConfig::default()
+    };
+    let traces = logging::install_traced(&log, &trace, "dev", "dev")?;
     // Removed when it is dropped, after the deployment has ended.
     let temporary = tempfile::Builder::new().prefix("music-dev-").tempdir();
     let temporary = temporary.map_err(Failure::Temporary)?;
@@ -112,7 +120,10 @@ async fn start(start: Start, output: &Output) -> Result<Exit, Failure> {
     signals.next().await;
     output.progress("ending: a second Ctrl-C ends at once");
     tokio::select! {
-        () = deployment.shutdown() => Ok(Exit::Done),
+        () = deployment.shutdown() => {
+            traces.close().await;
+            Ok(Exit::Done)
+        }
         signal = signals.next() => Ok(Exit::signal(signal.as_raw())),
     }
 }

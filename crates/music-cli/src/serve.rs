@@ -98,7 +98,8 @@ pub(crate) async fn run(serve: Serve, output: &Output) -> Result<Exit, Failure> 
         return Ok(Exit::Done);
     }
     let mut signals = Signals::new()?;
-    logging::install(&config.log)?;
+    let (name, site) = (&config.node, &config.site);
+    let traces = logging::install_traced(&config.log, &config.trace, name, site)?;
     let node = tokio::select! {
         node = NodeServer::open(config) => node?,
         signal = signals.next() => return Ok(Exit::signal(signal.as_raw())),
@@ -117,6 +118,7 @@ pub(crate) async fn run(serve: Serve, output: &Output) -> Result<Exit, Failure> 
     output.progress("ending: a second signal ends at once");
     tokio::select! {
         open = node.shutdown() => {
+            traces.close().await;
             if open > 0 {
                 output.warning(&format!("{open} sections are left: their leases end them"));
             }
