@@ -9,7 +9,10 @@ use music_api::table::Record;
 use crate::error::Problem;
 use crate::key::RecordKey;
 
-/// Operations to be done together.
+/// The most steps of one request: nodes refuse more.
+pub(crate) const BATCH_STEPS_MAX: usize = 128;
+
+/// Operations to be done together, at most 128.
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing is done before the batch is given to a section"]
 pub struct Batch {

@@ -42,8 +42,9 @@ use crate::key::RecordKey;
 use crate::section::put_log::PutLog;
 use crate::section::seat::Seat;
 
-/// How many puts and gets of a section are sent at a time; more wait here. The
-/// node refuses a section's 257th put under way.
+/// How many puts and gets of a section are under way at a time, those of batches
+/// included; more wait here, in the order in which they came. The node refuses a
+/// section's 257th put under way.
 const UNDER_WAY_MAX: usize = 128;
 
 /// A critical section: from the grant of its lock to its release.

@@ -10,12 +10,12 @@ use reqwest::Method;
 
 use crate::call::{Call, Repeat};
 use crate::content::{Content, Stored};
-use crate::error::{Error, LostReason};
+use crate::error::{Error, Lost, LostReason, Problem};
 use crate::key::{Cell, RecordKey};
 use crate::records;
-use crate::section::CriticalSection;
-use crate::section::batch::{Batch, StepOutcome, step_outcome};
+use crate::section::batch::{BATCH_STEPS_MAX, Batch, StepOutcome, step_outcome};
 use crate::section::put_log::Footprint;
+use crate::section::{CriticalSection, UNDER_WAY_MAX};
 use crate::transport::Answer;
 
 impl CriticalSection {
@@ -32,7 +32,7 @@ impl CriticalSection {
     /// Changes nothing.
     pub async fn get(&self, cell: impl Into<Cell>) -> Result<Option<Stored>, Error> {
         let call = records::get(&self.base(), &cell.into())?;
-        records::value_or_none(self.perform(call, Vec::new()).await)
+        records::value_or_none(self.perform(call, Vec::new(), 1).await)
     }
 
     /// Reads all fields of a record; `None` where it has none.
@@ -47,7 +47,7 @@ impl CriticalSection {
     /// Changes nothing.
     pub async fn fields(&self, record: impl Into<RecordKey>) -> Result<Option<Record>, Error> {
         let call = records::get_fields(&self.base(), &record.into())?;
-        records::record_or_none(self.perform(call, Vec::new()).await)
+        records::record_or_none(self.perform(call, Vec::new(), 1).await)
     }
 
     /// Writes a value, and returns the stamp of the write.
@@ -150,14 +150,15 @@ impl CriticalSection {
     /// # Cancel safety
     /// Each write may or may not take effect.
     pub async fn batch(&self, batch: Batch) -> Result<Vec<StepOutcome>, Error> {
-        let footprints = batch.steps.iter().filter_map(step_footprint).collect();
+        let footprints: Vec<_> = batch.steps.iter().filter_map(step_footprint).collect();
+        let puts = footprints.len();
         let call = Call::change(
             Method::POST,
             format!("{}/batch", self.base()),
             Repeat::SameNode,
         )
         .json(&lock::Batch { steps: batch.steps })?;
-        let result: BatchResult = self.perform(call, footprints).await?.json()?;
+        let result: BatchResult = self.perform(call, footprints, puts).await?.json()?;
         let outcomes: Vec<_> = result.results.into_iter().map(step_outcome).collect();
         let is_lost = |step: &StepOutcome| match step {
             StepOutcome::Failed(problem) => problem.known == Some(Code::Lost),
@@ -169,18 +170,77 @@ impl CriticalSection {
         Ok(outcomes)
     }
 
+    /// Writes several values, in their order: one after the other to one cell is
+    /// the last of them. Returns the stamp of each.
+    ///
+    /// # Errors
+    /// As [`CriticalSection::put`], of the first put that failed; others may have
+    /// succeeded. It is no transaction.
+    ///
+    /// # Cost
+    /// One round for each 128 values; in it, one write for each record.
+    ///
+    /// # Cancel safety
+    /// Each put may or may not take effect.
+    pub async fn put_all<C, V>(
+        &self,
+        puts: impl IntoIterator<Item = (C, V)>,
+    ) -> Result<Vec<u64>, Error>
+    where
+        C: Into<Cell>,
+        V: Into<Content>,
+    {
+        let steps = puts.into_iter().map(|(cell, value)| {
+            let (Cell { record, field }, value) = (cell.into(), value.into().to_value());
+            Batch::new().put_fields(record, BTreeMap::from([(field, Some(value))]))
+        });
+        let steps: Vec<Step> = steps.flat_map(|batch| batch.steps).collect();
+        let mut stamps = Vec::with_capacity(steps.len());
+        for steps in steps.chunks(BATCH_STEPS_MAX) {
+            let batch = Batch {
+                steps: steps.to_vec(),
+            };
+            for outcome in self.batch(batch).await? {
+                match outcome {
+                    StepOutcome::Written(stamp) => stamps.push(stamp),
+                    StepOutcome::Failed(problem) => return Err(self.failed(problem)),
+                    StepOutcome::Record(_) => {}
+                }
+            }
+        }
+        Ok(stamps)
+    }
+
+    /// What a failed step is to the section.
+    fn failed(&self, problem: Problem) -> Error {
+        match self.is_lost() {
+            Some(reason) => Error::Lost(Lost {
+                reason,
+                outcome: problem.outcome,
+            }),
+            None => Error::Problem(Box::new(problem)),
+        }
+    }
+
     fn base(&self) -> String {
         self.seat.path("")
     }
 
     async fn write(&self, call: Call, footprints: Vec<Footprint>) -> Result<u64, Error> {
-        records::written(&self.perform(call, footprints).await?)
+        records::written(&self.perform(call, footprints, 1).await?)
     }
 
-    async fn perform(&self, call: Call, writes: Vec<Footprint>) -> Result<Answer, Error> {
+    /// Makes a request of that many operations when there is room for them.
+    async fn perform(
+        &self,
+        call: Call,
+        writes: Vec<Footprint>,
+        operations: usize,
+    ) -> Result<Answer, Error> {
         let call = call.wide();
         let put = call.changes().then(|| self.puts.begin(writes));
-        let _slot = self.slots.acquire().await;
+        let places = u32::try_from(operations.clamp(1, UNDER_WAY_MAX)).unwrap_or(u32::MAX);
+        let _slots = self.slots.acquire_many(places).await;
         // On the heap: callers await many of these at once.
         Box::pin(self.seat.perform(&call, put.as_ref())).await
     }

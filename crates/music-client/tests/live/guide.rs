@@ -27,6 +27,18 @@ async fn a_critical_section(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
+async fn many_puts(client: &Client) -> Result<(), Error> {
+    let section = client
+        .lock([("locks", "alice"), ("locks", "bob")])
+        .acquire()
+        .await?;
+    section
+        .put_all([(("locks", "alice"), "70"), (("locks", "bob"), "130")])
+        .await?;
+    section.release().await?;
+    Ok(())
+}
+
 async fn when_it_goes_wrong(client: &Client) -> Result<(), Error> {
     let section = client.lock([("locks", "ship")]).acquire().await?;
     let work = async { /* what must not go on without the lock */ };
@@ -168,6 +180,7 @@ macro_rules! run {
 run!(
     values_without_a_lock,
     a_critical_section,
+    many_puts,
     when_it_goes_wrong,
     mutex,
     reader_writer_lock,

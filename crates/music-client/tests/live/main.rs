@@ -9,6 +9,8 @@ mod guide;
 #[cfg(test)]
 mod moves;
 #[cfg(test)]
+mod pipelines;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod recipes;

@@ -229,7 +229,7 @@ impl Inner {
         }
     }
 
-    fn slot(&self, request: RequestId) -> Result<Arc<Slot>, Error> {
+    pub(super) fn slot(&self, request: RequestId) -> Result<Arc<Slot>, Error> {
         self.sections
             .get(request)
             .ok_or_else(|| match self.sections.ended(request) {
@@ -253,7 +253,10 @@ impl Inner {
         reply
     }
 
-    async fn reply(&self, reply: tokio::sync::oneshot::Receiver<OpResult>) -> Result<Reply, Error> {
+    pub(super) async fn reply(
+        &self,
+        reply: tokio::sync::oneshot::Receiver<OpResult>,
+    ) -> Result<Reply, Error> {
         // Its calls are bounded in time each; a confirmed release may need
         // some of them again and again.
         match tokio::time::timeout(self.config.call_timeout * 2, reply).await {

@@ -47,6 +47,19 @@ impl Inner {
         machine: &mut Machine,
         input: Input,
     ) -> Vec<Effect> {
+        let (effects, replied) = self.step_unnoted(slot, machine, input);
+        self.note_cost(replied, &effects);
+        effects
+    }
+
+    /// The same for one step of many, whose cost is noted together; also,
+    /// whether an operation was answered.
+    pub(super) fn step_unnoted(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        machine: &mut Machine,
+        input: Input,
+    ) -> (Vec<Effect>, bool) {
         let answered = matches!(input, Input::Answered(..));
         let mut effects = Vec::new();
         machine.section.step(input, &self.context(), &mut effects);
@@ -60,7 +73,6 @@ impl Inner {
             }
             _ => true,
         });
-        self.note_cost(replied, &effects);
         if answered && !machine.section.is_granted() {
             slot.changed.notify_waiters();
         }
@@ -70,7 +82,7 @@ impl Inner {
             machine.wake_at = Some(at);
             self.timers.wake(at, slot.request);
         }
-        effects
+        (effects, replied)
     }
 
     /// Does what a step asked for.
@@ -166,7 +178,7 @@ impl Inner {
         Answer::Done(self.within(self.locks.release(&id, holding)).await)
     }
 
-    async fn write(self: Arc<Self>, id: RecordId, change: Record) -> Answer {
+    pub(super) async fn write(self: Arc<Self>, id: RecordId, change: Record) -> Answer {
         Answer::Done(
             self.within(self.state.write(&id, change, Level::Majority))
                 .await,

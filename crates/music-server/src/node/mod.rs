@@ -4,6 +4,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `batch` | puts that are asked for together |
 //! | `critical` | the operations of critical sections, as clients ask for them |
 //! | `eventual` | plain get and put, scans, tables |
 //! | `drive` | steps a section's machine and makes the calls it asks for |
@@ -14,6 +15,7 @@
 //! | `spans` | what traces say of sections, their operations and calls |
 //! | `world` | clocks and dice |
 
+mod batch;
 mod config;
 mod critical;
 mod drive;
@@ -45,6 +47,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use batch::BatchPut;
 pub use config::NodeConfig;
 pub use error::Error;
 pub use music_core::critical_section::{Change, Status as State};
@@ -282,6 +285,28 @@ impl Node {
         let about = About::section(request).at(id);
         let work = self.inner.critical_put(request, id, change, key);
         self.inner.operation("criticalPut", about, work).await
+    }
+
+    /// Writes several records inside the section, in their order; the stamps
+    /// that a majority has.
+    ///
+    /// # Errors
+    /// Where this node does not keep the section; each put has its own beside,
+    /// as [`Node::critical_put`].
+    ///
+    /// # Cost
+    /// One round: one write for each key.
+    ///
+    /// # Cancel safety
+    /// As [`Node::critical_put`].
+    pub async fn critical_puts(
+        &self,
+        request: RequestId,
+        puts: Vec<BatchPut>,
+    ) -> Result<Vec<Result<Stamp, Error>>, Error> {
+        let about = About::section(request).puts(puts.len());
+        let work = self.inner.critical_puts(request, puts);
+        self.inner.operation("criticalPuts", about, work).await
     }
 
     /// Ends the section. At a node that does not keep it, by force.

@@ -57,6 +57,7 @@ fn command_name(command: &Command) -> &'static str {
 pub(super) struct About<'a> {
     section: Option<RequestId>,
     id: Option<&'a RecordId>,
+    puts: Option<usize>,
 }
 
 impl<'a> About<'a> {
@@ -64,7 +65,15 @@ impl<'a> About<'a> {
     pub(super) fn section(request: RequestId) -> Self {
         Self {
             section: Some(request),
-            id: None,
+            ..Self::default()
+        }
+    }
+
+    /// Also so many puts at once.
+    pub(super) fn puts(self, puts: usize) -> Self {
+        Self {
+            puts: Some(puts),
+            ..self
         }
     }
 
@@ -145,6 +154,7 @@ impl Inner {
             music.section = section.map(display),
             music.table = about.id.map(|id| self.table(id)),
             music.key = about.id.map(|id| key_text(&id.key)),
+            music.puts = about.puts,
             music.outcome = Empty,
             music.rounds = Empty,
         )
@@ -167,9 +177,23 @@ impl Inner {
         if !is_wanted() {
             return Span::none();
         }
-        let (Some((name, id)), Some(rounds)) = (call(effect), self.rounds(effect)) else {
+        match (call(effect), self.rounds(effect)) {
+            (Some((name, id)), Some(rounds)) => self.named_call_span(slot, name, id, rounds),
+            _ => Span::none(),
+        }
+    }
+
+    /// The span of a write that several puts have together.
+    pub(super) fn write_span(&self, slot: &Slot, id: &RecordId, puts: usize) -> Span {
+        if !is_wanted() {
             return Span::none();
-        };
+        }
+        let span = self.named_call_span(slot, "engine majority write", id, 1);
+        span.record("music.puts", puts);
+        span
+    }
+
+    fn named_call_span(&self, slot: &Slot, name: &str, id: &RecordId, rounds: u8) -> Span {
         // Entered only for the moment: what is made now is below it.
         let _section = Span::current().is_none().then(|| slot.span.enter());
         tracing::info_span!(
@@ -182,6 +206,7 @@ impl Inner {
             music.table = self.table(id),
             music.key = key_text(&id.key),
             music.rounds = rounds,
+            music.puts = Empty,
             music.outcome = Empty,
         )
     }

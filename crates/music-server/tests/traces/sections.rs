@@ -169,17 +169,14 @@ fn a_run_is_one_request() {
         })
         .await;
         let request = trace.only("POST /v1/run");
-        for operation in ["createLockRef", "criticalPut", "release"] {
-            for span in trace.named(operation) {
-                assert_eq!(trace.parent(span).id, request.id);
-            }
+        for operation in ["createLockRef", "criticalPuts", "release"] {
+            let span = trace.only(operation);
+            assert_eq!(trace.parent(span).id, request.id);
         }
-        let calls = [
-            "engine enqueue",
-            "engine majority write",
-            "engine majority write",
-            "engine release",
-        ];
+        assert_eq!(trace.only("criticalPuts").get("music.rounds"), "1");
+        let write = trace.only("engine majority write");
+        assert_eq!(write.get("music.puts"), "2", "one message a replica");
+        let calls = ["engine enqueue", "engine majority write", "engine release"];
         assert_eq!(trace.calls(), calls);
     });
 }

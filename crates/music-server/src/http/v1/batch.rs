@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use music_api::code::Code;
 use music_api::lock::{Batch, BatchResult, Step, StepResult};
 use music_core::id::{IdempotencyKey, RecordId, RequestId};
+use music_core::stamp::Stamp;
 
 use crate::http::app::App;
 use crate::http::convert;
@@ -14,7 +15,7 @@ use crate::http::describe::{IdempotencyHeader, LockPath, Problems};
 use crate::http::problem::Failure;
 use crate::http::request::{Idempotency, JsonBody, LockAt, Query};
 use crate::http::respond::{self, Answer};
-use crate::node::Change;
+use crate::node::{self, BatchPut, Change};
 
 /// The most steps of a batch, or of one branch of a run.
 pub(crate) const STEPS_MAX: usize = 128;
@@ -72,29 +73,53 @@ pub(crate) fn plan(
     planned.collect()
 }
 
-/// Sends steps out together, in their order; a result each.
+/// Sends steps out together, in their order; a result each. The puts are one
+/// request to the node, which makes one write a key of them.
 pub(crate) async fn perform(
     app: &App,
     request: RequestId,
     steps: impl IntoIterator<Item = Planned>,
 ) -> Vec<Result<StepResult, Failure>> {
-    let steps = steps.into_iter().map(|step| async move {
+    let (mut puts, mut gets, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+    for step in steps {
+        kinds.push(step.is_put());
         match step {
-            Planned::Get(id) => {
-                let record = app.node.critical_get(request, &id).await?;
-                Ok(StepResult::Record(convert::record(&id.key, &record)))
-            }
-            Planned::Put(id, change, key) => {
-                let stamp = app.node.critical_put(request, &id, change, key).await?;
-                Ok(StepResult::Written { stamp: stamp.get() })
-            }
+            Planned::Get(id) => gets.push(id),
+            Planned::Put(id, change, key) => puts.push(BatchPut { id, change, key }),
         }
+    }
+    let gets = gets.iter().map(|id| async move {
+        let record = app.node.critical_get(request, id).await?;
+        Ok(StepResult::Record(convert::record(&id.key, &record)))
     });
-    let results = join_all(steps).await;
+    let (put, got) = tokio::join!(put_all(app, request, puts), join_all(gets));
+    let (mut put, mut got) = (put.into_iter(), got.into_iter());
+    let in_order = |is_put| if is_put { put.next() } else { got.next() };
+    let results: Vec<Result<StepResult, Failure>> =
+        kinds.into_iter().filter_map(in_order).collect();
     for failure in results.iter().filter_map(|result| result.as_ref().err()) {
         app.metrics.failed(failure);
     }
     results
+}
+
+async fn put_all(
+    app: &App,
+    request: RequestId,
+    puts: Vec<BatchPut>,
+) -> Vec<Result<StepResult, Failure>> {
+    if puts.is_empty() {
+        return Vec::new();
+    }
+    let count = puts.len();
+    let written = |stamp: Result<Stamp, node::Error>| {
+        let stamp = stamp?.get();
+        Ok(StepResult::Written { stamp })
+    };
+    match app.node.critical_puts(request, puts).await {
+        Ok(stamps) => stamps.into_iter().map(written).collect(),
+        Err(error) => vec![Err(error.into()); count],
+    }
 }
 
 /// A failed step among the results.
@@ -108,7 +133,7 @@ pub(crate) fn result(result: Result<StepResult, Failure>) -> StepResult {
     path = "/v1/locks/{lock_ref}/batch",
     tag = "critical",
     description = "All steps are checked before the first is sent out; then they go out together, \
-        and each has its own result. Puts on one key keep their order; a get beside a put of its \
+        and each has its own result. Puts on one key keep their order, and are one write; a get beside a put of its \
         key may read either value.",
     params(
         LockPath,
