@@ -133,8 +133,8 @@ pub(crate) fn result(result: Result<StepResult, Failure>) -> StepResult {
     path = "/v1/locks/{lock_ref}/batch",
     tag = "critical",
     description = "All steps are checked before the first is sent out; then they go out together, \
-        and each has its own result. Puts on one key keep their order, and are one write; a get beside a put of its \
-        key may read either value.",
+        and each has its own result. Puts on one key keep their order, and are one write; a get \
+        beside a put of its key may read either value.",
     params(
         LockPath,
         IdempotencyHeader,
