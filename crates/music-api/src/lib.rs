@@ -10,6 +10,7 @@
 //! | [`run`] | `/v1/run`: a whole small section in one request |
 //! | [`recipe`] | `/v1/recipes`: counters, barriers, elections and more |
 //! | [`status`] | `/v1/status` and the development controls |
+//! | [`hint`] | `/v1/hints`: what nodes tell each other of queues |
 //! | [`problem`], [`code`] | errors, after RFC 9457, and their stable codes |
 //! | [`watch`] | events of `/v1/watch` and `/v1/locks/{lock_ref}/events` |
 //! | [`health`] | `/healthz` and `/readyz` |
@@ -20,6 +21,7 @@ pub mod code;
 pub mod fuzzing;
 pub mod header;
 pub mod health;
+pub mod hint;
 pub mod lock;
 pub mod lock_ref;
 pub mod name;

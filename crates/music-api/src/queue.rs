@@ -8,17 +8,23 @@ use crate::lock::LockMode;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ticket {
-    /// The number, which is the fencing token.
+    /// The number. The fencing tokens of its sections are 65,536 times that, and
+    /// one more for each that had it before.
     pub number: u64,
-    /// How often the section was taken over.
+    /// Grows when another node takes the section over, and when its own keeps the
+    /// ticket.
     pub incarnation: u8,
     /// Exclusive or shared.
     pub mode: LockMode,
     /// Whether it is at the head.
     pub holds: bool,
+    /// Whether its node keeps it for its own clients: for one that has come within
+    /// the last second, or is still to come.
+    pub kept: bool,
     /// The node session that keeps it alive, in hexadecimal.
     pub owner: String,
-    /// The section's request id, in hexadecimal.
+    /// The section's request id, in hexadecimal; a name that no section has where
+    /// it is kept.
     pub request: String,
 }
 

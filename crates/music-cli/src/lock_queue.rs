@@ -75,9 +75,15 @@ fn row(ticket: &Ticket) -> [String; 5] {
         LockMode::Exclusive => "exclusive",
         LockMode::Shared => "shared",
     };
+    let state = match (ticket.kept, ticket.holds) {
+        // For a section of its node, or the next one.
+        (true, _) => "kept",
+        (false, true) => "holds",
+        (false, false) => "waits",
+    };
     [
         ticket.number.to_string(),
-        if ticket.holds { "holds" } else { "waits" }.to_owned(),
+        state.to_owned(),
         mode.to_owned(),
         ticket.owner.clone(),
         ticket.request.clone(),

@@ -40,6 +40,7 @@ fn granted(number: usize, effects: &mut Vec<Effect>) -> Option<CriticalSection> 
         owner: OWNER,
         node_lease: Lease::DEFAULT,
         moves: Moves::default(),
+        keeps: false,
     };
     let key = Key::new(format!("{number:016}").into_bytes()).ok()?;
     let id = RecordId {

@@ -37,6 +37,11 @@ pub struct RequestId(pub u128);
 )]
 pub struct Moves(pub u64);
 
+impl Moves {
+    /// More often than any client can have moved.
+    pub const MAX: Self = Self(u64::MAX);
+}
+
 /// What a client calls a changing request, so that a retry is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IdempotencyKey(pub u128);

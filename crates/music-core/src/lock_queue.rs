@@ -75,6 +75,9 @@ pub enum Command {
         /// Only while this session owns it; `None` for whoever does.
         owner: Option<SessionId>,
     },
+    /// Removes the ticket of a section, whoever owns it, as a force does. Named
+    /// by the section: its ticket may be kept for another one by now.
+    ForceSection(RequestId),
     /// Gives a ticket another owner and the next incarnation.
     ///
     /// Only while it has the incarnation that the adopter saw, and not after
@@ -89,6 +92,34 @@ pub enum Command {
         /// The new owner's lease.
         lease: Lease,
         /// How often the client had moved when it asked the new owner.
+        moves: Moves,
+    },
+    /// Gives a ticket to its owner itself, for sections to come: the next
+    /// incarnation, under a name that no client knows.
+    ///
+    /// Only while it has the incarnation that the owner knows. What a client of
+    /// the section that is over asks of any node then finds nothing.
+    Keep {
+        /// The ticket, as its owner knows it.
+        holding: Holding,
+        /// Its owner.
+        owner: SessionId,
+        /// The name.
+        name: RequestId,
+    },
+    /// Gives a kept ticket the name of the section that has it by now, so that
+    /// another node can take it over.
+    ///
+    /// Only while it has that incarnation and owner, and its client has no
+    /// other ticket here.
+    Name {
+        /// The ticket, as its owner knows it.
+        holding: Holding,
+        /// Its owner.
+        owner: SessionId,
+        /// The section.
+        request: RequestId,
+        /// How often its client had moved when it asked the owner.
         moves: Moves,
     },
     /// Removes the ticket if it is still there in this incarnation.
@@ -108,6 +139,15 @@ pub enum Outcome {
     Exhausted,
 }
 
+/// What tells at a glance how far a queue has come; both only grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Marks {
+    /// The highest lockRef issued.
+    pub last: LockRef,
+    /// The highest lockRef removed by force.
+    pub forced: LockRef,
+}
+
 /// The queue of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LockQueue {
@@ -118,6 +158,13 @@ pub struct LockQueue {
     synced: LockRef,
 }
 
+impl Ticket {
+    /// Whether its owner keeps it, and no section has given it its name.
+    pub fn is_kept(&self) -> bool {
+        self.moves == Moves::MAX
+    }
+}
+
 impl LockQueue {
     /// Performs a command as one atomic step.
     pub fn apply(&mut self, command: Command) -> Outcome {
@@ -125,12 +172,27 @@ impl LockQueue {
             Command::Enqueue(ticket) => self.enqueue(ticket),
             Command::Withdraw(lock_ref) => self.remove(lock_ref),
             Command::Force { lock_ref, owner } => self.force(lock_ref, owner),
+            Command::ForceSection(request) => match self.ticket_of(request) {
+                Some((lock_ref, _)) => self.force(lock_ref, None),
+                None => Outcome::Gone,
+            },
             Command::Adopt {
                 holding,
                 owner,
                 lease,
                 moves,
             } => self.adopt(holding, owner, lease, moves),
+            Command::Keep {
+                holding,
+                owner,
+                name,
+            } => self.keep(holding, owner, name),
+            Command::Name {
+                holding,
+                owner,
+                request,
+                moves,
+            } => self.name(holding, owner, request, moves),
             Command::Confirm(holding) if self.present(holding) => self.remove(holding.lock_ref),
             Command::Confirm(_) => Outcome::Gone,
             Command::Synced(holding) => self.mark_synced(holding),
@@ -228,6 +290,8 @@ impl LockQueue {
         if ticket.incarnation != seen.incarnation && !done {
             return Outcome::Gone;
         }
+        // A kept one has no client: its owner numbers its puts anew.
+        let moves = if ticket.is_kept() { Moves::MAX } else { moves };
         if moves < ticket.moves && !mutation::is_on(Mutation::AdoptionAfterMove) {
             return Outcome::Gone;
         }
@@ -245,6 +309,59 @@ impl LockQueue {
             lock_ref,
             incarnation,
         })
+    }
+
+    fn keep(&mut self, known: Holding, owner: SessionId, name: RequestId) -> Outcome {
+        let lock_ref = known.lock_ref;
+        let Some(ticket) = self.ticket(lock_ref).copied() else {
+            return Outcome::Gone;
+        };
+        let Some(incarnation) = known.incarnation.next() else {
+            return Outcome::Exhausted;
+        };
+        // Asked again after a lost answer, it finds its own work done.
+        let done = ticket.incarnation == incarnation && ticket.request == name;
+        let known = ticket.incarnation == known.incarnation && ticket.owner == owner;
+        if !known && !done {
+            return Outcome::Gone;
+        }
+        let kept = Ticket {
+            incarnation,
+            request: name,
+            moves: Moves::MAX,
+            ..ticket
+        };
+        self.tickets.insert(lock_ref, kept);
+        Outcome::Done(Holding {
+            lock_ref,
+            incarnation,
+        })
+    }
+
+    fn name(
+        &mut self,
+        holding: Holding,
+        owner: SessionId,
+        request: RequestId,
+        moves: Moves,
+    ) -> Outcome {
+        let lock_ref = holding.lock_ref;
+        let elsewhere = self.ticket_of(request);
+        if elsewhere.is_some_and(|(other, _)| other != lock_ref) {
+            return Outcome::Gone;
+        }
+        match self.ticket(lock_ref).copied() {
+            Some(ticket) if ticket.incarnation == holding.incarnation && ticket.owner == owner => {
+                let named = Ticket {
+                    request,
+                    moves,
+                    ..ticket
+                };
+                self.tickets.insert(lock_ref, named);
+                Outcome::Done(holding)
+            }
+            _ => Outcome::Gone,
+        }
     }
 
     fn mark_synced(&mut self, holding: Holding) -> Outcome {
@@ -370,6 +487,19 @@ impl LockQueue {
     /// The highest lockRef that has synchronised the key.
     pub fn synced(&self) -> LockRef {
         self.synced
+    }
+
+    /// Whether a node keeps a ticket here whose section has no name.
+    pub fn has_kept(&self) -> bool {
+        self.tickets().any(|(_, ticket)| ticket.is_kept())
+    }
+
+    /// How far it has come.
+    pub fn marks(&self) -> Marks {
+        Marks {
+            last: self.last,
+            forced: self.forced,
+        }
     }
 
     /// Skips all lockRefs up to `lock_ref`, as after a restore from a backup.

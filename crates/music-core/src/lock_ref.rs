@@ -106,3 +106,51 @@ pub struct Holding {
     /// The incarnation under which this node writes.
     pub incarnation: Incarnation,
 }
+
+/// How many sections had a ticket before, where its node keeps it for several
+/// of its clients' sections, one after the other. 16 bits.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct HandOvers(pub u16);
+
+impl HandOvers {
+    /// One more; `None` when all are used up.
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+}
+
+/// What other systems know a section by: greater than those of all earlier
+/// sections of the key. 50 bits, so that a JSON number holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(u64);
+
+impl FencingToken {
+    const HAND_OVERS_BITS: u32 = u16::BITS;
+
+    /// That of a section with this ticket, after so many others.
+    pub fn new(lock_ref: LockRef, hand_overs: HandOvers) -> Self {
+        Self(lock_ref.get() << Self::HAND_OVERS_BITS | u64::from(hand_overs.0))
+    }
+
+    /// The token of that number.
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number; 0 where there is no ticket.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Whether other sections had the ticket before.
+    pub fn is_handed_over(self) -> bool {
+        self > Self::new(self.lock_ref(), HandOvers::default())
+    }
+
+    /// The lockRef of the ticket.
+    pub fn lock_ref(self) -> LockRef {
+        LockRef::new(self.0 >> Self::HAND_OVERS_BITS).unwrap_or(LockRef::MAX)
+    }
+}

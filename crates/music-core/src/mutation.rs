@@ -82,6 +82,10 @@ mutations! {
     AdopterLeavesUnsettled = "adopter-leaves-unsettled",
     /// A holder with an unacknowledged put leaves by a plain release.
     ReleaseUnacknowledged = "release-unacknowledged",
+    /// A node keeps a ticket whose last section has an unacknowledged put.
+    KeepUnacknowledged = "keep-unacknowledged",
+    /// The next section under a kept ticket begins at the first tick again.
+    HandOverSameTicks = "hand-over-same-ticks",
     /// A node ends the section of a silent client, who may have moved on, by a
     /// plain release that is not bound to its incarnation.
     SilentClientReleased = "silent-client-released",

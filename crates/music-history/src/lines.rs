@@ -79,7 +79,7 @@ mod tests {
         let last = text.lines().last().unwrap();
         assert_eq!(
             last,
-            r#"{"at_us":30,"event":"granted","section":1,"tokens":{"k":5}}"#
+            r#"{"at_us":30,"event":"granted","section":1,"tokens":{"k":327680}}"#
         );
     }
 

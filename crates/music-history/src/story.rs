@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use music_core::lock_ref::{Holding, Incarnation, LockRef, Tick};
+use music_core::lock_ref::{FencingToken, HandOvers, Holding, Incarnation, LockRef, Tick};
 use music_core::stamp::Stamp;
 
 use super::{
@@ -23,6 +23,12 @@ pub(crate) fn stamp(token: u64, tick: u32) -> u64 {
         incarnation: Incarnation(0),
     };
     Stamp::critical(holding, Tick::new(tick).unwrap()).get()
+}
+
+/// The fencing token of the first section of a ticket.
+pub(crate) fn fencing(lock_ref: u64) -> u64 {
+    let lock_ref = LockRef::new(lock_ref).unwrap();
+    FencingToken::new(lock_ref, HandOvers::default()).get()
 }
 
 /// A history under way.
@@ -93,7 +99,9 @@ impl Story {
         if let Some((_, token)) = tokens.first() {
             self.tokens.insert(section, *token);
         }
-        let tokens = tokens.iter().map(|&(key, token)| (key.to_owned(), token));
+        let tokens = tokens
+            .iter()
+            .map(|&(key, token)| (key.to_owned(), fencing(token)));
         self.then(What::Granted {
             section: SectionId(section),
             tokens: tokens.collect(),

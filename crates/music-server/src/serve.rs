@@ -131,6 +131,11 @@ impl NodeServer {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let world = World::of_the_machine();
         let engine = (Some(topology), ports);
+        let advertise = reached_at(&config, listener.local_addr().ok());
+        let config = Arc::new(Config {
+            advertise,
+            ..Config::clone(&config)
+        });
         let (app, front) = assemble(Arc::clone(&config), world, engine).await?;
         let bounds = Bounds {
             connections_max: config.limits.connections_max,
@@ -210,8 +215,10 @@ pub(crate) async fn assemble(
     (topology, ports): (Option<Topology>, (StateEngine, LockEngine)),
 ) -> Result<(Arc<App>, Arc<Front>), Error> {
     let node = NodeConfig {
+        address: config.advertise.clone().into(),
         lease: config.cluster.node_lease,
         sections_max: config.limits.sections_max,
+        affinity: config.affinity,
         ..NodeConfig::default()
     };
     let (app, own) = App::new(Node::start(node, world, ports), config, topology)?;
@@ -225,6 +232,15 @@ pub(crate) async fn assemble(
     own.arrive(&front);
     create_tables(&app).await?;
     Ok((app, front))
+}
+
+/// Where other nodes reach one that listens there; empty if they do not.
+fn reached_at(config: &Config, listens_at: Option<SocketAddr>) -> String {
+    if !config.advertise.is_empty() {
+        return config.advertise.clone();
+    }
+    let address = listens_at.filter(|address| !address.ip().is_unspecified());
+    address.map_or_else(String::new, |address| address.to_string())
 }
 
 /// Creates the tables of the configuration; those that a majority is missing
@@ -268,7 +284,7 @@ async fn create_later(node: Node, tables: Vec<TableConfig>) {
 
 #[cfg(test)]
 mod tests {
-    use music_core::id::{Key, Moves, RecordId};
+    use music_core::id::{Key, Moves, RecordId, SessionId};
     use music_core::lock_queue::Mode;
     use music_core::time::Lease;
 
@@ -304,6 +320,76 @@ mod tests {
             lease,
             moves: Moves::default(),
         }
+    }
+
+    /// Nodes whose lock engine tells of nothing, and which look so seldom that
+    /// they do not in a test; tickets are kept for an hour.
+    async fn deaf_nodes() -> [NodeServer; 2] {
+        let faults = Faults::default();
+        faults.deafen();
+        let topology = Topology::open(&config("a").engine).await.unwrap();
+        let start = |site: &str| {
+            let mut config = config(site);
+            config.cluster.node_lease = Lease::new(Duration::from_mins(5)).unwrap();
+            config.affinity.idle_max = Duration::from_hours(1);
+            NodeServer::start(Arc::new(config), topology.clone(), Some(&faults))
+        };
+        [start("a").await.unwrap(), start("b").await.unwrap()]
+    }
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_node_that_releases_tells_the_one_that_waits() {
+        let [first, second] = deaf_nodes().await;
+        for (here, there) in [(&first, &second), (&second, &first)] {
+            let held = section(here);
+            let view = here.node().create_lock_ref(held.clone(), SOON).await;
+            assert_eq!(view.unwrap().state, State::Granted);
+            let waits = section(there);
+            let view = there
+                .node()
+                .create_lock_ref(waits.clone(), Duration::ZERO)
+                .await;
+            assert_eq!(view.unwrap().state, State::Waiting);
+            here.node().release(&held, false).await.unwrap();
+            let view = there.node().acquire(&waits, SOON).await;
+            assert_eq!(view.unwrap().state, State::Granted);
+            there.node().release(&waits, true).await.unwrap();
+        }
+    }
+
+    async fn make_home(server: &NodeServer) {
+        while server.node().status().kept == 0 {
+            let section = section(server);
+            let view = server.node().create_lock_ref(section.clone(), SOON).await;
+            assert_eq!(view.unwrap().state, State::Granted);
+            server.node().release(&section, false).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_waits_calls_in_what_another_one_keeps() {
+        let [home, away] = deaf_nodes().await;
+        make_home(&home).await;
+        let visitor = section(&away);
+        let view = away.node().create_lock_ref(visitor, SOON).await;
+        assert_eq!(view.unwrap().state, State::Granted);
+        assert_eq!(home.node().status().kept, 0);
+    }
+
+    #[tokio::test]
+    async fn a_false_hint_changes_nothing() {
+        let [home, _] = deaf_nodes().await;
+        make_home(&home).await;
+        let keys = section(&home).keys;
+        let nobody = SessionId(1);
+        home.node()
+            .hear_hints(nobody, keys.clone(), keys.clone())
+            .await;
+        let queue = home.node().queue(&keys[0]).await.unwrap();
+        assert_eq!(queue.tickets().count(), 1);
+        assert_eq!(home.node().status().kept, 1);
     }
 
     #[tokio::test]

@@ -222,6 +222,20 @@ faulty! { LockEngine:
     #[cfg(feature = "zookeeper")] ZooKeeper => FaultyZooKeeper,
 }
 
+impl LockEngine {
+    /// Whether it tells of changes that other nodes make, as soon as it hears of
+    /// them itself.
+    pub fn has_watches(&self) -> bool {
+        match self {
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(_) | Self::FaultyCassandra(_) => false,
+            Self::FaultyEmbedded(engine) => !engine.faults().is_deaf(),
+            Self::FaultyMemory(engine) => !engine.faults().is_deaf(),
+            _ => true,
+        }
+    }
+}
+
 impl StateStore for StateEngine {
     async fn write(&self, id: &RecordId, change: Record, level: Level) -> Result<(), Error> {
         with!(self, engine => await engine.write(id, change, level))

@@ -81,6 +81,7 @@ struct Script {
     /// The calls that needed a majority, in the order of [`Call`].
     calls: [AtomicU64; 8],
     cut_off: AtomicBool,
+    deaf: AtomicBool,
     planned: Mutex<VecDeque<(Call, Fault)>>,
     late: Mutex<Vec<LateCall>>,
     held: Mutex<Held>,
@@ -110,6 +111,16 @@ impl Faults {
     /// Cuts the engine off from its majority, or ends that.
     pub fn set_cut_off(&self, cut_off: bool) {
         self.0.cut_off.store(cut_off, Ordering::SeqCst);
+    }
+
+    /// Lets it watch no queue from now on, as an engine without watches.
+    pub fn deafen(&self) {
+        self.0.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it watches no queue.
+    pub fn is_deaf(&self) -> bool {
+        self.0.deaf.load(Ordering::SeqCst)
     }
 
     /// How many calls of that kind needed a majority so far.
@@ -368,11 +379,15 @@ impl<E: LockStore> LockStore for Faulty<E> {
     }
 
     fn watch(&self, id: &RecordId) {
-        self.inner.watch(id);
+        if !self.faults.is_deaf() {
+            self.inner.watch(id);
+        }
     }
 
     fn unwatch(&self, id: &RecordId) {
-        self.inner.unwatch(id);
+        if !self.faults.is_deaf() {
+            self.inner.unwatch(id);
+        }
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use music_core::id::RecordId;
-use music_core::lock_queue::{Command, LockQueue, Outcome};
-use music_core::lock_ref::{Holding, LockRef};
+use music_core::lock_queue::{Command, LockQueue, Marks, Outcome};
+use music_core::lock_ref::Holding;
 use tokio::sync::mpsc;
 
 use crate::Error;
@@ -66,9 +66,9 @@ fn is_full(queue: &LockQueue) -> bool {
 pub struct Hint {
     /// The key whose queue changed.
     pub id: RecordId,
-    /// The queue's `forced` where the engine knows it; a holder looks only
-    /// when this is not below its own lockRef, or unknown.
-    pub forced: Option<LockRef>,
+    /// How far the queue has come, where the engine knows; a holder looks only
+    /// when `forced` is not below its own lockRef, or unknown.
+    pub marks: Option<Marks>,
 }
 
 /// One site's view of the lock queues.
@@ -130,6 +130,7 @@ pub(crate) mod tests {
 
     use music_core::id::{Moves, RequestId, SessionId};
     use music_core::lock_queue::{Mode, NewTicket};
+    use music_core::lock_ref::LockRef;
     use music_core::time::Lease;
 
     use super::*;

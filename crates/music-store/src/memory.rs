@@ -197,7 +197,7 @@ impl State {
         let result = change(Arc::make_mut(queue));
         let hint = Hint {
             id: id.clone(),
-            forced: Some(queue.forced()),
+            marks: Some(queue.marks()),
         };
         for site in self.sites.iter().filter(|site| !site.isolated) {
             if let (true, Some(sender)) = (site.watched.contains_key(id), &site.hints)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use music_core::id::RecordId;
-use music_core::lock_ref::LockRef;
+use music_core::lock_queue::Marks;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +64,7 @@ impl Watches {
     }
 
     /// Tells of a change at a queue, if anybody wants to know.
-    pub(crate) fn tell(&self, id: &RecordId, forced: Option<LockRef>) {
+    pub(crate) fn tell(&self, id: &RecordId, marks: Option<Marks>) {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if !watched.contains_key(id) {
             return;
@@ -72,7 +72,7 @@ impl Watches {
         drop(watched);
         let hint = Hint {
             id: id.clone(),
-            forced,
+            marks,
         };
         let hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = &*hints

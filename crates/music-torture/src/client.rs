@@ -23,6 +23,7 @@ const HABITS: Habits = Habits {
     linger: 5,
     confirm: 40,
     impatient: 10,
+    home: 40,
 };
 /// Leases that a pause of a client outlives, or does not.
 const LEASES_MS: std::ops::Range<u64> = 2000..6000;
@@ -83,6 +84,7 @@ async fn work(arguments: &Arguments, calm: CancellationToken) -> Result<()> {
         .with_context(|| format!("cannot make {}", arguments.journal.display()))?;
     let work = Work {
         keys: arguments.keys,
+        home: usize::try_from(arguments.site).unwrap_or_default(),
         habits: HABITS,
         leases_ms: LEASES_MS,
         settling: Duration::from_millis(arguments.settling_ms),

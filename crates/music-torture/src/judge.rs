@@ -219,7 +219,9 @@ mod tests {
 
     fn acknowledged(token: u64) -> PutOutcome {
         // Of the first put of a section.
-        let stamp = 1 << 62 | token << 28;
+        // Ticket 0 of a key, handed over so many times.
+        let lock_ref = token >> 16;
+        let stamp = 1 << 62 | lock_ref << 28;
         PutOutcome::Acknowledged { stamp }
     }
 

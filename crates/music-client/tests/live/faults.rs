@@ -4,7 +4,7 @@ use music_client::api::code::Code;
 use music_client::{Error, Outcome};
 
 use crate::proxy::Proxy;
-use crate::sites::{KEY, Sites, client, section, soon};
+use crate::sites::{KEY, Sites, client, section, soon, ticket_of};
 
 const EVENTUAL: (&str, &str) = ("kv", "k");
 
@@ -55,7 +55,8 @@ async fn a_creation_whose_answer_is_lost_is_one_place_in_the_queue() {
         let client = client(urls);
         let section = section(&client).await;
         let queue = soon(sites.client(&[2]).queue(KEY)).await.unwrap();
-        assert_eq!((queue.length, queue.last), (1, section.token()));
+        let ticket = ticket_of(section.token());
+        assert_eq!((queue.length, queue.last), (1, ticket));
         soon(section.put(KEY, "v")).await.unwrap();
         soon(section.release()).await.unwrap();
         soon(sites.tickets(2, 0)).await;

@@ -143,9 +143,9 @@ async fn a_forced_release_is_told_to_the_holder_at_once() {
     soon(section.put(KEY, "v")).await.unwrap();
     let forced = sites.client(&[1]).force(section.lock_ref()).await.unwrap();
     assert!(forced);
+    assert_eq!(soon(section.lost()).await, LostReason::Preempted);
     let put = soon(section.put(KEY, "w")).await;
     assert!(matches!(put, Err(Error::Lost(_))), "{put:?}");
-    assert_eq!(soon(section.lost()).await, LostReason::Preempted);
     let confirmed = soon(section.confirm()).await;
     assert!(matches!(confirmed, Err(Error::Lost(_))), "{confirmed:?}");
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use music_client::api::queue::Queue;
 use music_client::{Client, CriticalSection, Options, RetryPolicy, WatchEvent, WatchTarget};
+use music_core::lock_ref::FencingToken;
 use music_core::time::Lease;
 use music_server::config::{Config, Overrides};
 use music_server::dev::{Deployment, DevConfig};
@@ -228,6 +229,11 @@ pub(crate) fn client_with_lease(urls: impl IntoIterator<Item = String>, lease: D
         ..Options::default()
     };
     Client::new(urls, options).unwrap()
+}
+
+/// The number of the ticket that a section with this fencing token has.
+pub(crate) fn ticket_of(token: u64) -> u64 {
+    FencingToken::from_number(token).lock_ref().get()
 }
 
 /// The section of the key.

@@ -16,9 +16,10 @@ use alloc::vec::Vec;
 
 use super::call::{Answer, Call, Effect, Failure, Purpose};
 use super::hold::Phase;
+use super::tenure::NAME_AFTER;
 use super::{Context, CriticalSection, KeyIndex, Lost, Status};
-use crate::id::SessionId;
-use crate::lock_queue::{LockQueue, Mode, Outcome, Ticket};
+use crate::id::{RecordId, SessionId};
+use crate::lock_queue::{LockQueue, Marks, Mode, Outcome, Ticket};
 use crate::lock_ref::{Incarnation, LockRef};
 use crate::mutation::{self, Mutation};
 
@@ -26,11 +27,17 @@ use crate::mutation::{self, Mutation};
 const OBSERVED_MAX: usize = 16;
 
 impl CriticalSection {
-    /// All enqueues go out together.
-    pub(super) fn create(&mut self, effects: &mut Vec<Effect>) {
+    /// All enqueues go out together; a kept ticket is at its head already.
+    pub(super) fn create(&mut self, context: &Context, effects: &mut Vec<Effect>) {
         for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
-            hold.enter(Phase::Entering, index, &self.terms, effects);
+            if hold.phase == Phase::AtHead {
+                hold.watch(effects);
+                hold.name_at = Some(context.now.after(NAME_AFTER));
+            } else {
+                hold.enter(Phase::Entering, index, &self.terms, effects);
+            }
         }
+        self.advance(context, effects);
     }
 
     /// Passes an answer on to the operation that asked.
@@ -63,7 +70,11 @@ impl CriticalSection {
                 self.withdrawn(key, result, context, effects);
             }
             (Purpose::Check(of), Answer::Queue(Ok(queue))) if self.is_about(key, of) => {
-                self.checked(key, &queue, effects);
+                self.checked(key, &queue, context, effects);
+            }
+            (Purpose::Name(of), Answer::Applied(result)) if self.is_about(key, of) => {
+                let result = result.map(|(outcome, _)| outcome);
+                self.named(key, result, context, effects);
             }
             (Purpose::SyncRead, Answer::Record(result)) => {
                 self.sync_read(key, result, context, effects);
@@ -219,6 +230,8 @@ impl CriticalSection {
             }
             Some(_) => {}
         }
+        hold.see_last(queue.last());
+        hold.looked_at = context.now;
         if let Some((blocker, ticket)) = blocker(queue, lock_ref, mode) {
             hold.settle(Phase::Waiting {
                 blocker,
@@ -228,7 +241,7 @@ impl CriticalSection {
             if hold.look_again {
                 hold.look(key, effects);
             }
-            observe_owners(queue, lock_ref, own, effects);
+            observe_owners((&hold.id, queue), lock_ref, own, effects);
             let was_adopted = hold.holding.incarnation > Incarnation::default();
             if is_set && was_adopted && queue.is_at_head(lock_ref) {
                 // It may have been granted at the node that it comes from: to
@@ -331,39 +344,59 @@ impl CriticalSection {
     }
 
     /// A queue may have changed: look at it where that matters.
-    pub(super) fn hint(
-        &mut self,
-        key: KeyIndex,
-        forced: Option<LockRef>,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn hint(&mut self, key: KeyIndex, marks: Option<Marks>, effects: &mut Vec<Effect>) {
         let Some(hold) = self.hold_in(key, |_| true) else {
             return;
         };
         let lock_ref = hold.holding.lock_ref;
+        let followed = hold.is_followed();
+        if let Some(marks) = marks {
+            hold.see_last(marks.last);
+        }
+        // It may be its own client, who asks at another node.
+        let newcomer = hold.handed_over.is_some() && !followed && hold.is_followed();
         if matches!(hold.phase, Phase::Waiting { .. }) {
             hold.look(key, effects);
         } else if !hold.phase.is_at_head() {
             // The queue that is on its way here may be older than the hint.
             hold.look_again = true;
-        } else if forced.is_none_or(|forced| forced >= lock_ref) {
+        } else if newcomer || marks.is_none_or(|marks| marks.forced >= lock_ref) {
             hold.peek(key, Purpose::Check(lock_ref), effects);
         }
     }
 
     /// A key at its head was looked at, because somebody may have forced it.
-    fn checked(&mut self, key: KeyIndex, queue: &LockQueue, effects: &mut Vec<Effect>) {
+    fn checked(
+        &mut self,
+        key: KeyIndex,
+        queue: &LockQueue,
+        context: &Context,
+        effects: &mut Vec<Effect>,
+    ) {
         // An adoption of its own is under way while it numbers its puts anew.
         let heads = |phase: &Phase| phase.is_at_head() && *phase != Phase::Renumbering;
+        let request = self.terms.request;
         let Some(hold) = self.hold_in(key, heads) else {
             return;
         };
-        match queue.ticket(hold.holding.lock_ref) {
+        let lock_ref = hold.holding.lock_ref;
+        let own = queue.ticket_of(request);
+        let elsewhere = own.is_some_and(|(other, _)| other != lock_ref);
+        match queue.ticket(lock_ref) {
             None => self.lose(Lost::Preempted, effects),
             Some(ticket) if ticket.incarnation > hold.holding.incarnation => {
                 self.lose(Lost::Adopted, effects);
             }
-            Some(_) => {}
+            // The client has not heard that it is granted here, and waits at
+            // another node under its own name.
+            Some(_) if hold.handed_over.is_some() && elsewhere => {
+                self.lose(Lost::Adopted, effects);
+                self.end(None, effects);
+            }
+            Some(_) => {
+                hold.see_last(queue.last());
+                hold.looked_at = context.now;
+            }
         }
     }
 
@@ -433,11 +466,17 @@ fn blocker(queue: &LockQueue, lock_ref: LockRef, mode: Mode) -> Option<(LockRef,
 }
 
 /// Keeps an eye on the owners ahead, so that dead ones do not add up.
-fn observe_owners(queue: &LockQueue, lock_ref: LockRef, own: SessionId, effects: &mut Vec<Effect>) {
+fn observe_owners(
+    (id, queue): (&RecordId, &LockQueue),
+    lock_ref: LockRef,
+    own: SessionId,
+    effects: &mut Vec<Effect>,
+) {
     let mut seen = alloc::collections::BTreeSet::new();
     for (_, ticket) in queue.tickets().take_while(|(other, _)| *other < lock_ref) {
         if ticket.owner != own && seen.insert(ticket.owner) {
             effects.push(Effect::Observe {
+                id: id.clone(),
                 session: ticket.owner,
                 lease: ticket.lease,
             });

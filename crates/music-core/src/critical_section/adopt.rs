@@ -46,17 +46,21 @@ impl CriticalSection {
             };
             Some((holding, ticket.owner))
         };
-        match result.map(|queue| found(&queue)) {
-            Ok(Some((holding, _))) if wanted => {
+        match result.map(|queue| (found(&queue), queue)) {
+            Ok((Some((holding, _)), _)) if wanted => {
                 hold.holding = holding;
                 hold.enter(Phase::Adopting, key, &terms, effects);
             }
             // A ticket of this very node, from before it looked: nobody else
             // would ever take it for dead.
-            Ok(Some((holding, owner))) if owner == terms.owner => {
+            Ok((Some((holding, owner)), _)) if owner == terms.owner => {
                 hold.holding = holding;
                 hold.unwatch(effects);
                 hold.enter(Phase::Leaving(Exit::Force), key, &terms, effects);
+            }
+            // It may be the section's, whose name the queue is not told at once.
+            Ok((None, queue)) if wanted && queue.has_kept() && hold.ask_again(context.now) => {
+                self.resume_end(key, effects);
             }
             Ok(_) => {
                 hold.settle(Phase::Missing);

@@ -1,8 +1,9 @@
 //! The calls that a section makes, and their answers.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use super::{Error, KeyIndex, OpId, Reply};
+use super::{Error, Kept, KeyIndex, OpId, Reply};
 use crate::id::{RecordId, SessionId};
 use crate::lock_queue::{Command, LockQueue, Outcome};
 use crate::lock_ref::{Holding, LockRef};
@@ -35,6 +36,8 @@ pub(super) enum Purpose {
     Renumber,
     /// Of the ticket with this lockRef, as for a look.
     Check(LockRef),
+    /// Of the ticket with this lockRef, as for a look.
+    Name(LockRef),
     /// With the view's epoch when the read began.
     Get(OpId, u32),
     GetCheck(OpId, LockRef),
@@ -86,6 +89,9 @@ pub enum Effect {
         /// The key.
         id: RecordId,
     },
+    /// A ticket is left to the node, which gives it to a later section by
+    /// [`Place::Kept`](super::Place::Kept), or releases it.
+    Keep(Box<Kept>),
     /// Answer the client's operation.
     Reply {
         /// The operation.
@@ -102,6 +108,8 @@ pub enum Effect {
     /// Tell this section with `Input::Suspect` if that session goes unheard
     /// for its lease and a quarter; good for a few polls.
     Observe {
+        /// The key.
+        id: RecordId,
         /// The session that keeps a ticket ahead alive.
         session: SessionId,
         /// Its lease.

@@ -8,7 +8,7 @@ use super::call::{Call, Effect, Failure, Purpose};
 use super::{KeyIndex, Terms};
 use crate::id::{RecordId, SessionId};
 use crate::lock_queue::{Command, NewTicket};
-use crate::lock_ref::{Holding, Incarnation, LockRef};
+use crate::lock_ref::{HandOvers, Holding, Incarnation, LockRef};
 use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::time::MonotonicTime;
@@ -18,6 +18,11 @@ use crate::time::MonotonicTime;
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 /// The longest wait before a failed call is tried again.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// Before a call whose answer may be another in a moment is made again.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// How often such a call is made again.
+const ASKED_AGAIN_MAX: u32 = 8;
 
 /// Where a key stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -135,6 +140,17 @@ pub(super) struct Hold {
     pub(super) phase: Phase,
     /// The ticket; [`LockRef::NONE`] while there is none.
     pub(super) holding: Holding,
+    /// How many sections had the ticket before, where it was kept for this one.
+    pub(super) handed_over: Option<HandOvers>,
+    /// When the queue is to be told whose the kept ticket is.
+    pub(super) name_at: Option<MonotonicTime>,
+    /// The queue was told that, and may know.
+    pub(super) named: bool,
+    /// How far the queue is known to have come: a hint may be faster than the
+    /// answer that brings the ticket.
+    last_seen: LockRef,
+    /// When the queue was looked at last.
+    pub(super) looked_at: MonotonicTime,
     /// When the phase's call is to be made (again).
     pub(super) retry_at: Option<MonotonicTime>,
     /// The phase's call was made and is not answered yet.
@@ -165,6 +181,11 @@ impl Hold {
             id,
             phase: Phase::Out,
             holding: Holding::default(),
+            handed_over: None,
+            name_at: None,
+            named: false,
+            last_seen: LockRef::NONE,
+            looked_at: MonotonicTime::default(),
             retry_at: None,
             under_way: false,
             failures: 0,
@@ -222,6 +243,18 @@ impl Hold {
         self.retry_at = Some(now.after(RETRY_DELAY_MAX));
     }
 
+    /// The phase's call may be answered otherwise in a moment: whether it is
+    /// made again, which it is not for ever.
+    pub(super) fn ask_again(&mut self, now: MonotonicTime) -> bool {
+        let asks = self.failures < ASKED_AGAIN_MAX;
+        if asks {
+            self.under_way = false;
+            self.failures = self.failures.saturating_add(1);
+            self.retry_at = Some(now.after(ASK_AGAIN));
+        }
+        asks
+    }
+
     /// Sees to it that the phase's call is made, now or at its next try.
     pub(super) fn pursue(&mut self, index: KeyIndex, terms: &Terms, effects: &mut Vec<Effect>) {
         if !self.under_way && self.retry_at.is_none() {
@@ -233,6 +266,10 @@ impl Hold {
     pub(super) fn withdraw(&mut self, effects: &mut Vec<Effect>) {
         self.settle(Phase::Out);
         self.holding = Holding::default();
+        self.handed_over = None;
+        self.name_at = None;
+        self.named = false;
+        self.view = None;
         self.must_synchronize = false;
         // A peek under way is about the ticket that is gone.
         self.looking = false;
@@ -243,8 +280,19 @@ impl Hold {
     /// Nothing of the section is left in this queue.
     pub(super) fn leave(&mut self, effects: &mut Vec<Effect>) {
         self.settle(Phase::Gone);
+        self.name_at = None;
         self.view = None;
         self.unwatch(effects);
+    }
+
+    /// Takes in how far the queue has come.
+    pub(super) fn see_last(&mut self, last: LockRef) {
+        self.last_seen = self.last_seen.max(last);
+    }
+
+    /// Whether somebody is known to have come after the ticket.
+    pub(super) fn is_followed(&self) -> bool {
+        self.last_seen > self.holding.lock_ref
     }
 
     pub(super) fn watch(&mut self, effects: &mut Vec<Effect>) {
@@ -383,7 +431,13 @@ impl Hold {
         });
     }
 
-    fn apply(&self, key: KeyIndex, purpose: Purpose, command: Command, effects: &mut Vec<Effect>) {
+    pub(super) fn apply(
+        &self,
+        key: KeyIndex,
+        purpose: Purpose,
+        command: Command,
+        effects: &mut Vec<Effect>,
+    ) {
         let call = Call { key, purpose };
         effects.push(Effect::Apply {
             call,

@@ -26,7 +26,8 @@
 //! you like, and goes on as if nothing had happened.
 //!
 //! One operation a file: `acquire`, `synchronize`, `put`, `get`,
-//! `release`, `adopt`; the calls they make are in `call`.
+//! `release`, `adopt`; the calls they make are in `call`, what passes from a
+//! section to its node's next one in `tenure`.
 
 mod acquire;
 mod adopt;
@@ -37,6 +38,7 @@ mod hold;
 mod put;
 mod release;
 mod synchronize;
+mod tenure;
 
 #[cfg(test)]
 mod tests;
@@ -46,7 +48,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::id::{Field, IdempotencyKey, Moves, RecordId, RequestId, SessionId};
-use crate::lock_queue::Mode;
+use crate::lock_queue::{Marks, Mode};
 use crate::lock_ref::{LockRef, Tick};
 use crate::record::Record;
 use crate::stamp::Stamp;
@@ -58,6 +60,7 @@ use hold::{Hold, Phase};
 pub use put::PUTS_PENDING_MAX;
 use put::PutMemo;
 use release::Ending;
+pub use tenure::Kept;
 
 /// The most keys of one section.
 pub const KEYS_MAX: usize = 32;
@@ -85,6 +88,9 @@ pub struct Terms {
     pub node_lease: Lease,
     /// How often the client had moved when it asked this node.
     pub moves: Moves,
+    /// Whether the node takes clean tickets over at the end, by
+    /// [`Effect::Keep`].
+    pub keeps: bool,
 }
 
 /// What the node knows at the moment of a step.
@@ -156,8 +162,8 @@ pub enum Input {
     Hint {
         /// The key.
         key: KeyIndex,
-        /// The highest lockRef forced there, where it is known.
-        forced: Option<LockRef>,
+        /// How far it has come, where that is known.
+        marks: Option<Marks>,
     },
     /// The owner of a ticket has gone unheard for a lease and a quarter.
     Suspect(SessionId),
@@ -232,14 +238,14 @@ impl CriticalSection {
     /// Takes an event in and appends what is to be done about it.
     pub fn step(&mut self, input: Input, context: &Context, effects: &mut Vec<Effect>) {
         match input {
-            Input::Create => self.create(effects),
+            Input::Create => self.create(context, effects),
             Input::Adopt => self.find_tickets(effects),
             Input::Renew => self.hear_client(context, effects),
             Input::Get(op, key) => self.get(op, key, context, effects),
             Input::Put(op, put) => self.put(op, put, context, effects),
             Input::Release { op, confirm } => self.release(op, confirm, context, effects),
             Input::Answered(call, answer) => self.answered(call, answer, context, effects),
-            Input::Hint { key, forced } => self.hint(key, forced, effects),
+            Input::Hint { key, marks } => self.hint(key, marks, effects),
             Input::Suspect(session) => self.suspect(session, effects),
             Input::Wake => self.wake(context, effects),
         }
@@ -274,7 +280,7 @@ impl CriticalSection {
 
     /// The keys and their lockRefs, in sorted order; [`LockRef::NONE`] where
     /// the key has no ticket at the moment.
-    pub fn tokens(&self) -> impl Iterator<Item = (&RecordId, LockRef)> {
+    pub fn lock_refs(&self) -> impl Iterator<Item = (&RecordId, LockRef)> {
         self.keys
             .iter()
             .map(|hold| (&hold.id, hold.holding.lock_ref))
@@ -296,7 +302,8 @@ impl CriticalSection {
 
     /// When it wants [`Input::Wake`]; `None` when nothing is to come.
     pub fn wake_at(&self) -> Option<MonotonicTime> {
-        let retries = self.keys.iter().filter_map(|hold| hold.retry_at).min();
+        let calls = |hold: &Hold| [hold.retry_at, hold.name_at].into_iter().flatten().min();
+        let retries = self.keys.iter().filter_map(calls).min();
         let open = self.status != Status::Released && !self.is_dismissed();
         retries
             .into_iter()
@@ -347,6 +354,7 @@ impl CriticalSection {
             Status::Lost(_) if silent => self.dismiss(effects),
             Status::Waiting | Status::Granted | Status::Lost(_) | Status::Released => {}
         }
+        self.name_tickets(context, effects);
         self.make_due_calls(context, effects);
     }
 
@@ -391,7 +399,9 @@ impl CriticalSection {
             // left of them here goes when the client says so, or is silent.
             Lost::NodeLeaseExpired | Lost::Adopted if self.is_exiting() => {}
             Lost::NodeLeaseExpired | Lost::Adopted => {
-                self.keys.iter_mut().for_each(|hold| hold.retry_at = None);
+                for hold in &mut self.keys {
+                    (hold.retry_at, hold.name_at) = (None, None);
+                }
             }
             Lost::Preempted | Lost::ClientLeaseExpired | Lost::LockStoreBehind => {
                 self.end(None, effects);

@@ -11,6 +11,7 @@
 //! queues say: if every ticket was still there, nobody else was granted in
 //! between and the whole section counts.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::call::{Answer, Effect};
@@ -149,10 +150,17 @@ impl CriticalSection {
             return;
         };
         let exit = self.exit_of(key, hold);
+        let unclean = exit == Exit::Force && mutation::is_on(Mutation::KeepUnacknowledged);
+        let keeps = exit == Exit::Release || unclean;
+        let kept = keeps.then(|| self.to_keep(key)).flatten();
         let released = self.status == Status::Released;
         let Some(hold) = self.keys.get_mut(usize::from(key.0)) else {
             return;
         };
+        if let Some(kept) = kept {
+            effects.push(Effect::Keep(Box::new(kept)));
+            return hold.leave(effects);
+        }
         match hold.phase {
             // Whether there is a ticket is known once this is answered.
             Phase::Entering if hold.under_way || hold.uncertain => {

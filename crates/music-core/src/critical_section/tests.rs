@@ -30,6 +30,7 @@ impl World {
             owner: OWNER,
             node_lease: Lease::DEFAULT,
             moves: Moves::default(),
+            keeps: false,
         };
         let key = Key::new("a").unwrap();
         let keys = Vec::from([RecordId {
@@ -143,7 +144,7 @@ fn the_incarnation_grows_when_the_ticks_of_this_one_are_used_up_by_an_adopt_of_i
         Some(incarnation)
     );
     // The lock record knows it.
-    let lock_ref = world.section.tokens().next().unwrap().1;
+    let lock_ref = world.section.lock_refs().next().unwrap().1;
     assert!(world.queue.present(Holding {
         lock_ref,
         incarnation
@@ -157,13 +158,13 @@ fn a_section_that_numbers_its_puts_anew_and_is_looked_at_is_not_taken_for_adopte
     world.put();
     world.step(Input::Hint {
         key: KeyIndex(0),
-        forced: None,
+        marks: None,
     });
     world.run();
     assert!(world.section.is_granted());
     world.step(Input::Hint {
         key: KeyIndex(0),
-        forced: None,
+        marks: None,
     });
     world.run();
     assert!(world.section.is_granted());
@@ -172,7 +173,7 @@ fn a_section_that_numbers_its_puts_anew_and_is_looked_at_is_not_taken_for_adopte
 #[test]
 fn when_both_are_used_up_the_section_answers_exhausted_and_must_be_released() {
     let mut world = World::granted();
-    let lock_ref = world.section.tokens().next().unwrap().1;
+    let lock_ref = world.section.lock_refs().next().unwrap().1;
     for incarnation in 0..255 {
         world.queue.apply(Command::Adopt {
             holding: Holding {

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use music_core::critical_section::{
-    Answer, Change, Context, CriticalSection, Effect, Error, Failure, Input, KeyIndex, OpId, Put,
-    Reply, Status, Terms,
+    Answer, Change, Context, CriticalSection, Effect, Error, Failure, Input, Kept, KeyIndex, OpId,
+    Put, Reply, Status, Terms,
 };
 use music_core::id::{Field, IdempotencyKey, Key, Moves, RecordId, RequestId, SessionId, TableId};
-use music_core::lock_queue::{LockQueue, Mode};
+use music_core::lock_queue::{Command, LockQueue, Mode, Outcome};
 use music_core::lock_ref::{Holding, Incarnation, LockRef};
 use music_core::record::Record;
 use music_core::time::{Lease, MonotonicTime};
@@ -48,6 +48,8 @@ pub(crate) struct Section {
     pub(crate) ended: usize,
     pub(crate) watched: Vec<RecordId>,
     pub(crate) observed: Vec<SessionId>,
+    /// The tickets that it left to its node.
+    pub(crate) kept: Vec<Kept>,
 }
 
 /// Everything there is.
@@ -59,6 +61,8 @@ pub(crate) struct World {
     pub(crate) replicas: Vec<BTreeMap<RecordId, Record>>,
     pub(crate) sections: Vec<Section>,
     pub(crate) calls: Vec<Pending>,
+    /// Whether nodes keep tickets.
+    pub(crate) keeps: bool,
 }
 
 /// The lease of nodes and clients in all tests.
@@ -114,6 +118,7 @@ impl World {
             replicas: vec![BTreeMap::new(); REPLICAS],
             sections: Vec::new(),
             calls: Vec::new(),
+            keeps: false,
         }
     }
 
@@ -126,6 +131,7 @@ impl World {
             owner: self.nodes[node].session,
             node_lease: lease(),
             moves: Moves::default(),
+            keeps: self.keeps,
         };
         let keys = keys.iter().map(|key| id(key)).collect();
         let machine = CriticalSection::new(terms, keys, self.now).unwrap();
@@ -137,6 +143,7 @@ impl World {
             ended: 0,
             watched: Vec::new(),
             observed: Vec::new(),
+            kept: Vec::new(),
         });
         self.sections.len() - 1
     }
@@ -155,12 +162,49 @@ impl World {
         section
     }
 
+    /// An exclusive section whose node has kept the ticket of one of its keys.
+    pub(crate) fn create_with(
+        &mut self,
+        node: usize,
+        request: u128,
+        keys: &[&str],
+        kept: Kept,
+    ) -> usize {
+        let section = self.open(node, request, Mode::Exclusive, keys);
+        let machine = &mut self.sections[section].machine;
+        let key = machine.key_index(kept.id()).unwrap();
+        machine.take_kept(key, kept);
+        self.step(section, Input::Create);
+        section
+    }
+
+    /// The one ticket that a section left to its node.
+    pub(crate) fn left(&mut self, section: usize) -> Kept {
+        let kept = &mut self.sections[section].kept;
+        assert_eq!(kept.len(), 1);
+        kept.remove(0)
+    }
+
+    /// Tells the queue that a ticket is kept, if it may be.
+    pub(crate) fn keep(&mut self, kept: Kept) -> Option<Kept> {
+        let command = Command::Keep {
+            holding: kept.holding(),
+            owner: kept.owner(),
+            name: RequestId(1000),
+        };
+        let queue = self.queues.entry(kept.id().clone()).or_default();
+        match queue.apply(command) {
+            Outcome::Done(holding) => Some(kept.known_as(holding, self.now)),
+            Outcome::Gone | Outcome::Exhausted => None,
+        }
+    }
+
     /// The same section at another node, which takes it over.
     pub(crate) fn adopt(&mut self, node: usize, of: usize) -> usize {
         let terms = self.sections[of].machine.terms().clone();
         let keys: Vec<_> = self.sections[of]
             .machine
-            .tokens()
+            .lock_refs()
             .map(|(id, _)| id.clone())
             .collect();
         let terms = Terms {
@@ -225,6 +269,7 @@ impl World {
                 section.watched.remove(position);
             }
             Effect::Observe { session, .. } => section.observed.push(session),
+            Effect::Keep(kept) => section.kept.push(*kept),
             Effect::Ended => section.ended += 1,
             effect => self.calls.push(Pending {
                 section: index,
@@ -474,9 +519,9 @@ impl World {
 
     /// Gives a section a hint about a key.
     pub(crate) fn hint(&mut self, section: usize, key: &str) {
-        let forced = Some(self.queue(key).forced());
+        let marks = Some(self.queue(key).marks());
         let key = self.index(section, key);
-        self.step(section, Input::Hint { key, forced });
+        self.step(section, Input::Hint { key, marks });
     }
 
     /// Takes a node's session for dead, for one section that waits.

@@ -46,7 +46,7 @@ fn the_first_node_learns_that_it_is_not_the_one() {
     world.adopt(1, first);
     world.run();
     let key = world.index(first, "a");
-    world.step(first, Input::Hint { key, forced: None });
+    world.step(first, Input::Hint { key, marks: None });
     world.run();
     assert_eq!(world.status(first), Status::Lost(Lost::Adopted));
     let put = world.put(first, "a", &[("x", "1")]);
@@ -224,7 +224,7 @@ fn tickets_of_other_keys_that_nobody_adopted_go_when_the_client_is_silent() {
     // The adopter dies here, with one of two keys.
     world.calls.clear();
     let key = world.index(first, "a");
-    world.step(first, Input::Hint { key, forced: None });
+    world.step(first, Input::Hint { key, marks: None });
     world.run_section(first);
     assert_eq!(world.status(first), Status::Lost(Lost::Adopted));
     assert_eq!(

@@ -16,6 +16,7 @@ fn keys_come_in_sorted_order_each_once_and_not_too_many() {
         owner: world.nodes[0].session,
         node_lease: lease(),
         moves: Moves::default(),
+        keeps: false,
     };
     let fits = |keys: Vec<_>| CriticalSection::new(terms.clone(), keys, world.now).is_some();
     assert!(fits(vec![id("a"), id("b")]));
@@ -54,7 +55,7 @@ fn the_tickets_behind_the_first_blocked_key_are_removed_and_entered_again() {
     assert_eq!(world.status(section), Status::Granted);
     let tokens: Vec<_> = world.sections[section]
         .machine
-        .tokens()
+        .lock_refs()
         .map(|(_, token)| token.get())
         .collect();
     assert_eq!(tokens, [1, 2, 3]);

@@ -11,6 +11,7 @@
 //! | `leases` | forced release, client and node leases |
 //! | `adoption` | another node mid-section |
 //! | `key_sets` | key sets |
+//! | `affinity` | Site affinity |
 //! | `histories` | What breaks without each rule |
 //!
 //! What a queue alone can keep is tested in `src/lock_queue/tests.rs`; what
@@ -20,6 +21,8 @@
 mod acquire;
 #[cfg(test)]
 mod adoption;
+#[cfg(test)]
+mod affinity;
 #[cfg(test)]
 #[path = "../common/mod.rs"]
 #[allow(

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use music_core::lock_ref::FencingToken;
+
 pub use reader::{Defect, Malformed};
 
 use super::{
@@ -119,6 +121,13 @@ impl Section {
     /// When it was granted.
     pub fn granted_at(&self) -> Option<Moment> {
         self.granted.as_ref().map(|grant| grant.at)
+    }
+
+    /// Whether it was granted under tickets that its node had kept alone.
+    pub fn is_handed_over(&self) -> bool {
+        let tokens = self.granted.iter().flat_map(|grant| grant.tokens.values());
+        let mut tokens = tokens.map(|token| FencingToken::from_number(*token));
+        self.granted.is_some() && tokens.all(FencingToken::is_handed_over)
     }
 
     /// When its client began to end it, if nobody else was granted before

@@ -1,5 +1,5 @@
 use super::*;
-use crate::story::Story;
+use crate::story::{Story, fencing};
 use crate::{SectionId, What};
 
 fn read(story: Story) -> Result<History, Malformed> {
@@ -25,7 +25,7 @@ fn every_event_has_its_place() {
     assert_eq!(history.outages.len(), 2);
     assert!(history.calm < history.end);
     let section = &history.sections[&SectionId(1)];
-    assert_eq!(section.token("k"), Some(5));
+    assert_eq!(section.token("k"), Some(fencing(5)));
     assert!(section.forced < section.lost && section.lost < section.confirmed());
 }
 

@@ -7,10 +7,11 @@
 //! Demanded of every client that lives: each operation but the wait for a
 //! lock ends within the deadline.
 //!
-//! Not demanded: that a critical get fails there, for a section may answer from
-//! what it has read before, be it at its grant; nor that its release does, which
-//! may finish later; nor that local operations succeed while a node or replica
-//! of the site is down.
+//! Not demanded: that a node grants nothing under tickets that it has kept
+//! itself, as it may until its lease has run out; that a critical get fails
+//! there, for a section may answer from what it has read before, be it at its
+//! grant; nor that its release does, which may finish later; nor that local
+//! operations succeed while a node or replica of the site is down.
 
 use super::{Judge, Verdict};
 use crate::index::{Fault, History, Moment, Outage, Plain};
@@ -100,7 +101,7 @@ fn minority(history: &History, client: ClientId, begun: Moment, ended: Moment) -
 fn locks(history: &History, verdict: &mut Verdict) {
     for section in history.sections.values() {
         let (client, id) = (section.client, section.id);
-        if let Some(granted) = section.granted_at() {
+        if let Some(granted) = section.granted_at().filter(|_| !section.is_handed_over()) {
             verdict.checked += 1;
             if let Some(site) = minority(history, client, section.asked, granted) {
                 let breach = Breach::GrantedByMinority { section: id, site };

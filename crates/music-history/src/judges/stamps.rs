@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use music_core::lock_ref::FencingToken;
 use music_core::stamp::Stamp;
 
 use super::{Judge, Verdict};
@@ -74,7 +75,8 @@ pub fn judge(history: &History) -> Verdict {
         stamped.sort_by_key(|put| put.stamp);
         for put in &stamped {
             let stamp = Stamp::from_number(put.stamp).and_then(Stamp::holding);
-            if stamp.map(|holding| holding.lock_ref.get()) != Some(put.put.token) {
+            let token = FencingToken::from_number(put.put.token);
+            if stamp.map(|holding| holding.lock_ref) != Some(token.lock_ref()) {
                 let breach = Breach::OtherToken {
                     put: put.put.op,
                     key: name.clone(),

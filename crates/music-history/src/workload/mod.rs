@@ -60,6 +60,8 @@ pub struct Habits {
     pub confirm: u32,
     /// How many do not wait for the grant for ever.
     pub impatient: u32,
+    /// How many begin with the key that is their site's own.
+    pub home: u32,
 }
 
 /// What all clients of a run have in common.
@@ -67,6 +69,9 @@ pub struct Habits {
 pub struct Work {
     /// How many critical records there are.
     pub keys: usize,
+    /// The number of the client's site, which has the record of that number,
+    /// the first one following the last, for its own.
+    pub home: usize,
     /// How clients use them.
     pub habits: Habits,
     /// The leases that sections ask for, in milliseconds.

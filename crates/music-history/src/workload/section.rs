@@ -51,7 +51,11 @@ impl<R: Recorder> Worker<R> {
     pub(super) async fn section(&mut self) {
         let habits = self.work.habits;
         let count = self.work.keys;
-        let mut keys: BTreeSet<usize> = BTreeSet::from([self.dice.random_range(0..count)]);
+        let home = self
+            .percent(habits.home)
+            .then_some(self.work.home % count.max(1));
+        let first = home.unwrap_or_else(|| self.dice.random_range(0..count));
+        let mut keys = BTreeSet::from([first]);
         while keys.len() < count && self.percent(habits.several_keys) {
             keys.insert(self.dice.random_range(0..count));
         }

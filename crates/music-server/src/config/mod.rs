@@ -19,6 +19,7 @@ mod read;
 mod setting;
 mod validate;
 
+pub use crate::node::Affinity;
 pub use engine::{EmbeddedConfig, EngineConfig, LocksConfig, ServicesConfig};
 pub use page::page;
 
@@ -31,12 +32,17 @@ pub struct Config {
     pub site: String,
     /// Where the API listens; port 0 for any free one.
     pub listen: SocketAddr,
+    /// Where the other nodes reach the API, as `host:port`; empty for `listen`,
+    /// unless that is every address.
+    pub advertise: String,
     /// How long a shutdown may take until connections are cut.
     pub shutdown_timeout: Duration,
     /// What all nodes of a deployment must agree on.
     pub cluster: ClusterConfig,
     /// The engines behind the two ports.
     pub engine: EngineConfig,
+    /// Which locks the node keeps between sections.
+    pub affinity: Affinity,
     /// What the node takes on.
     pub limits: Limits,
     /// The tables to create at start, where they are not there.

@@ -65,6 +65,7 @@ fn allowed(kind: Kind) -> String {
         Kind::Name => "1 to 64 of a-z, 0-9, `_`, `-`, `.`".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Address => "address and port".to_owned(),
+        Kind::Authority => "host and port, or empty".to_owned(),
         Kind::Path => "a folder".to_owned(),
         Kind::Number(low, high) => format!("{low} to {high}"),
         Kind::Choice(words) => words

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::uri::Authority;
 use music_store::{TableMode, TableName};
 use toml::Value;
 
@@ -104,9 +105,12 @@ impl Reader {
             Kind::Names | Kind::Endpoints => Value::Array(words().map(Value::from).collect()),
             Kind::Replication => Value::Table(words().map(replicas_from_text).collect()),
             Kind::Tables => Value::Array(words().map(table_from_text).collect()),
-            Kind::Name | Kind::Text | Kind::Address | Kind::Path | Kind::Choice(_) => {
-                Value::String(text.to_owned())
-            }
+            Kind::Name
+            | Kind::Text
+            | Kind::Address
+            | Kind::Authority
+            | Kind::Path
+            | Kind::Choice(_) => Value::String(text.to_owned()),
         };
         if let Some(setting) = setting::ALL.iter().find(|other| other.path == setting.path) {
             self.values.insert(setting.path, (value, source));
@@ -255,6 +259,9 @@ fn text(setting: &Setting, value: &Value) -> Result<String, String> {
         Kind::Choice(words) if !words.contains(&text) => {
             Err(format!("is one of {}, not \"{text}\"", words.join(", ")))
         }
+        Kind::Authority if !text.is_empty() && !is_authority(text) => Err(format!(
+            "is a host and a port, as music-1.example:7410, not \"{text}\""
+        )),
         Kind::Name if !is_name(text) => Err(format!("is {NAME_RULE}, not \"{text}\"")),
         _ => Ok(text.to_owned()),
     }
@@ -265,6 +272,11 @@ const NAME_RULE: &str = "a name: 1 to 64 of a-z, 0-9, _, - and .";
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn is_authority(text: &str) -> bool {
+    let authority = text.parse::<Authority>().ok();
+    authority.is_some_and(|it| it.port_u16().is_some() && !it.as_str().contains('@'))
 }
 
 fn address(value: &Value) -> Result<SocketAddr, String> {

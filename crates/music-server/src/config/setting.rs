@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Text,
     /// An address with a port.
     Address,
+    /// A host with a port; empty for none.
+    Authority,
     /// A path; empty for none.
     Path,
     /// A whole number, both ends included.
@@ -78,6 +80,13 @@ pub(super) const LISTEN: Setting = setting(
     Kind::Address,
     "\"127.0.0.1:7410\"",
     "Where the API listens. It has no authentication: keep it within a network that you trust.",
+);
+pub(super) const ADVERTISE: Setting = setting(
+    "advertise",
+    Kind::Authority,
+    "\"\"",
+    "Where the other nodes reach the API, as host:port; empty for the address where it listens, \
+     unless that is every address. Nodes tell each other of locks, where the lock engine does not.",
 );
 pub(super) const SHUTDOWN_MS: Setting = setting(
     "shutdown_timeout_ms",
@@ -257,6 +266,20 @@ pub(super) const ZOOKEEPER_CALL_MS: Setting = setting(
     "How long one command may take.",
 );
 
+pub(super) const AFFINITY_IDLE_MS: Setting = setting(
+    "affinity.idle_ms",
+    Kind::Number(0, HOUR_MS),
+    "5000",
+    "How long a node keeps a lock that its own clients alone have used lately, for the next of \
+     them: that one asks no other site. Other sites that want it are let in at once. 0 keeps none.",
+);
+pub(super) const AFFINITY_HAND_OVERS_MAX: Setting = setting(
+    "affinity.hand_overs_max",
+    Kind::Number(1, u16::MAX as u64),
+    "1000",
+    "How many sections follow each other under one kept lock, before it is asked for anew.",
+);
+
 pub(super) const CONNECTIONS_MAX: Setting = setting(
     "limits.connections_max",
     Kind::Number(1, 1_000_000),
@@ -354,6 +377,7 @@ pub(super) const ALL: &[&Setting] = &[
     &NODE,
     &SITE,
     &LISTEN,
+    &ADVERTISE,
     &SHUTDOWN_MS,
     &TABLES,
     &NODE_LEASE_MS,
@@ -383,6 +407,8 @@ pub(super) const ALL: &[&Setting] = &[
     &ZOOKEEPER_USER,
     &ZOOKEEPER_PASSWORD,
     &ZOOKEEPER_CALL_MS,
+    &AFFINITY_IDLE_MS,
+    &AFFINITY_HAND_OVERS_MAX,
     &CONNECTIONS_MAX,
     &IN_FLIGHT_MAX,
     &WATCHERS_MAX,

@@ -6,7 +6,9 @@ use music_core::time::Lease;
 
 use super::read::Reader;
 use super::setting::{self, Setting};
-use super::{ClusterConfig, Config, Error, Limits, LogConfig, LogFormat, TraceConfig, engine};
+use super::{
+    Affinity, ClusterConfig, Config, Error, Limits, LogConfig, LogFormat, TraceConfig, engine,
+};
 
 /// Room that a JSON body needs beside a value.
 const BODY_OVERHEAD_BYTES: usize = 1024;
@@ -17,10 +19,12 @@ pub(super) fn config(mut reader: Reader) -> Result<Config, Error> {
     let config = Config {
         node: reader.text(&setting::NODE),
         listen: reader.address(&setting::LISTEN),
+        advertise: reader.text(&setting::ADVERTISE),
         shutdown_timeout: reader.duration(&setting::SHUTDOWN_MS),
         cluster: cluster(&mut reader),
         engine: engine::config(&mut reader, &site),
         site,
+        affinity: affinity(&mut reader),
         limits: limits(&mut reader),
         tables: reader.tables(&setting::TABLES),
         log: log(&mut reader),
@@ -43,6 +47,14 @@ fn cluster(reader: &mut Reader) -> ClusterConfig {
 /// The bounds of the settings are those of a lease, as a test makes sure.
 fn lease(reader: &mut Reader, setting: &Setting) -> Lease {
     Lease::new(reader.duration(setting)).unwrap_or(Lease::MIN)
+}
+
+fn affinity(reader: &mut Reader) -> Affinity {
+    let hand_overs = reader.size(&setting::AFFINITY_HAND_OVERS_MAX);
+    Affinity {
+        idle_max: reader.duration(&setting::AFFINITY_IDLE_MS),
+        hand_overs_max: u16::try_from(hand_overs).unwrap_or(u16::MAX),
+    }
 }
 
 fn limits(reader: &mut Reader) -> Limits {

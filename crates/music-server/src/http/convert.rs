@@ -351,12 +351,12 @@ pub(crate) fn lock(app: &App, text: String, section: &SectionRef, view: &Section
 
 /// The fencing tokens of a section; a key whose table was dropped has none.
 pub(crate) fn tokens(app: &App, view: &SectionView) -> Vec<FencingToken> {
-    let token = |(id, lock_ref): &(RecordId, music_core::lock_ref::LockRef)| {
+    let token = |(id, token): &(RecordId, music_core::lock_ref::FencingToken)| {
         let table = app.node.table_by_id(id.table).ok()?.name.to_string();
         let key = name::Key::from_bytes(id.key.as_bytes());
         Some(FencingToken {
             key: KeyRef { table, key },
-            token: lock_ref.get(),
+            token: token.get(),
         })
     };
     view.tokens.iter().filter_map(token).collect()

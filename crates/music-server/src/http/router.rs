@@ -18,7 +18,9 @@ use crate::http::v1::recipes::{
     active_passive, barriers, counters, double_barriers, elections, groups, latches, once,
     queues as work_queues, registers, semaphores,
 };
-use crate::http::v1::{batch, locks, queues, records, run, section_records, status, tables, watch};
+use crate::http::v1::{
+    batch, hints, locks, queues, records, run, section_records, status, tables, watch,
+};
 use crate::http::{front, pages};
 
 const DESCRIPTION: &str = "\
@@ -101,6 +103,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(queues::get_queue))
         .routes(routes!(queues::force_ticket))
         .routes(routes!(run::run))
+        .routes(routes!(hints::hint))
         .merge(recipes())
         .routes(routes!(watch::watch))
         .routes(routes!(status::status))

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use music_core::time::Lease;
+
+use super::tenures::Affinity;
 
 /// The settings of a node.
 #[derive(Clone, Debug)]
@@ -14,6 +17,11 @@ pub struct NodeConfig {
     pub call_timeout: Duration,
     /// The most sections open at a time.
     pub sections_max: usize,
+    /// Where other nodes reach this one's API, as `host:port`; empty where they
+    /// do not.
+    pub address: Bytes,
+    /// Which tickets are kept between sections.
+    pub affinity: Affinity,
 }
 
 impl Default for NodeConfig {
@@ -22,6 +30,8 @@ impl Default for NodeConfig {
             lease: Lease::DEFAULT,
             call_timeout: Duration::from_secs(5),
             sections_max: 200_000,
+            address: Bytes::new(),
+            affinity: Affinity::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The operations of critical sections, as clients ask for them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,14 +11,19 @@ use music_core::critical_section::{
 };
 use music_core::id::{IdempotencyKey, RecordId, RequestId};
 use music_core::lock_queue::{Command, LockQueue, Outcome};
-use music_core::lock_ref::LockRef;
+use music_core::lock_ref::{Holding, LockRef};
 use music_core::record::Record;
 use music_core::stamp::Stamp;
-use music_store::{LockStore, TableMode};
+use music_store::{Applied, LockStore, TableMode};
 
 use super::eventual::fingerprint;
 use super::sections::{OpResult, Slot};
-use super::{Change, Error, Inner, Released, SectionRef, SectionView};
+use super::{Change, Error, Inner, Released, SectionRef, SectionView, spans};
+
+/// How often, and how far apart, a section is looked for that a kept ticket may
+/// be: for longer than it has no name.
+const NAMELESS_LOOKS: u32 = 6;
+const NAMELESS_PAUSE: Duration = Duration::from_millis(250);
 
 impl Inner {
     pub(super) async fn create_lock_ref(
@@ -103,24 +109,40 @@ impl Inner {
         if let Some(former) = former {
             self.retire(former).await?;
         }
+        let owner = self.liveness.session().0;
+        let taken = match first {
+            Input::Create => self.take_kept(section, owner).await,
+            _ => Vec::new(),
+        };
         let terms = Terms {
             request: section.request,
             mode: section.mode,
             client_lease: section.lease,
-            owner: self.liveness.session().0,
+            owner,
             node_lease: self.config.lease,
             moves: section.moves,
+            keeps: self.affinity().is_some(),
         };
-        let machine = CriticalSection::new(terms, section.keys.clone(), self.clock.now())
-            .ok_or(Error::Section(critical_section::Error::KeyNotInSet))?;
+        let machine = CriticalSection::new(terms, section.keys.clone(), self.clock.now());
+        let Some(mut machine) = machine else {
+            self.give_back_taken(taken);
+            return Err(Error::Section(critical_section::Error::KeyNotInSet));
+        };
+        for (key, kept) in &taken {
+            machine.take_kept(*key, kept.clone());
+        }
         let slot = Slot::new(machine, self.section_span(section));
         match self.sections.insert(slot) {
             Ok(slot) => {
                 self.step(&slot, first);
+                self.hand_over(&slot, &taken);
                 Ok(slot)
             }
             // Somebody else was faster with the same request.
-            Err(slot) => Ok(slot),
+            Err(slot) => {
+                self.give_back_taken(taken);
+                Ok(slot)
+            }
         }
     }
 
@@ -333,14 +355,44 @@ impl Inner {
     }
 
     pub(super) async fn force(&self, section: &SectionRef) -> Result<bool, Error> {
-        let forced = section.keys.iter().map(async |id| {
-            let queue = self.queue(id).await?;
-            match queue.ticket_of(section.request) {
-                Some((lock_ref, _)) => self.force_ticket(id, lock_ref).await,
-                None => Ok(false),
-            }
+        let kept = self.handed_over(section.request);
+        let forced = section.keys.iter().map(async |id| match kept.get(id) {
+            Some(lock_ref) => self.force_ticket(id, *lock_ref).await,
+            None => self.force_by_name(id, section.request).await,
         });
         Ok(try_join_all(forced).await?.contains(&true))
+    }
+
+    /// Forces a section that may be another node's; one under a kept ticket has
+    /// no name in its first second.
+    async fn force_by_name(&self, id: &RecordId, request: RequestId) -> Result<bool, Error> {
+        let command = Command::ForceSection(request);
+        let mut looks = 0;
+        loop {
+            let applied = self.command_alone(id, command).await?;
+            let found = applied.outcome != Outcome::Gone;
+            if found || looks == NAMELESS_LOOKS || !applied.queue.has_kept() {
+                return Ok(found);
+            }
+            looks += 1;
+            tokio::time::sleep(NAMELESS_PAUSE).await;
+        }
+    }
+
+    /// The kept tickets of a section here: the queues may not know yet that they
+    /// are its.
+    fn handed_over(&self, request: RequestId) -> BTreeMap<RecordId, LockRef> {
+        let Some(slot) = self.sections.get(request) else {
+            return BTreeMap::new();
+        };
+        let machine = slot.lock();
+        if !matches!(machine.section.status(), Status::Waiting | Status::Granted) {
+            return BTreeMap::new();
+        }
+        let tokens = machine.section.tokens();
+        let kept = tokens.filter(|(_, token)| token.is_handed_over());
+        kept.map(|(id, token)| (id.clone(), token.lock_ref()))
+            .collect()
     }
 
     pub(super) async fn force_ticket(
@@ -352,12 +404,25 @@ impl Inner {
             lock_ref,
             owner: None,
         };
-        let forced = self.in_time(self.locks.apply(id, command));
-        let rounds = self.locks.command_rounds();
-        let applied = self
-            .call_alone(("engine force", id), rounds, forced)
-            .await?;
+        let applied = self.command_alone(id, command).await?;
         Ok(applied.outcome != Outcome::Gone)
+    }
+
+    /// Gives the lock store a command that no section asks for.
+    pub(super) async fn command_alone(
+        &self,
+        id: &RecordId,
+        command: Command,
+    ) -> Result<Applied, Error> {
+        let applied = self.in_time(self.locks.apply(id, command));
+        let (name, rounds) = (spans::command_name(&command), self.locks.command_rounds());
+        self.call_alone((name, id), rounds, applied).await
+    }
+
+    /// Releases a ticket that no section has any more.
+    pub(super) async fn release_alone(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
+        let released = self.in_time(self.locks.release(id, holding));
+        self.call_alone(("engine release", id), 1, released).await
     }
 
     pub(super) async fn queue(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
@@ -390,7 +455,11 @@ impl Inner {
 fn is_same(slot: &Slot, section: &SectionRef) -> bool {
     let machine = slot.lock();
     machine.section.terms().mode == section.mode
-        && machine.section.tokens().map(|(id, _)| id).eq(&section.keys)
+        && machine
+            .section
+            .lock_refs()
+            .map(|(id, _)| id)
+            .eq(&section.keys)
 }
 
 fn view(section: &CriticalSection) -> SectionView {

@@ -98,6 +98,7 @@ impl Inner {
                     self.answer(slot, made(call), Self::peek(self.clone(), id));
                 }
                 Effect::Release { call, id, holding } => {
+                    self.note_release(&id, holding.lock_ref);
                     self.answer(
                         slot,
                         made(call),
@@ -110,6 +111,7 @@ impl Inner {
                 Effect::Read { call, id } => {
                     self.answer(slot, made(call), Self::read(self.clone(), id));
                 }
+                Effect::Keep(kept) => self.keep(*kept),
                 // Handed over while the section was locked.
                 Effect::Reply { .. } => {}
                 Effect::Changed => {
@@ -118,9 +120,10 @@ impl Inner {
                 }
                 Effect::Watch(id) => self.watches.add(&self.locks, id, slot.request),
                 Effect::Unwatch(id) => self.watches.remove(&self.locks, &id, slot.request),
-                Effect::Observe { session, lease } => {
+                Effect::Observe { id, session, lease } => {
                     self.liveness
                         .observe(session, lease, slot.request, self.clock.now());
+                    self.want(session, id);
                 }
                 Effect::Ended => self.forget(slot),
             }
@@ -167,6 +170,13 @@ impl Inner {
 
     async fn apply(self: Arc<Self>, id: RecordId, command: Command) -> Answer {
         let applied = self.within(self.locks.apply(&id, command)).await;
+        let removes = matches!(
+            command,
+            Command::Withdraw(_) | Command::Confirm(_) | Command::Force { .. }
+        );
+        if removes && applied.is_ok() {
+            self.tell_askers(&id);
+        }
         Answer::Applied(applied.map(|applied| (applied.outcome, applied.queue)))
     }
 
@@ -175,7 +185,11 @@ impl Inner {
     }
 
     async fn release_at(self: Arc<Self>, id: RecordId, holding: Holding) -> Answer {
-        Answer::Done(self.within(self.locks.release(&id, holding)).await)
+        let released = self.within(self.locks.release(&id, holding)).await;
+        if released.is_ok() {
+            self.tell_askers(&id);
+        }
+        Answer::Done(released)
     }
 
     pub(super) async fn write(self: Arc<Self>, id: RecordId, change: Record) -> Answer {

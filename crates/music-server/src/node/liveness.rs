@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use music_core::critical_section::Input;
 use music_core::id::{Field, Key, RecordId, RequestId, SessionId, TableId};
 use music_core::record::Record;
@@ -17,7 +16,8 @@ use tokio::sync::Notify;
 
 use super::Inner;
 
-/// The table of node sessions' counters; every engine has it.
+/// The table of node sessions' counters, and where their nodes are reached;
+/// every engine has it.
 const SESSIONS: TableId = TableId(0);
 
 /// Leases, as one node sees them.
@@ -142,7 +142,10 @@ impl Inner {
         own: &mut NodeSession,
     ) -> impl Future<Output = Result<(), music_store::Error>> + use<> {
         let counter = Stamp::counter(own.raise());
-        let record = Record::write(counter, [(Field::DEFAULT, Some(Bytes::new()))]);
+        let record = Record::write(
+            counter,
+            [(Field::DEFAULT, Some(self.config.address.clone()))],
+        );
         let (state, session) = (self.state.clone(), own.id());
         async move {
             match counter_id(session) {
@@ -154,6 +157,7 @@ impl Inner {
 
     /// The lease ran out: every section is told, so that its client is.
     fn tell_all_lost(self: &Arc<Self>) {
+        self.forget_kept();
         for slot in self.sections.all() {
             self.step(&slot, Input::Wake);
         }
@@ -206,7 +210,7 @@ impl Inner {
     }
 }
 
-fn counter_id(session: SessionId) -> Option<RecordId> {
+pub(super) fn counter_id(session: SessionId) -> Option<RecordId> {
     let key = Key::new(session.0.to_be_bytes().to_vec()).ok()?;
     Some(RecordId {
         table: SESSIONS,

@@ -9,6 +9,8 @@
 //! | `eventual` | plain get and put, scans, tables |
 //! | `drive` | steps a section's machine and makes the calls it asks for |
 //! | `sections`, `timers`, `watches` | which sections there are, when they wake, what they listen to |
+//! | `tenures` | tickets that are kept between sections: site affinity |
+//! | `neighbours` | hints between nodes, where the lock engine has no watches |
 //! | `peeks` | looks at a queue that several sections ask for |
 //! | `liveness` | the node's lease, and its suspicion of other nodes |
 //! | `gate` | suspension, for the development controls |
@@ -23,9 +25,11 @@ mod error;
 mod eventual;
 mod gate;
 mod liveness;
+mod neighbours;
 mod peeks;
 mod sections;
 mod spans;
+mod tenures;
 mod timers;
 mod view;
 mod watches;
@@ -36,7 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use music_core::critical_section::Input;
-use music_core::id::{IdempotencyKey, Key, RecordId, RequestId, TableId};
+use music_core::id::{IdempotencyKey, Key, RecordId, RequestId, SessionId, TableId};
 use music_core::lock_queue::LockQueue;
 use music_core::lock_ref::LockRef;
 use music_core::record::Record;
@@ -52,6 +56,7 @@ pub use config::NodeConfig;
 pub use error::Error;
 pub use music_core::critical_section::{Change, Status as State};
 use spans::About;
+pub use tenures::Affinity;
 pub use view::{NodeStatus, Released, SectionRef, SectionView};
 pub use world::{World, request_id};
 
@@ -73,7 +78,9 @@ struct Inner {
     timers: timers::Timers,
     watches: watches::Watches,
     peeks: peeks::Peeks,
+    tenures: tenures::Tenures,
     liveness: liveness::Liveness,
+    neighbours: neighbours::Neighbours,
     writes: eventual::Writes,
     closing: AtomicBool,
     stop: CancellationToken,
@@ -99,6 +106,9 @@ impl Node {
     ) -> Self {
         let inner = Arc::new(Inner {
             liveness: liveness::Liveness::new(world.session_id(), config.lease),
+            neighbours: neighbours::Neighbours::new(
+                !config.address.is_empty() && !locks.has_watches(),
+            ),
             config,
             state,
             locks,
@@ -108,6 +118,7 @@ impl Node {
             timers: timers::Timers::default(),
             watches: watches::Watches::default(),
             peeks: peeks::Peeks::default(),
+            tenures: tenures::Tenures::default(),
             writes: eventual::Writes::default(),
             closing: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -117,6 +128,7 @@ impl Node {
         inner.spawn(inner.clone().run_observer());
         inner.spawn(inner.clone().run_timers());
         inner.spawn(inner.clone().run_hints());
+        inner.spawn(inner.clone().run_tenures());
         Self { inner }
     }
 
@@ -132,7 +144,11 @@ impl Node {
             drop(machine);
             self.inner.perform(&slot, effects);
         }
-        let _in_time = tokio::time::timeout(limit, self.inner.all_ended()).await;
+        let all = async {
+            self.inner.all_ended().await;
+            self.inner.give_all_back().await;
+        };
+        let _in_time = tokio::time::timeout(limit, all).await;
         let open = self.inner.sections.len();
         self.kill();
         open
@@ -334,11 +350,21 @@ impl Node {
     /// Those of the engine.
     ///
     /// # Cost
-    /// A peek and a consensus write, for all keys at once.
+    /// A consensus write, for all keys at once; a few more within two seconds where
+    /// it may be the section under a ticket that another node has kept.
     pub async fn force(&self, section: &SectionRef) -> Result<bool, Error> {
         let about = About::section(section.request);
         let work = self.inner.force(section);
         self.inner.operation("force", about, work).await
+    }
+
+    /// Takes in what the node with that session tells of queues.
+    ///
+    /// # Cost
+    /// A look at each of them that a section here has to do with.
+    pub async fn hear_hints(&self, from: SessionId, wanted: Vec<RecordId>, changed: Vec<RecordId>) {
+        self.inner.gate.pass().await;
+        self.inner.hear_hints(from, wanted, changed);
     }
 
     /// Forces the ticket of that number out of a key's queue. Returns whether
@@ -468,6 +494,7 @@ impl Node {
             session: self.inner.liveness.session().0,
             lease_valid: self.inner.lease_is_valid(),
             sections: self.inner.sections.len(),
+            kept: self.inner.tenures.len(),
         }
     }
 }

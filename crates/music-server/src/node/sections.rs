@@ -160,7 +160,7 @@ impl Sections {
         let mut keys = HashSet::new();
         for slot in self.all() {
             let machine = slot.lock();
-            let tickets = machine.section.tokens();
+            let tickets = machine.section.lock_refs();
             let tickets = tickets.filter(|(_, lock_ref)| *lock_ref != LockRef::NONE);
             keys.extend(tickets.map(|(key, _)| key.clone()));
         }

@@ -33,6 +33,7 @@ fn call(effect: &Effect) -> Option<(&'static str, &RecordId)> {
         Effect::Write { id, .. } => ("engine majority write", id),
         Effect::Read { id, .. } => ("engine majority read", id),
         Effect::Reply { .. }
+        | Effect::Keep(_)
         | Effect::Changed
         | Effect::Watch(_)
         | Effect::Unwatch(_)
@@ -41,12 +42,14 @@ fn call(effect: &Effect) -> Option<(&'static str, &RecordId)> {
     })
 }
 
-fn command_name(command: &Command) -> &'static str {
+pub(super) fn command_name(command: &Command) -> &'static str {
     match command {
         Command::Enqueue(_) => "engine enqueue",
         Command::Withdraw(_) => "engine withdraw",
-        Command::Force { .. } => "engine force",
+        Command::Force { .. } | Command::ForceSection(_) => "engine force",
         Command::Adopt { .. } => "engine adopt",
+        Command::Keep { .. } => "engine keep",
+        Command::Name { .. } => "engine name",
         Command::Confirm(_) => "engine confirm",
         Command::Synced(_) => "engine synced",
     }

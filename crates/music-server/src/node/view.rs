@@ -3,7 +3,7 @@
 use music_core::critical_section::Status;
 use music_core::id::{Moves, RecordId, RequestId, SessionId};
 use music_core::lock_queue::Mode;
-use music_core::lock_ref::LockRef;
+use music_core::lock_ref::FencingToken;
 use music_core::time::Lease;
 
 /// A lockRef, as its string names it.
@@ -27,7 +27,7 @@ pub struct SectionView {
     /// Where it stands.
     pub state: Status,
     /// The fencing token of each key, once granted; empty before.
-    pub tokens: Vec<(RecordId, LockRef)>,
+    pub tokens: Vec<(RecordId, FencingToken)>,
 }
 
 /// How a release ended.
@@ -48,4 +48,6 @@ pub struct NodeStatus {
     pub lease_valid: bool,
     /// How many sections are open here.
     pub sections: usize,
+    /// How many tickets are kept for sections to come.
+    pub kept: usize,
 }

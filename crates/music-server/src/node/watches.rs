@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use music_core::critical_section::Input;
 use music_core::id::{RecordId, RequestId};
+use music_core::lock_queue::Marks;
 use music_store::engine::LockEngine;
 use music_store::{Hint, LockStore};
 use tokio::sync::Notify;
@@ -70,6 +71,13 @@ impl Watches {
         }
     }
 
+    /// Whether a section here has to do with the key, or its ticket is kept.
+    pub(super) fn has_sections(&self, id: &RecordId) -> bool {
+        let keys = self.keys();
+        keys.get(id)
+            .is_some_and(|watchers| !watchers.sections.is_empty())
+    }
+
     fn sections(&self, id: &RecordId) -> Vec<RequestId> {
         let keys = self.keys();
         let Some(watchers) = keys.get(id) else {
@@ -96,18 +104,24 @@ impl Inner {
     /// Passes hints on to the sections they concern, until the node stops.
     pub(super) async fn run_hints(self: Arc<Self>) {
         let mut hints = self.locks.hints();
-        while let Some(Hint { id, forced }) = hints.recv().await {
+        while let Some(Hint { id, marks }) = hints.recv().await {
             self.gate.pass().await;
-            for request in self.watches.sections(&id) {
-                let Some(slot) = self.sections.get(request) else {
-                    continue;
-                };
-                let key = slot.lock().section.key_index(&id);
-                if let Some(key) = key {
-                    self.step(&slot, Input::Hint { key, forced });
-                }
+            self.hint(&id, marks);
+        }
+    }
+
+    /// Passes a hint on to the sections it concerns.
+    pub(super) fn hint(self: &Arc<Self>, id: &RecordId, marks: Option<Marks>) {
+        for request in self.watches.sections(id) {
+            let Some(slot) = self.sections.get(request) else {
+                continue;
+            };
+            let key = slot.lock().section.key_index(id);
+            if let Some(key) = key {
+                self.step(&slot, Input::Hint { key, marks });
             }
         }
+        self.hint_kept(id, marks);
     }
 
     /// Waits for a hint about a queue, at most for `limit`.

@@ -106,13 +106,23 @@ impl World {
 
     /// An id for a new node session.
     pub(super) fn session_id(&self) -> SessionId {
-        SessionId(match &self.source {
+        SessionId(self.number())
+    }
+
+    /// A name for a ticket that no section gives its own.
+    pub(super) fn request_id(&self) -> RequestId {
+        RequestId(self.number())
+    }
+
+    /// A number that nobody has seen before.
+    fn number(&self) -> u128 {
+        match &self.source {
             Source::Machine => uuid::Uuid::new_v4().as_u128(),
             #[cfg(feature = "simulation")]
             Source::Seed { seed, drawn, .. } => {
                 u128::from(*seed) << 64 | u128::from(drawn.fetch_add(1, Ordering::Relaxed))
             }
-        })
+        }
     }
 }
 

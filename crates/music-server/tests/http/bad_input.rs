@@ -398,3 +398,22 @@ async fn a_request_id_is_kept_where_it_is_one() {
         assert_ne!(answer.problem().request_id.as_deref(), Some(odd));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_of_nobody_and_about_nothing() {
+    let fixture = Fixture::start().await;
+    let session = "0".repeat(32);
+    for (from, keys) in [
+        (&session, vec![key("a"); 257]),
+        (&"x".repeat(32), vec![]),
+        (&"1".to_owned(), vec![]),
+    ] {
+        let hints = json!({ "from": from, "wanted": keys });
+        let told = fixture.post("/v1/hints").json(&hints);
+        assert_eq!(refused(told).await, "MUSIC-1000");
+    }
+    let unknown = json!({ "table": "none", "key": "a" });
+    let hints = json!({ "from": session, "wanted": [key("a")], "changed": [unknown, key("b")] });
+    let told = fixture.post("/v1/hints").json(&hints).send().await;
+    assert_eq!(told.status, 204);
+}

@@ -40,6 +40,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("PATCH", "fields") => Some(json!({ "fields": { "": { "text": "x" } } })),
         ("POST", "locks") => Some(json!({ "keys": [{ "table": "locks", "key": "doc-2" }] })),
         ("POST", "batch") => Some(json!({ "steps": [get] })),
+        ("POST", "hints") => Some(json!({ "from": "0".repeat(32), "wanted": keys })),
         ("POST", "run") => Some(json!({ "keys": keys })),
         ("PUT", "{key}") => Some(json!("a value")),
         _ => None,

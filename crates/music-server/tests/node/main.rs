@@ -1,4 +1,8 @@
 //! A node over the embedded engine, without HTTP.
 
 #[cfg(test)]
+mod affinity;
+#[cfg(test)]
+mod deployment;
+#[cfg(test)]
 mod sections;

@@ -2,111 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use music_core::critical_section::{self, Lost};
-use music_core::id::{Field, IdempotencyKey, Key, Moves, RecordId};
-use music_core::lock_queue::Mode;
-use music_core::time::Lease;
-use music_server::node::{
-    Change, Error, Node, NodeConfig, Released, SectionRef, State, World, request_id,
-};
-use music_store::embedded::{Direction, Engine, Options, Place, Profile};
+use music_core::id::{IdempotencyKey, Key, RecordId};
+use music_server::node::{Error, Node, NodeConfig, Released, SectionRef, State, World};
 use music_store::engine::{LockEngine, StateEngine};
 use music_store::fault::{Call, Fault, Faults};
 use music_store::memory::{Memory, Propagation};
-use music_store::{StateStore, TableMode, TableName};
+use music_store::{TableMode, TableName};
 
-const LONG: Duration = Duration::from_secs(20);
-
-struct Deployment {
-    engine: Engine,
-    critical: RecordId,
-    other: RecordId,
-    eventual: RecordId,
-}
-
-impl Deployment {
-    async fn new() -> Self {
-        let profile = Profile::uniform(3, Duration::ZERO).unwrap();
-        let engine = Engine::open(&Place::Memory, &profile, Options::default()).unwrap();
-        let site = engine.site(&engine.sites()[0]).unwrap();
-        let mut tables = Vec::new();
-        for (name, mode) in [("locks", TableMode::Critical), ("kv", TableMode::Eventual)] {
-            let name = TableName::new(name).unwrap();
-            tables.push(site.create_table(&name, mode).await.unwrap().id);
-        }
-        let id = |table: usize, key: &'static str| RecordId {
-            table: tables[table],
-            key: Key::new(key).unwrap(),
-        };
-        Self {
-            engine,
-            critical: id(0, "a"),
-            other: id(0, "b"),
-            eventual: id(1, "a"),
-        }
-    }
-
-    async fn node(&self, site: usize, lease_ms: u64) -> Node {
-        let site = self.engine.site(&self.engine.sites()[site]).unwrap();
-        let config = NodeConfig {
-            lease: lease(lease_ms),
-            ..NodeConfig::default()
-        };
-        let node = Node::start(
-            config,
-            World::of_the_machine(),
-            (
-                StateEngine::Embedded(site.clone()),
-                LockEngine::Embedded(site),
-            ),
-        );
-        assert!(node.ready(LONG).await);
-        node
-    }
-}
-
-impl Deployment {
-    fn cut_off(&self, site: usize) {
-        let sites = self.engine.sites();
-        for other in sites.iter().filter(|other| **other != sites[site]) {
-            self.engine
-                .cut(&sites[site], other, Direction::Both)
-                .unwrap();
-        }
-    }
-
-    fn heal(&self, site: usize) {
-        let sites = self.engine.sites();
-        for other in sites.iter().filter(|other| **other != sites[site]) {
-            self.engine
-                .heal(&sites[site], other, Direction::Both)
-                .unwrap();
-        }
-    }
-}
-
-fn lease(ms: u64) -> Lease {
-    Lease::new(Duration::from_millis(ms)).unwrap()
-}
-
-fn section(keys: &[&RecordId]) -> SectionRef {
-    SectionRef {
-        request: request_id(),
-        keys: keys.iter().copied().cloned().collect(),
-        mode: Mode::Exclusive,
-        lease: lease(60_000),
-        moves: Moves::default(),
-    }
-}
-
-fn value(text: &'static str) -> Change {
-    Change::Fields(vec![(Field::DEFAULT, Some(Bytes::from(text)))])
-}
-
-fn text(record: &music_core::record::Record) -> Option<&[u8]> {
-    record.value(&Field::DEFAULT).map(|bytes| &bytes[..])
-}
+use crate::deployment::{Deployment, LONG, lease, section, text, value};
 
 #[tokio::test]
 async fn a_section_writes_and_the_next_one_reads_it_at_another_site() {

@@ -99,7 +99,7 @@ impl Crew {
                 };
                 tokio::spawn(simulation::with_skew(self.skew_us(id), worker.run()))
             }
-            None => tokio::spawn(self.worker(id, client).run()),
+            None => tokio::spawn(self.worker(id, site, client).run()),
         };
         self.members().push(Member {
             id,
@@ -110,7 +110,7 @@ impl Crew {
         });
     }
 
-    fn worker(&self, id: ClientId, client: Client) -> Worker<Log> {
+    fn worker(&self, id: ClientId, site: usize, client: Client) -> Worker<Log> {
         Worker {
             id,
             client,
@@ -118,6 +118,7 @@ impl Crew {
             dice: world::dice(self.scene.settings.seed, u64::from(id.0) << 40),
             work: Work {
                 keys: self.scene.settings.keys,
+                home: site,
                 habits: self.scene.settings.habits,
                 leases_ms: 600..3000,
                 settling: SETTLING,

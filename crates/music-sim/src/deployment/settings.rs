@@ -83,7 +83,7 @@ impl Settings {
             choices.get(at).copied().unwrap_or_default()
         };
         let part = |percent: u32| f64::from(percent) / 100.0;
-        Self {
+        let mut settings = Self {
             seed,
             sites: one_of([3, 3, 5]) as usize,
             nodes_per_site: one_of([1, 1, 2]) as usize,
@@ -108,9 +108,26 @@ impl Settings {
                 linger: one_of([1, 5, 20]),
                 confirm: one_of([20, 40, 70]),
                 impatient: one_of([0, 10, 30]),
+                home: one_of([0, 60, 95]),
             },
             trades: BTreeSet::new(),
+        };
+        if settings.habits.home > 90 {
+            settings.settle_down();
         }
+        settings
+    }
+
+    /// Lets each site work on a record of its own, by sections whose tickets a
+    /// node may keep: those are rare where everybody meets everywhere.
+    fn settle_down(&mut self) {
+        self.keys = self.sites;
+        self.habits = Habits {
+            several_keys: 5,
+            shared: 2,
+            confirm: 5,
+            ..self.habits
+        };
     }
 
     /// What this seed decides where clients use recipes.

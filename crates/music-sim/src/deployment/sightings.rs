@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use music_core::lock_ref::FencingToken;
+
 use crate::history::{EndOutcome, Event, PlainOutcome, PutOutcome, SectionId, What};
 
 /// What many runs together must have seen, each at least once.
@@ -12,6 +14,7 @@ pub const SOMETIMES: &[&str] = &[
     "a client stopped",
     "a confirmed section",
     "a get inside a section",
+    "a hand-over within a site",
     "a key synchronised",
     "a key with more than twenty lockRefs",
     "a link cut in one direction",
@@ -101,6 +104,11 @@ impl Sections {
             What::Granted { section, .. } if self.shared.contains(section) => {
                 self.shared_held.insert(*section);
                 (self.shared_held.len() > 1).then_some("shared sections side by side")
+            }
+            What::Granted { tokens, .. } => {
+                let handed_over = |token: &u64| FencingToken::from_number(*token).is_handed_over();
+                let any = tokens.values().any(handed_over);
+                any.then_some("a hand-over within a site")
             }
             What::Refused { .. } => Some("a section asked for and refused"),
             What::Got {

@@ -374,12 +374,12 @@ impl Simulation {
         }
         let id = watched[self.dice.below(watched.len())].clone();
         let key = self.world.sections[section].machine.key_index(&id).unwrap();
-        let forced = self
+        let marks = self
             .world
             .queues
             .get(&id)
-            .map(music_core::lock_queue::LockQueue::forced);
-        self.step(section, Input::Hint { key, forced });
+            .map(music_core::lock_queue::LockQueue::marks);
+        self.step(section, Input::Hint { key, marks });
     }
 
     pub(in crate::exploration) fn wake_some(&mut self) {

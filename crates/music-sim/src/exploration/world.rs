@@ -130,6 +130,7 @@ impl World {
             owner: self.nodes[node].session,
             node_lease: lease(),
             moves: Moves(u64::try_from(moves).unwrap()),
+            keeps: false,
         };
         let keys = keys.iter().map(|key| id(key)).collect();
         let machine = CriticalSection::new(terms, keys, self.now).unwrap();

@@ -7,7 +7,7 @@ use music_core::lock_ref::Holding;
 use music_core::record::Record;
 
 use super::sections::Sections;
-use super::state::{Asked, State, session};
+use super::state::{Asked, State};
 use crate::oracle::{self, Floors, Guarantee, Verdict, judge};
 
 impl Sections {
@@ -61,7 +61,7 @@ impl Sections {
         began: (usize, Floors),
     ) -> Verdict {
         let seen = oracle::seen(record);
-        let holding = held(state, at);
+        let holding = self.held(state, at);
         state.oracle.got(&self.key, holding, seen, began)?;
         let floors = state.oracle.floors_of(seen);
         oracle::raise(&mut state.sections[at].own, floors);
@@ -76,7 +76,7 @@ impl Sections {
     pub(super) fn look_at_grant(&self, state: &mut State, at: usize) -> Verdict {
         let token = state.sections[at].token;
         let ticket = state.queue.ticket(token);
-        let Some(ticket) = ticket.filter(|ticket| ticket.owner == session(at)) else {
+        let Some(ticket) = ticket.filter(|ticket| ticket.owner == self.session(at)) else {
             return Ok(());
         };
         let holding = Holding {
@@ -96,16 +96,16 @@ impl Sections {
         oracle::raise(&mut state.sections[at].own, floors);
         Ok(())
     }
-}
 
-/// The ticket that a section holds, or held.
-fn held(state: &State, at: usize) -> Holding {
-    let lock_ref = state.sections[at].token;
-    let ticket = state.queue.ticket(lock_ref);
-    let own = ticket.filter(|ticket| ticket.owner == session(at));
-    Holding {
-        lock_ref,
-        incarnation: own.map(|ticket| ticket.incarnation).unwrap_or_default(),
+    /// The ticket that a section holds, or held.
+    fn held(&self, state: &State, at: usize) -> Holding {
+        let lock_ref = state.sections[at].token;
+        let ticket = state.queue.ticket(lock_ref);
+        let own = ticket.filter(|ticket| ticket.owner == self.session(at));
+        Holding {
+            lock_ref,
+            incarnation: own.map(|ticket| ticket.incarnation).unwrap_or_default(),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod scenarios;
 pub mod sections;
 mod state;
 mod steps;
+mod tenure;
 
 pub use check::{Check, Report, checks};
 pub use plan::{End, Faults, Op, Plan, Reach, Scenario, Start};

@@ -22,6 +22,8 @@ pub enum Start {
     Create,
     /// The client of that earlier section has moved to this node.
     Adopt(usize),
+    /// The node of that earlier section has kept its ticket.
+    HandOver(usize),
 }
 
 /// How a section may end, when its client is through or has given up.
@@ -71,6 +73,8 @@ pub enum Reach {
     Retried,
     /// A ticket of a higher incarnation than its adoptions made.
     Renumbered,
+    /// A section was granted under a ticket that its node had kept.
+    HandedOver,
 }
 
 impl Reach {
@@ -86,6 +90,7 @@ impl Reach {
             Self::AllGranted => "every section is granted",
             Self::Retried => "a retried put is acknowledged",
             Self::Renumbered => "the ticks start again",
+            Self::HandedOver => "a kept ticket is handed over",
         }
     }
 }
@@ -135,7 +140,8 @@ impl Scenario {
             silences,
         } = self.faults;
         let adopters = self.plans.iter();
-        let adopters = adopters.filter(|plan| plan.start != Start::Create).count();
+        let adopts = |plan: &&Plan| matches!(plan.start, Start::Adopt(_));
+        let adopters = adopters.filter(adopts).count();
         let ops: usize = self.plans.iter().map(|plan| plan.ops.len()).sum();
         format!(
             "{} sections ({adopters} adopting), {ops} operations, {lost} lost answers, \

@@ -48,6 +48,13 @@ const fn adopter(of: usize, ops: &'static [Op]) -> Plan {
     }
 }
 
+const fn handed_over(of: usize, ops: &'static [Op]) -> Plan {
+    Plan {
+        start: Start::HandOver(of),
+        ..exclusive(ops)
+    }
+}
+
 /// A writer that is never heard of again, with a put under way.
 const DEAD: Plan = Plan {
     end: End::Never,
@@ -370,5 +377,86 @@ pub const SCENARIOS: &[Scenario] = &[
         tells_holders: false,
         ticks_left: Some(1),
         reaches: &[Reach::Renumbered, Reach::Adopted, Reach::AllGranted],
+    },
+    Scenario {
+        name: "hand-over",
+        about: "a node keeps a ticket for its next section, and is taken for dead",
+        plans: &[
+            exclusive(&[BOTH]),
+            handed_over(0, &[X]),
+            exclusive(&[Op::Get]),
+        ],
+        faults: Faults {
+            lost: 1,
+            suspicions: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: false,
+        tells_holders: false,
+        ticks_left: None,
+        reaches: &[Reach::HandedOver, Reach::Forced, Reach::AllGranted],
+    },
+    Scenario {
+        name: "hand-over-leases",
+        about: "a node that keeps a ticket loses its lease",
+        plans: &[
+            exclusive(&[X]),
+            handed_over(0, &[Y, X]),
+            exclusive(&[Op::Get]),
+        ],
+        faults: Faults {
+            lapses: 1,
+            suspicions: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: true,
+        tells_holders: true,
+        ticks_left: None,
+        reaches: &[Reach::HandedOver, Reach::Forced, Reach::AllGranted],
+    },
+    Scenario {
+        name: "hand-over-late",
+        about: "a node keeps a ticket whose client has moved on",
+        plans: &[exclusive(&[X]), adopter(0, &[]), handed_over(0, &[Y])],
+        faults: Faults {
+            lost: 1,
+            silences: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: true,
+        tells_holders: false,
+        ticks_left: None,
+        reaches: &[Reach::HandedOver, Reach::Adopted],
+    },
+    Scenario {
+        name: "hand-over-moved",
+        about: "a client moves with a kept ticket",
+        plans: &[exclusive(&[]), handed_over(0, &[X]), adopter(1, &[Op::Get])],
+        faults: Faults {
+            lost: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: true,
+        tells_holders: false,
+        ticks_left: None,
+        reaches: &[Reach::HandedOver, Reach::Adopted],
+    },
+    Scenario {
+        name: "hand-over-twice",
+        about: "a kept ticket is handed over and over again",
+        plans: &[
+            exclusive(&[]),
+            handed_over(0, &[X]),
+            handed_over(1, &[Y]),
+            exclusive(&[]),
+        ],
+        faults: Faults {
+            suspicions: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: false,
+        tells_holders: false,
+        ticks_left: None,
+        reaches: &[Reach::HandedOver, Reach::Forced, Reach::AllGranted],
     },
 ];

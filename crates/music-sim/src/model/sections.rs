@@ -21,13 +21,13 @@ use std::time::Duration;
 use music_core::critical_section::{CriticalSection, Status, Terms};
 use music_core::id::{Key, Moves, RecordId, RequestId, TableId};
 use music_core::lock_queue::LockQueue;
-use music_core::lock_ref::LockRef;
+use music_core::lock_ref::{FencingToken, LockRef};
 use music_core::record::Record;
 use music_core::time::{Lease, MonotonicTime};
 use stateright::{Model, Property};
 
 use super::plan::{End, Op, Plan, Reach, Scenario, Start};
-use super::state::{ALL, Flight, Progress, Section, Set, State, session};
+use super::state::{ALL, Flight, Progress, Section, Set, State};
 use crate::oracle::{self, Guarantee, Oracle, PutFact};
 
 /// A scenario as a model.
@@ -204,6 +204,7 @@ fn sometimes(reach: Reach) -> Property<Sections> {
             Reach::AllGranted,
             Reach::Retried,
             Reach::Renumbered,
+            Reach::HandedOver,
         ]
     )
 }
@@ -225,6 +226,14 @@ fn reached(state: &State, reach: Reach) -> bool {
         Reach::Together => sections.iter().filter(granted).count() > 1,
         Reach::AllGranted => sections.iter().all(|section| section.was_granted),
         Reach::Retried => sections.iter().any(|section| section.retried),
+        Reach::HandedOver => sections.iter().any(|section| {
+            let machine = section.machine.as_ref();
+            let tokens = machine.into_iter().flat_map(|machine| machine.tokens());
+            let any = tokens
+                .map(|(_, token)| token)
+                .any(FencingToken::is_handed_over);
+            any && section.was_granted
+        }),
         Reach::Renumbered => {
             let moved = sections.iter().filter(|section| section.moved).count();
             let tickets = state.queue.tickets();
@@ -289,9 +298,10 @@ impl Sections {
             request: RequestId(u128::try_from(request).unwrap()),
             mode: plan.mode,
             client_lease: Lease::MAX,
-            owner: session(at),
+            owner: self.session(at),
             node_lease: Lease::MAX,
             moves: Moves(moves),
+            keeps: self.next_of(at).is_some(),
         };
         let keys = vec![self.key.clone()];
         CriticalSection::new(terms, keys, MonotonicTime::default()).unwrap()
@@ -327,7 +337,8 @@ impl Sections {
             actions.push(Action::Release(at));
         }
         let open = matches!(section.status, Status::Waiting | Status::Granted);
-        if machine.wake_at().is_some_and(|at| at < far()) || state.lapsed[at] && open {
+        let lapsed = state.lapsed[self.node(at)];
+        if machine.wake_at().is_some_and(|at| at < far()) || lapsed && open {
             actions.push(Action::Wake(at));
         }
         if self.is_blind(state, at) {
@@ -341,13 +352,18 @@ impl Sections {
         let open = matches!(section.status, Status::Waiting | Status::Granted);
         if state.faults.suspicions > 0 && section.status == Status::Waiting {
             let dead = |other: &usize| {
-                *other != at && (state.lapsed[*other] || !self.scenario.respects_leases)
+                let node = self.node(*other);
+                // A node has one session, whichever sections it has.
+                node == *other
+                    && node != self.node(at)
+                    && (state.lapsed[node] || !self.scenario.respects_leases)
             };
             let owners = (0..state.sections.len()).filter(dead);
             actions.extend(owners.map(|other| Action::Suspect(at, other)));
         }
-        if state.faults.lapses > 0 && open && !state.lapsed[at] {
-            actions.push(Action::Lapse(at));
+        let node = self.node(at);
+        if state.faults.lapses > 0 && open && !state.lapsed[node] {
+            actions.push(Action::Lapse(node));
         }
         if state.faults.silences > 0 && (open || matches!(section.status, Status::Lost(_))) {
             actions.push(Action::Silence(at));
@@ -364,6 +380,7 @@ impl Sections {
                     .filter(|(plan, _)| plan.start == Start::Create)
                     .all(|(_, section)| section.looked.is_some())
             }
+            Start::HandOver(_) => state.sections[at].kept.is_some(),
             Start::Adopt(of) => {
                 let section = &state.sections[of];
                 let over = section.status == Status::Released;
@@ -391,8 +408,8 @@ impl Sections {
     }
 }
 
-/// Later than any retry of the few calls that fail; what is put off for longer
-/// waits for a client that has moved on.
+/// Later than any retry of the few calls that fail, and than a kept ticket is
+/// named; what is put off for longer waits for a client that has moved on.
 pub(super) fn far() -> MonotonicTime {
-    MonotonicTime::default().after(Duration::from_secs(1))
+    MonotonicTime::default().after(Duration::from_millis(1500))
 }

@@ -4,13 +4,16 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use music_core::critical_section::{Answer, Call, CriticalSection, Effect, Failure, OpId, Status};
+use music_core::critical_section::{
+    Answer, Call, CriticalSection, Effect, Failure, Kept, OpId, Status,
+};
 use music_core::id::SessionId;
 use music_core::lock_queue::{Command, LockQueue};
 use music_core::lock_ref::LockRef;
 use music_core::record::Record;
 
 use super::plan::Faults;
+use super::tenure;
 use crate::oracle::{Broken, Floors, Oracle};
 
 /// How many replicas there are; any two are a majority.
@@ -61,6 +64,8 @@ pub(super) struct Section {
     pub(super) was_granted: bool,
     pub(super) confirmed: bool,
     pub(super) retried: bool,
+    /// The ticket that its node has kept for it, before it begins.
+    pub(super) kept: Option<Kept>,
 }
 
 /// What has happened of a call.
@@ -137,6 +142,7 @@ impl Section {
             was_granted: false,
             confirmed: false,
             retried: false,
+            kept: None,
         }
     }
 }
@@ -189,6 +195,9 @@ impl Flight {
     pub(super) fn late_command(&self) -> Option<(usize, Command)> {
         match (&*self.effect, &self.progress) {
             (Effect::Apply { command, .. }, Progress::Sent) => Some((self.section, *command)),
+            (Effect::Keep(kept), Progress::Sent) => {
+                Some((self.section, tenure::command(self.section, kept)))
+            }
             _ => None,
         }
     }

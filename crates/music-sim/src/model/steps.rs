@@ -16,6 +16,7 @@ use music_core::time::{Lease, MonotonicTime};
 use super::plan::{End, Op, Start};
 use super::sections::{Action, Sections};
 use super::state::{self, Asked, Flight, Progress, State, session};
+use super::tenure;
 use crate::oracle::{self, PutFact, Verdict};
 
 impl Sections {
@@ -52,9 +53,9 @@ impl Sections {
                 Ok(())
             }
             Action::Hint(at) => {
-                let forced = Some(state.queue.forced());
+                let marks = Some(state.queue.marks());
                 let key = KeyIndex(0);
-                self.step(state, at, Input::Hint { key, forced })
+                self.step(state, at, Input::Hint { key, marks })
             }
             Action::Wake(at) => {
                 if !state.sections[at].moved {
@@ -78,11 +79,20 @@ impl Sections {
 
     fn begin(&self, state: &mut State, at: usize) -> Verdict {
         state.sections[at].begun = true;
-        let Start::Adopt(of) = self.scenario.plans[at].start else {
-            return self.step(state, at, Input::Create);
-        };
-        state.sections[of].moved = true;
-        self.step(state, at, Input::Adopt)
+        match self.scenario.plans[at].start {
+            Start::Create => self.step(state, at, Input::Create),
+            Start::Adopt(of) => {
+                state.sections[of].moved = true;
+                self.step(state, at, Input::Adopt)
+            }
+            Start::HandOver(_) => {
+                let section = &mut state.sections[at];
+                if let (Some(machine), Some(kept)) = (&mut section.machine, section.kept.take()) {
+                    Arc::make_mut(machine).take_kept(KeyIndex(0), kept);
+                }
+                self.step(state, at, Input::Create)
+            }
+        }
     }
 
     fn ask(&self, state: &mut State, at: usize) -> Verdict {
@@ -130,7 +140,7 @@ impl Sections {
 
     fn suspect(&self, state: &mut State, at: usize, other: usize) -> Verdict {
         let before = state.sections[at].machine.clone();
-        self.step(state, at, Input::Suspect(session(other)))?;
+        self.step(state, at, Input::Suspect(self.session(other)))?;
         if state.sections[at].machine != before {
             state.faults.suspicions -= 1;
         }
@@ -146,6 +156,11 @@ impl Sections {
         let answer = match &*effect {
             Effect::Apply { command, .. } => {
                 let outcome = Arc::make_mut(&mut state.queue).apply(*command);
+                Answer::Applied(Ok((outcome, Arc::clone(&state.queue))))
+            }
+            Effect::Keep(kept) => {
+                let command = tenure::command(section, kept);
+                let outcome = Arc::make_mut(&mut state.queue).apply(command);
                 Answer::Applied(Ok((outcome, Arc::clone(&state.queue))))
             }
             Effect::Peek { .. } => Answer::Queue(Ok(Arc::clone(&state.queue))),
@@ -169,6 +184,10 @@ impl Sections {
 
     fn answer(&self, state: &mut State, flight: usize) -> Verdict {
         let flight = state.flights.remove(flight);
+        if let Effect::Keep(kept) = &*flight.effect {
+            Self::kept(state, flight.section, kept, flight.answer().as_ref());
+            return Ok(());
+        }
         let (Some(call), Some(answer)) = (flight.call(), flight.answer()) else {
             return Ok(());
         };
@@ -180,6 +199,10 @@ impl Sections {
         state.faults.lost -= 1;
         let flight = state.flights.remove(flight);
         let Some(call) = flight.call() else {
+            // A node asks again until it knows.
+            state.late_commands.extend(flight.late_command());
+            let progress = Progress::Sent;
+            state.flights.push(Flight { progress, ..flight });
             return Ok(());
         };
         state.late.extend(flight.leftover());
@@ -223,14 +246,14 @@ impl Sections {
     }
 
     fn step_at(&self, state: &mut State, at: usize, input: Input, now: MonotonicTime) -> Verdict {
-        let lease = if state.lapsed[at] {
+        let lease = if state.lapsed[self.node(at)] {
             MonotonicTime::default()
         } else {
             now.after(Lease::MAX.get())
         };
         let context = Context {
             now,
-            session: session(at),
+            session: self.session(at),
             lease_until: lease,
         };
         let put = match &input {
@@ -244,7 +267,7 @@ impl Sections {
         let machine = Arc::make_mut(machine);
         machine.step(input, &context, &mut effects);
         let status = machine.status();
-        let token = machine.tokens().next().map(|(_, token)| token);
+        let token = machine.lock_refs().next().map(|(_, token)| token);
         let section = &mut state.sections[at];
         section.token = token
             .filter(|it| *it > LockRef::NONE)
@@ -273,6 +296,10 @@ impl Sections {
             }
             Effect::Ended => {
                 state.sections[at].machine = None;
+                return Ok(());
+            }
+            Effect::Keep(kept) => {
+                self.keep(state, at, kept);
                 return Ok(());
             }
             Effect::Changed | Effect::Watch(_) | Effect::Unwatch(_) | Effect::Observe { .. } => {

@@ -24,7 +24,7 @@ pub(super) async fn follow(queues: Weak<Queues>, id: RecordId) {
         match queues.glance(&id).await {
             Ok(Some(news)) if told != Some(news.at) => {
                 told = Some(news.at);
-                queues.watches().tell(&id, Some(news.forced));
+                queues.watches().tell(&id, Some(news.marks));
                 glances.restart();
             }
             Ok(_) => {}

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use music_core::id::RecordId;
-use music_core::lock_queue::{Command, LockQueue, Outcome};
+use music_core::lock_queue::{Command, LockQueue, Marks, Outcome};
 use music_core::lock_ref::{Holding, LockRef};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -86,8 +86,8 @@ pub(super) struct Queues {
 pub(super) struct News {
     /// The version of the queue, and its release.
     pub(super) at: (i64, Option<i64>),
-    /// Its highest lockRef that was forced out.
-    pub(super) forced: LockRef,
+    /// How far the queue has come.
+    pub(super) marks: Marks,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -150,7 +150,7 @@ impl Queues {
         let is_news = seen.version > version || seen.released > released;
         Ok(is_news.then(|| News {
             at: (seen.version, seen.released),
-            forced: seen.state.value.forced(),
+            marks: seen.state.value.marks(),
         }))
     }
 
@@ -191,9 +191,9 @@ impl Queues {
             .await;
         match done {
             Ok(Done { result, contents }) => {
-                let forced = contents.state.value.forced();
+                let marks = contents.state.value.marks();
                 self.remember(id, contents, false);
-                self.watches.tell(id, Some(forced));
+                self.watches.tell(id, Some(marks));
                 match result {
                     Ok(all) => answer_all(calls, all),
                     Err(error) => fail_all(calls, &error.into()),

@@ -252,7 +252,10 @@ pub async fn hints_arrive_at_every_site_that_watches<H: Harness>(harness: &H) {
         loop {
             let hint = hints.recv().await.unwrap();
             assert_eq!(hint.id, watched);
-            if hint.forced.is_none_or(|forced| forced == waiter.lock_ref) {
+            if hint
+                .marks
+                .is_none_or(|marks| marks.forced == waiter.lock_ref)
+            {
                 break;
             }
         }

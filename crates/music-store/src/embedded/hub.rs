@@ -77,10 +77,10 @@ impl Hub {
         {
             return;
         }
-        let forced = Some(acceptor.value().queue.forced());
+        let marks = Some(acceptor.value().queue.marks());
         let hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = &*hints
-            && sender.try_send(Hint { id, forced }).is_err()
+            && sender.try_send(Hint { id, marks }).is_err()
         {
             tracing::debug!("a hint was lost: the node does not keep up, or has left");
         }

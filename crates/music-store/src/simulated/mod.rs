@@ -399,10 +399,10 @@ impl Shared {
                     let _heard = view.changes.send(id.clone());
                 }
                 Changed::Queue(id) => {
-                    let forced = Some(self.queue_at(site, id).queue().forced());
+                    let marks = Some(self.queue_at(site, id).queue().marks());
                     let hint = Hint {
                         id: id.clone(),
-                        forced,
+                        marks,
                     };
                     view.hint(hint);
                 }

@@ -12,11 +12,11 @@ pub(super) async fn follow<R: Register>(shared: Arc<Shared<R>>, id: RecordId) {
     for failures in 0_u32.. {
         let changed = |seen| {
             let known = worker::known(&seen).ok();
-            let forced = known.as_ref().map(|known| known.value.queue.forced());
+            let marks = known.as_ref().map(|known| known.value.queue.marks());
             if let Some(known) = known {
                 shared.keys.hear(&id, known);
             }
-            shared.watches.tell(&id, forced);
+            shared.watches.tell(&id, marks);
         };
         let failure = shared.register.follow(&id, changed).await;
         tracing::debug!(?failure, "a watch broke and begins again");

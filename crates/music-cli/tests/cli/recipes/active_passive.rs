@@ -25,6 +25,8 @@ const SCRIPTS: [(&str, &str); 3] = [
 ];
 
 /// More of them, where a test wants them.
+/// The fencing token of the first holder of a lock.
+const FIRST_TOKEN: u64 = 1 << 16;
 const RESTART: (&str, &str) = ("restart", "echo $MUSIC_REPLICA restart >> log");
 const STATE: (&str, &str) = ("state", "printf 'as %s left it' $MUSIC_REPLICA");
 
@@ -202,12 +204,12 @@ fn one_is_active_and_the_next_one_goes_on_from_its_state() {
     let third = world.start(2, &[STATE]);
     event(&third, "waiting");
     world.wait_for_roles("aww");
-    assert_eq!(world.log(), ["r0 activate 1 ()"]);
+    assert_eq!(world.log(), ["r0 activate 65536 ()"]);
 
     world.wait_for_state("as r0 left it");
     first.signal("KILL");
     let token = active(&second);
-    assert!(token > 1);
+    assert!(token > FIRST_TOKEN);
     let activated = format!("r1 activate {token} (as r0 left it)");
     assert_eq!(world.log()[1..], [activated.as_str()]);
 
@@ -244,11 +246,14 @@ fn where_activate_hangs_another_one_is_next() {
     let hanging = world.daemon(0, &config);
     event(&hanging, "activating");
     let second = world.start(1, &[]);
-    assert_eq!(deactivating(&hanging, "activation_failed")["token"], 1);
+    assert_eq!(
+        deactivating(&hanging, "activation_failed")["token"],
+        FIRST_TOKEN
+    );
     assert_eq!(next(&hanging), "passive");
     assert_eq!(next(&hanging), "out");
-    assert!(active(&second) > 1);
-    assert_eq!(world.log()[0], "r0 deactivate 1 activation_failed");
+    assert!(active(&second) > FIRST_TOKEN);
+    assert_eq!(world.log()[0], "r0 deactivate 65536 activation_failed");
     wait_for_death(&world.pid(""));
     assert!(hanging.is_silent(), "it is out");
     hanging.signal("TERM");
@@ -271,10 +276,10 @@ fn a_service_that_fails_is_mended_so_often_and_then_handed_over() {
     assert_eq!(next(&first), "out");
     let token = active(&second);
     let expected = [
-        "r0 activate 1 ()".to_owned(),
+        "r0 activate 65536 ()".to_owned(),
         "r0 restart".to_owned(),
         "r0 restart".to_owned(),
-        "r0 deactivate 1 unhealthy".to_owned(),
+        "r0 deactivate 65536 unhealthy".to_owned(),
         format!("r1 activate {token} ()"),
     ];
     assert_eq!(world.log(), expected);
@@ -292,20 +297,20 @@ fn a_service_that_fails_is_mended_so_often_and_then_handed_over() {
 fn one_that_was_paused_beyond_its_lease_deactivates_with_its_old_token() {
     let world = World::new();
     let paused = world.start(0, &[]);
-    assert_eq!(active(&paused), 1);
+    assert_eq!(active(&paused), FIRST_TOKEN);
     let second = world.start(1, &[]);
     event(&second, "waiting");
     paused.signal("STOP");
     let token = active(&second);
-    assert!(token > 1);
+    assert!(token > FIRST_TOKEN);
     let checks = ("check", "echo $MUSIC_REPLICA checks as $MUSIC_ROLE >> log");
     write_script(&world.path("r0-check"), checks.1);
     paused.signal("CONT");
-    assert_eq!(deactivating(&paused, "lost")["token"], 1);
+    assert_eq!(deactivating(&paused, "lost")["token"], FIRST_TOKEN);
     assert_eq!(next(&paused), "passive");
     assert_eq!(next(&paused), "waiting");
     let log = world.log();
-    assert_eq!(log[2], "r0 deactivate 1 lost", "{log:?}");
+    assert_eq!(log[2], "r0 deactivate 65536 lost", "{log:?}");
     assert!(!log.contains(&"r0 checks as active".to_owned()), "{log:?}");
     second.signal("TERM");
     assert_eq!(second.end().0, Some(0));
@@ -324,7 +329,7 @@ fn what_runs_ends_with_the_right_and_with_the_daemon() {
     deactivating(&first, "lost");
     assert_eq!(next(&first), "passive");
     wait_for_death(&pid);
-    assert_eq!(world.log(), ["r0 deactivate 1 lost"]);
+    assert_eq!(world.log(), ["r0 deactivate 65536 lost"]);
     let pid = world.pid(&pid);
     first.signal("KILL");
     wait_for_death(&pid);
@@ -343,7 +348,7 @@ fn where_deactivate_hangs_the_right_is_given_up_all_the_same() {
     let second = world.start(1, &[]);
     event(&second, "waiting");
     first.signal("TERM");
-    assert!(active(&second) > 1);
+    assert!(active(&second) > FIRST_TOKEN);
     wait_for_death(&world.pid(""));
     let (code, told) = first.end();
     assert_eq!(code, Some(0));
@@ -361,7 +366,7 @@ fn one_whose_nodes_are_gone_deactivates_and_comes_back() {
     let second = world.start(1, &[]);
     event(&second, "waiting");
     world.dev.run(&["dev", "suspend", world.dev.node(0)]);
-    assert_eq!(deactivating(&first, "lost")["token"], 1);
+    assert_eq!(deactivating(&first, "lost")["token"], FIRST_TOKEN);
     let token = active(&second);
     world.dev.run(&["dev", "resume", world.dev.node(0)]);
     event(&first, "waiting");
@@ -382,7 +387,10 @@ fn a_better_site_takes_over_where_the_other_steps_down_for_it() {
     assert_eq!(why["detail"], "r0, of a better site, waits");
     let token = active(&better);
     let activated = format!("r0 activate {token} (as r2 left it)");
-    assert_eq!(world.log()[1..], ["r2 deactivate 1 failback", &activated]);
+    assert_eq!(
+        world.log()[1..],
+        ["r2 deactivate 65536 failback", &activated]
+    );
     // It waits again, and the better one does not step down for it.
     event(&worse, "waiting");
     world.wait_for_roles("aw");
@@ -453,7 +461,7 @@ fn the_example_runs() {
         .args(["--json", "active-passive", "--config"])
         .arg(&config);
     let mut daemon = Running::start(&mut music);
-    assert_eq!(active(&daemon), 1);
+    assert_eq!(active(&daemon), FIRST_TOKEN);
     daemon.error_with("nothing is known");
     daemon.signal("TERM");
     assert_eq!(daemon.end().0, Some(0));

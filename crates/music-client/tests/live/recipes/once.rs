@@ -29,10 +29,10 @@ async fn a_step_is_done_once_and_all_have_its_result() {
     let results = soon(join_all(callers)).await;
     assert_eq!(done.load(Ordering::SeqCst), 1);
     for result in results {
-        assert_eq!(result.unwrap().unwrap(), "by 1");
+        assert_eq!(result.unwrap().unwrap(), "by 65536");
     }
     let elsewhere = Once::new(&sites.client(&[2]), "o").unwrap();
-    while soon(elsewhere.result::<String>()).await.unwrap().as_deref() != Some("by 1") {
+    while soon(elsewhere.result::<String>()).await.unwrap().as_deref() != Some("by 65536") {
         tokio::task::yield_now().await;
     }
     let error = soon(elsewhere.result::<u64>()).await.unwrap_err();
@@ -46,17 +46,13 @@ async fn a_step_is_done_once_and_all_have_its_result() {
 async fn a_step_that_fails_was_not_done() {
     let sites = Sites::start().await;
     let once = Once::new(&sites.client(&[0]), "o").unwrap();
-    let failed = soon(once.run(async |_| Err::<u64, _>("no"))).await.unwrap();
-    assert_eq!(failed, Err("no"));
+    let failed = soon(once.run(async |token| Err::<u64, _>(token))).await;
+    let tried = failed.unwrap().unwrap_err();
     assert!(!soon(once.forget()).await.unwrap(), "it is not interrupted");
     let done = soon(once.run(async |token| Ok::<_, Never>(token)))
         .await
         .unwrap();
-    assert_eq!(
-        done,
-        Ok(3),
-        "the second section looked whether it was interrupted"
-    );
+    assert!(matches!(done, Ok(token) if token > tried), "{done:?}");
 }
 
 #[tokio::test]
@@ -76,7 +72,7 @@ async fn an_interrupted_step_waits_for_somebody_who_looked() {
     let error = soon(once.run(async |_| Ok::<u64, Never>(0)))
         .await
         .unwrap_err();
-    let Error::Refused(Refusal::Interrupted { token: 1 }) = error else {
+    let Error::Refused(Refusal::Interrupted { token: 65_536 }) = error else {
         panic!("{error:?}");
     };
     assert!(soon(once.forget()).await.unwrap());

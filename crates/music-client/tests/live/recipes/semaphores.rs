@@ -8,7 +8,7 @@ use music_client::Error;
 use music_client::recipes::{Refusal, Semaphore};
 
 use super::killing::killed_everywhere;
-use crate::sites::{Sites, soon};
+use crate::sites::{Sites, soon, ticket_of};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -82,7 +82,7 @@ async fn a_permit_that_is_lost_is_told() {
     let permit = soon(Semaphore::new(&here, "s", 1).unwrap().acquire())
         .await
         .unwrap();
-    let ticket = permit.token();
+    let ticket = ticket_of(permit.token());
     soon(there.force_ticket(("recipes", "permit/s/0"), ticket))
         .await
         .unwrap();

@@ -1,6 +1,7 @@
 //! The routes of `/v1`, a file a resource.
 
 pub(crate) mod batch;
+pub(crate) mod hints;
 pub(crate) mod locks;
 pub(crate) mod queues;
 pub(crate) mod recipes;

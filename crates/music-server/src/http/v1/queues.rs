@@ -73,6 +73,7 @@ pub(crate) fn page(queue: &LockQueue, after: LockRef, limit: usize) -> Queue {
             incarnation: ticket.incarnation.0,
             mode: convert::api_mode(ticket.mode),
             holds: queue.is_at_head(number),
+            kept: ticket.is_kept(),
             owner: format!("{:032x}", ticket.owner.0),
             request: format!("{:032x}", ticket.request.0),
         })

@@ -134,6 +134,11 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
             "Critical sections that the node keeps",
             count(node.sections),
         ),
+        (
+            "tickets_kept",
+            "Locks that the node keeps for sections to come",
+            count(node.kept),
+        ),
         ("watchers_open", "Event streams", count(app.watchers())),
         (
             "lease_valid",

@@ -104,7 +104,7 @@ impl Simulation {
     /// The ticket that a section holds at a key, as it was when it looked.
     fn holding(&self, section: usize, key: &RecordId) -> Option<Holding> {
         let machine = &self.world.sections[section].machine;
-        let (_, lock_ref) = machine.tokens().find(|(id, _)| *id == key)?;
+        let (_, lock_ref) = machine.lock_refs().find(|(id, _)| *id == key)?;
         let node = self.world.sections[section].machine.terms().owner;
         let queue = self.world.queues.get(key)?;
         match queue.ticket(lock_ref) {
@@ -136,7 +136,7 @@ impl Simulation {
         self.granted += 1;
         let machine = &self.world.sections[section].machine;
         let keys: Vec<_> = machine
-            .tokens()
+            .lock_refs()
             .map(|(id, token)| (id.clone(), token))
             .collect();
         let owner = machine.terms().owner;
@@ -191,7 +191,7 @@ impl Simulation {
         self.lost += 1;
         let machine = &self.world.sections[section].machine;
         let terms = machine.terms();
-        let tokens: Vec<_> = machine.tokens().collect();
+        let tokens: Vec<_> = machine.lock_refs().collect();
         let gone = tokens.iter().any(|(id, token)| {
             self.world
                 .queues

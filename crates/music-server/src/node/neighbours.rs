@@ -1,0 +1,228 @@
+//! Hints between nodes, where the lock engine has no watches.
+//!
+//! ```text
+//!  a waiter's node ──── wanted k ───▶ the nodes ahead of it    they look, and keep nothing
+//!  a waiter's node ◀─── changed k ─── each as it releases      it looks
+//! ```
+//!
+//! Nothing rests on them: whatever one says, it causes a look at a queue, and
+//! one that is lost costs the time to the next glance of the engine. A node is
+//! reached where the record of its session says.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use music_api::hint::{HINTS_MAX, Hints};
+use music_api::name::{Key, KeyRef};
+use music_core::id::{Field, RecordId, SessionId};
+use music_store::{Level, StateStore};
+
+use super::Inner;
+use super::liveness::counter_id;
+
+/// How many other nodes are told of something at a time.
+const NEIGHBOURS_MAX: usize = 256;
+/// Of how many keys one of them is to be told, at most.
+const OUTBOX_MAX: usize = 16 * HINTS_MAX;
+/// Of how many keys is remembered who wants to hear.
+const WANTED_MAX: usize = 50_000;
+/// How many nodes are remembered of one key.
+const ASKERS_MAX: usize = 16;
+/// Of how many sessions the address is remembered.
+const ADDRESSES_MAX: usize = 1_000;
+/// How long a message may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is told of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// This node waits for it.
+    Wanted,
+    /// This node has released it.
+    Changed,
+}
+
+/// What this node tells others of queues, and who wants to hear of which.
+#[derive(Debug, Default)]
+pub(super) struct Neighbours {
+    /// Nobody is told anything where there is none.
+    client: Option<reqwest::Client>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What is to be told to a session; one that is here is being told.
+    outboxes: HashMap<SessionId, BTreeMap<RecordId, News>>,
+    /// Who wants to hear of a key.
+    askers: HashMap<RecordId, BTreeSet<SessionId>>,
+    addresses: HashMap<SessionId, String>,
+}
+
+impl Neighbours {
+    /// Tells others if `tells`.
+    pub(super) fn new(tells: bool) -> Self {
+        Self {
+            client: tells.then(reqwest::Client::new),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether another node wants to hear of a key.
+    pub(super) fn is_wanted(&self, id: &RecordId) -> bool {
+        self.state().askers.contains_key(id)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Remembers that a node wants to hear of a key.
+    fn ask(&mut self, id: &RecordId, session: SessionId) {
+        if self.askers.len() >= WANTED_MAX && !self.askers.contains_key(id) {
+            return;
+        }
+        let askers = self.askers.entry(id.clone()).or_default();
+        if askers.len() < ASKERS_MAX {
+            askers.insert(session);
+        }
+    }
+
+    /// Puts something into an outbox; whether somebody must begin to tell it.
+    fn put(&mut self, to: SessionId, id: RecordId, news: News) -> bool {
+        let begins = !self.outboxes.contains_key(&to);
+        if begins && self.outboxes.len() >= NEIGHBOURS_MAX {
+            return false;
+        }
+        let outbox = self.outboxes.entry(to).or_default();
+        if outbox.len() < OUTBOX_MAX {
+            outbox.insert(id, news);
+        }
+        begins
+    }
+
+    /// The next message to a session; when there is none its outbox is gone.
+    fn next(&mut self, to: SessionId) -> Option<Vec<(RecordId, News)>> {
+        let outbox = self.outboxes.get_mut(&to)?;
+        let mut message = Vec::new();
+        while message.len() < HINTS_MAX {
+            let Some(news) = outbox.pop_first() else {
+                break;
+            };
+            message.push(news);
+        }
+        if message.is_empty() {
+            self.outboxes.remove(&to);
+            return None;
+        }
+        Some(message)
+    }
+}
+
+impl Inner {
+    /// A section here waits behind a ticket of that session.
+    pub(super) fn want(self: &Arc<Self>, session: SessionId, id: RecordId) {
+        self.tell(session, id, News::Wanted);
+    }
+
+    /// A ticket of this node has left a queue: those who wait are told.
+    pub(super) fn tell_askers(self: &Arc<Self>, id: &RecordId) {
+        let askers = self.neighbours.state().askers.remove(id);
+        for session in askers.into_iter().flatten() {
+            self.tell(session, id.clone(), News::Changed);
+        }
+    }
+
+    /// Takes in what another node tells.
+    pub(super) fn hear_hints(
+        self: &Arc<Self>,
+        from: SessionId,
+        wanted: Vec<RecordId>,
+        changed: Vec<RecordId>,
+    ) {
+        for id in wanted {
+            if !self.watches.has_sections(&id) {
+                // It was released before the message came.
+                self.tell(from, id, News::Changed);
+                continue;
+            }
+            self.neighbours.state().ask(&id, from);
+            if self.affinity().is_some() {
+                self.hint(&id, None);
+            }
+        }
+        for id in changed {
+            self.hint(&id, None);
+        }
+    }
+
+    fn tell(self: &Arc<Self>, to: SessionId, id: RecordId, news: News) {
+        let Some(client) = self.neighbours.client.clone() else {
+            return;
+        };
+        if to == self.liveness.session().0 || !self.neighbours.state().put(to, id, news) {
+            return;
+        }
+        let node = Arc::clone(self);
+        self.spawn(async move {
+            loop {
+                let message = node.neighbours.state().next(to);
+                let Some(message) = message else { return };
+                let told = node.deliver(&client, to, message);
+                if tokio::time::timeout(PATIENCE, told).await != Ok(Some(())) {
+                    tracing::debug!(session = %to.0, "a node could not be told of queues");
+                    node.neighbours.state().addresses.remove(&to);
+                }
+            }
+        });
+    }
+
+    async fn deliver(
+        &self,
+        client: &reqwest::Client,
+        to: SessionId,
+        message: Vec<(RecordId, News)>,
+    ) -> Option<()> {
+        let address = self.address_of(to).await?;
+        let keys = |which: News| {
+            let those = message.iter().filter(|(_, news)| *news == which);
+            those.filter_map(|(id, _)| self.key_ref(id)).collect()
+        };
+        let hints = Hints {
+            from: format!("{:032x}", self.liveness.session().0.0),
+            wanted: keys(News::Wanted),
+            changed: keys(News::Changed),
+        };
+        let url = format!("http://{address}/v1/hints");
+        let answer = client.post(url).json(&hints).send().await.ok()?;
+        answer.status().is_success().then_some(())
+    }
+
+    /// Where a session's node is reached.
+    async fn address_of(&self, session: SessionId) -> Option<String> {
+        if let Some(address) = self.neighbours.state().addresses.get(&session) {
+            return Some(address.clone());
+        }
+        let id = counter_id(session)?;
+        let record = self.state.read(&id, Level::Local).await.ok()?;
+        let address = std::str::from_utf8(record.value(&Field::DEFAULT)?).ok()?;
+        if address.is_empty() {
+            return None;
+        }
+        let mut state = self.neighbours.state();
+        if state.addresses.len() >= ADDRESSES_MAX {
+            state.addresses.clear();
+        }
+        state.addresses.insert(session, address.to_owned());
+        Some(address.to_owned())
+    }
+
+    fn key_ref(&self, id: &RecordId) -> Option<KeyRef> {
+        let table = self.state.table_by_id(id.table)?.name.to_string();
+        let key = Key::from_bytes(id.key.as_bytes());
+        Some(KeyRef { table, key })
+    }
+}
