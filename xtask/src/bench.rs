@@ -14,7 +14,7 @@ mod wan;
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -79,8 +79,8 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
             recipes::run(root, recipes, Path::new(&music))
         }
         Bench::Wan(wan) => {
-            let music = build(root, &shell::target(root)?)?;
-            wan::run(root, wan, music.into())
+            let target = shell::target(root)?;
+            wan::run(root, wan, || build(root, &target).map(PathBuf::from))
         }
         Bench::Probe { hosts } => wan::probe::run(hosts),
         Bench::Sections { arguments } => {

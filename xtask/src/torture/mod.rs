@@ -37,6 +37,7 @@ use signal_hook::flag;
 use self::log::Log;
 use self::nemesis::Nemesis;
 use self::network::Network;
+pub(crate) use self::network::{Link, links};
 pub(crate) use self::stage::Stage;
 use crate::engines::Name;
 use crate::{clock, shell};

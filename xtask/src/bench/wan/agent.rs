@@ -50,6 +50,7 @@ struct Line<'a> {
 
 /// When the steps of a section were done, by the machine's monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "units end names at the edges")]
 pub(super) struct Times {
     pub(super) began_ns: u64,
     pub(super) granted_ns: u64,
@@ -152,7 +153,9 @@ fn hand_out(output: BufReader<ChildStdout>, waiting: &Waiting) {
             Ok((id, times)) => {
                 let waiter = lock(waiting).remove(&id);
                 // Who has lost patience does not listen.
-                waiter.map(|waiter| waiter.send(times).unwrap_or_default());
+                if let Some(waiter) = waiter {
+                    waiter.send(times).unwrap_or_default();
+                }
             }
             Err(error) => eprintln!("clients say {line:?}: {error:#}"),
         }

@@ -78,12 +78,16 @@ impl Drive<'_> {
     /// When a section fails.
     pub(super) fn prepare(&self) -> Result<()> {
         let record = Record::default();
-        self.each_client(|client| {
-            for _ in 0..FIRST {
-                let done = self.section(client, &self.own_key(client), 0);
-                record.failed(done.map(drop));
-            }
-        });
+        if self.case.scenario == Scenario::Turn {
+            self.turns(0, 1, &record);
+        } else {
+            self.each_client(|client| {
+                for _ in 0..FIRST {
+                    let done = self.section(client, &self.own_key(client), 0);
+                    record.failed(done.map(drop));
+                }
+            });
+        }
         let first = record.failures().into_iter().next();
         first.map_or(Ok(()), |failure| Err(anyhow::Error::msg(failure)))
     }
@@ -95,7 +99,7 @@ impl Drive<'_> {
         let until = from + nanoseconds(self.amount.time);
         match self.case.scenario {
             Scenario::Home => self.closed("", (until, self.amount.count_min), record),
-            Scenario::Turn => self.turns(until, record),
+            Scenario::Turn => self.turns(until, self.amount.count_min, record),
             Scenario::Contended => self.contended(until, record),
             Scenario::HandOver => self.hand_overs(record),
             Scenario::Throughput => self.closed("closed loop", (until, 0), record),
@@ -139,25 +143,20 @@ impl Drive<'_> {
     }
 
     /// As many keys as sites, so that all sites work at once.
-    fn turns(&self, until: u64, record: &Record) {
+    fn turns(&self, until: u64, count_min: u32, record: &Record) {
         self.each_client(|(first, _)| {
             let key = format!("{}-turn-{first}", self.name);
-            let sites = self.agents.len();
-            // Of each site, beside the first turns.
-            let count = usize::try_from(self.amount.count_min).unwrap_or_default();
-            let turns_min = (count + 1).saturating_mul(sites);
-            for turn in 0..usize::MAX {
-                if turn >= turns_min && clock::monotonic_ns() >= until {
-                    break;
-                }
-                let site = (first + turn) % sites;
-                // The client's number is that of its key: it has one at each site.
-                let client = (site, u32::try_from(first).unwrap_or_default());
-                let times = self.section(client, &key, 0);
-                if turn >= sites {
+            // It is the same at each site.
+            let client = u32::try_from(first).unwrap_or_default();
+            let mut round = 0;
+            while clock::monotonic_ns() < until || round < count_min {
+                for turn in 0..self.agents.len() {
+                    let site = (first + turn) % self.agents.len();
+                    let times = self.section((site, client), &key, 0);
                     record.add((site, ""), times, whole);
+                    thread::sleep(TURN_PAUSE);
                 }
-                thread::sleep(TURN_PAUSE);
+                round += 1;
             }
         });
     }

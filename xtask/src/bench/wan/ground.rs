@@ -10,13 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::SITES;
 use super::agent::Agent;
 use super::meter::{CLIENTS, Meter};
 use super::probe::{Link, Prober};
 use super::system::{self, Programs, System};
-use super::{LINKS, SITES};
 use crate::shell;
-use crate::torture::Stage;
+use crate::torture::{self, Stage};
 
 /// What stands for the round trips of a deployment in one process: the
 /// shortest of its delays, one way.
@@ -46,7 +46,12 @@ impl Ground {
     /// # Errors
     ///
     /// When something does not start.
-    pub(super) fn at_sites(system: System, programs: &Programs, stage: &Stage<'_>) -> Result<Self> {
+    pub(super) fn at_sites(
+        system: System,
+        programs: &Programs,
+        stage: &Stage<'_>,
+        links: &[torture::Link],
+    ) -> Result<Self> {
         let sites = 0..SITES.len();
         let agents = sites.map(|site| Agent::start(system.clients(programs, site)));
         let agents: Vec<Agent> = agents.collect::<Result<_>>()?;
@@ -55,7 +60,7 @@ impl Ground {
         processes.retain(|(name, _)| system.is_music() || *name != "music");
         processes.extend(agents.iter().map(|agent| (CLIENTS, agent.pid())));
         Ok(Self {
-            prober: prober()?,
+            prober: prober(links)?,
             meter: Meter {
                 processes,
                 sites: agents.iter().map(Agent::pid).collect(),
@@ -119,14 +124,15 @@ impl Drop for Process {
 
 /// Probes all links, each from its first site. It comes before all else that
 /// wants a processor, as the kernel's answers do.
-fn prober() -> Result<Prober> {
+fn prober(all: &[torture::Link]) -> Result<Prober> {
     let hosts = Stage::hosts();
     let own = std::env::current_exe().context("this program is gone")?;
     let mut commands = Vec::new();
     for site in 0..SITES.len() {
-        let links = LINKS.iter().enumerate().filter(|(_, link)| link.0 == site);
+        let links = all.iter().enumerate();
+        let links = links.filter(|(_, link)| link.ends.0 == site);
         let (numbers, others): (Vec<_>, Vec<_>) = links
-            .filter_map(|(number, link)| Some((number, hosts.get(link.1)?)))
+            .filter_map(|(number, link)| Some((number, hosts.get(link.ends.1)?)))
             .unzip();
         if others.is_empty() {
             continue;
@@ -139,10 +145,10 @@ fn prober() -> Result<Prober> {
         probe.args(["bench", "probe"]).args(others);
         commands.push((Stage::at(site, probe), numbers));
     }
-    let name = |site: usize| SITES.get(site).map_or("", |(name, _)| name);
-    let link = |(from, to, rtt_ms)| Link {
-        name: format!("{} to {}", name(from), name(to)),
-        rtt_ms,
+    let name = |site: usize| SITES.get(site).copied().unwrap_or_default();
+    let link = |link: &torture::Link| Link {
+        name: format!("{} to {}", name(link.ends.0), name(link.ends.1)),
+        rtt_ms: link.rtt_ms,
     };
-    Prober::start(LINKS.map(link).into(), commands)
+    Prober::start(all.iter().map(link).collect(), commands)
 }

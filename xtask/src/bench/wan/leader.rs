@@ -11,7 +11,7 @@ use crate::engines::{Name, wire};
 use crate::torture::Stage;
 
 /// How long an election may take.
-const ELECTION_TIME: Duration = Duration::from_secs(60);
+const ELECTION_TIME: Duration = Duration::from_mins(1);
 /// How often a leader is made anew before it is given up.
 const ATTEMPTS: usize = 5;
 

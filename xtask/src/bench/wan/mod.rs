@@ -50,12 +50,8 @@ use super::summary;
 use crate::shell;
 use crate::torture::{self, Deployment, Stage};
 
-/// The delays between the sites.
-const PROFILE: &str = "lUs";
-/// The sites, each with the round trip to its nearest majority in milliseconds.
-const SITES: [(&str, f64); 3] = [("Ohio", 53.79), ("N. California", 24.2), ("Oregon", 24.2)];
-/// The round trips between them.
-const LINKS: [(usize, usize, f64); 3] = [(0, 1, 53.79), (0, 2, 72.14), (1, 2, 24.2)];
+/// The sites.
+const SITES: [&str; 3] = ["Ohio", "N. California", "Oregon"];
 /// How long a system works before it is measured: Java compiles what it runs.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -95,6 +91,9 @@ pub(crate) struct Wan {
     /// How many hand-overs there are between each two sites
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     hand_overs: u32,
+    /// The delays between the sites, by the name of a profile
+    #[arg(long, default_value = "lUs")]
+    profile: String,
     /// Where results and plots are written
     #[arg(long, default_value = "docs/performance", value_name = "FOLDER")]
     out: PathBuf,
@@ -106,11 +105,15 @@ pub(crate) struct Wan {
 /// # Errors
 ///
 /// When something is missing or does not start, and when a result is refused.
-pub(crate) fn run(root: &Path, wan: &Wan, music: PathBuf) -> Result<()> {
+pub(crate) fn run(root: &Path, wan: &Wan, build: impl FnOnce() -> Result<PathBuf>) -> Result<()> {
     let folder = shell::target(root)?.join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let links = torture::links(&wan.profile)?;
+    let sites: Vec<Site> = (0..SITES.len())
+        .map(|site| Site::of(site, &links))
+        .collect();
     let systems = all_or(System::value_variants(), &wan.system);
-    let programs = Programs::build(root, &folder, music, &systems)?;
+    let programs = Programs::build(root, &folder, build, &systems)?;
     let mut measured = Vec::new();
     let mut rest = systems.as_slice();
     while let Some((first, others)) = rest.split_first() {
@@ -124,17 +127,17 @@ pub(crate) fn run(root: &Path, wan: &Wan, music: PathBuf) -> Result<()> {
             .unwrap_or((rest, &[]));
         rest = later;
         let measure = |system: System, ground: &Ground| {
-            measured.extend(wan.measure(system, ground)?);
+            measured.extend(wan.measure(system, ground, &sites)?);
             Ok(())
         };
-        if !on_deployment(root, deployment, &programs, now, measure)? {
+        if !on_deployment(root, (deployment, &wan.profile), &programs, now, measure)? {
             return Ok(());
         }
     }
     let report = Report {
-        command: wan.command(),
+        command: command(),
         machine: summary::machine(),
-        profile: PROFILE.to_owned(),
+        profile: wan.profile.clone(),
         measured,
     };
     wan.keep(root, &report)
@@ -144,28 +147,32 @@ pub(crate) fn run(root: &Path, wan: &Wan, music: PathBuf) -> Result<()> {
 /// cannot be done here.
 fn on_deployment(
     root: &Path,
-    deployment: Option<Deployment>,
+    (deployment, profile): (Option<Deployment>, &str),
     programs: &Programs,
     systems: &[System],
     mut measure: impl FnMut(System, &Ground) -> Result<()>,
 ) -> Result<bool> {
     let Some(deployment) = deployment else {
         let data = shell::target(root)?.join("bench/data-wan");
-        let ground = Ground::embedded(programs, &data, PROFILE)?;
+        let ground = Ground::embedded(programs, &data, profile)?;
         systems
             .iter()
             .try_for_each(|system| measure(*system, &ground))?;
         return Ok(true);
     };
     let music = programs.music.clone();
+    let links = torture::links(profile)?;
     torture::serve(
         root,
-        (deployment, PROFILE),
+        (deployment, profile),
         music,
         |stage: &mut Stage<'_>| {
             systems.iter().try_for_each(|system| {
                 leader::place(*system, programs, stage)?;
-                measure(*system, &Ground::at_sites(*system, programs, stage)?)
+                measure(
+                    *system,
+                    &Ground::at_sites(*system, programs, stage, &links)?,
+                )
             })
         },
     )
@@ -173,7 +180,7 @@ fn on_deployment(
 
 impl Wan {
     /// All cases of a system.
-    fn measure(&self, system: System, ground: &Ground) -> Result<Vec<Measured>> {
+    fn measure(&self, system: System, ground: &Ground, sites: &[Site]) -> Result<Vec<Measured>> {
         let scenarios = all_or(Scenario::value_variants(), &self.scenario);
         let hows = all_or(How::value_variants(), &self.how);
         let choice = Choice {
@@ -186,7 +193,7 @@ impl Wan {
         self.warm_up(ground);
         let cases = scenario::cases(&choice, system).into_iter().enumerate();
         let measured = cases.map(|(number, case)| {
-            let measured = self.case(system, ground, case, &number.to_string())?;
+            let measured = self.case((system, ground, sites), case, &number.to_string())?;
             println!("{}", measured.text());
             Ok(measured)
         });
@@ -217,33 +224,32 @@ impl Wan {
         drive(ground, &case, "warm", amount).run(&Record::default());
     }
 
-    fn case(&self, system: System, ground: &Ground, case: Case, name: &str) -> Result<Measured> {
+    fn case(
+        &self,
+        (system, ground, sites): (System, &Ground, &[Site]),
+        case: Case,
+        name: &str,
+    ) -> Result<Measured> {
         let drive = drive(ground, &case, name, self.amount());
         let record = Record::default();
         let prepared = drive.prepare();
         let before = ground.meter.read()?;
-        let sites = SITES.map(|(name, round_ms)| Site { name, round_ms });
         let mut window = 0..0;
         let mut rows = Vec::new();
         if let Err(error) = prepared {
             record.fail(&error);
         } else {
             window = drive.run(&record);
-            rows = report::rows(
-                &sites,
-                &record.so_far(),
-                &window,
-                case.scenario.is_of_rate(),
-            );
+            rows = report::rows(sites, &record.so_far(), &window, case.scenario.is_of_rate());
         }
         if case.scenario == Scenario::Throughput {
-            let per_second = SITES.map(|(name, _)| {
+            let per_second = SITES.map(|name| {
                 let mut rows = rows.iter().filter(|row| row.site == name);
                 rows.next().map_or(0.0, |row| row.sections_per_second)
             });
             let fixed = Record::default();
             let open = drive.open_loop(&per_second, &fixed);
-            rows.extend(report::rows(&sites, &fixed.so_far(), &open, false));
+            rows.extend(report::rows(sites, &fixed.so_far(), &open, false));
             window.end = open.end;
             record.append(&fixed);
         }
@@ -258,7 +264,7 @@ impl Wan {
             rows,
             cost: ground.meter.cost(
                 (&before, &after),
-                all.len() as u64,
+                all.len() as u64 * case.scenario.sections_each(),
                 ground.prober.count(probed),
             ),
             longest_gap_ms: report::longest_gap_ms(&all, &window),
@@ -268,15 +274,6 @@ impl Wan {
             emulation,
             case,
         })
-    }
-
-    /// As it was typed, in full.
-    fn command(&self) -> String {
-        let arguments = std::env::args().skip(1);
-        let words: Vec<String> = std::iter::once("cargo xtask".to_owned())
-            .chain(arguments)
-            .collect();
-        words.join(" ")
     }
 
     /// Writes results and plots.
@@ -302,13 +299,20 @@ impl Wan {
     }
 }
 
+/// This command, as it was typed.
+fn command() -> String {
+    let arguments = std::env::args().skip(1);
+    let words = std::iter::once("cargo xtask".to_owned()).chain(arguments);
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn drive<'a>(ground: &'a Ground, case: &'a Case, name: &'a str, amount: Amount) -> Drive<'a> {
     Drive {
         agents: &ground.agents,
         case,
         name,
         amount,
-        sites: SITES.map(|(name, _)| name),
+        sites: SITES,
     }
 }
 

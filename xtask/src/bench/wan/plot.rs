@@ -147,23 +147,36 @@ impl Picture {
     }
 }
 
-/// Where each bar is, from the top, and each group's name.
-fn layout(bars: &[Bar]) -> (Vec<(u32, &str)>, Vec<(u32, &Bar)>, u32) {
-    let (mut names, mut places, mut y) = (Vec::new(), Vec::new(), HEAD);
-    for bar in bars {
-        if names.last().is_none_or(|(_, name)| *name != bar.group) {
-            y += GAP;
-            names.push((y - BAR, bar.group.as_str()));
+/// Where everything is, from the top.
+struct Layout<'a> {
+    names: Vec<(u32, &'a str)>,
+    bars: Vec<(u32, &'a Bar)>,
+    height: u32,
+}
+
+impl<'a> Layout<'a> {
+    fn of(all: &'a [Bar]) -> Self {
+        let (mut names, mut bars, mut y) = (Vec::new(), Vec::new(), HEAD);
+        for bar in all {
+            if names.last().is_none_or(|(_, name)| *name != bar.group) {
+                y += GAP;
+                names.push((y - BAR, bar.group.as_str()));
+            }
+            bars.push((y, bar));
+            y += BAR;
         }
-        places.push((y, bar));
-        y += BAR;
+        let height = y + GAP;
+        Self {
+            names,
+            bars,
+            height,
+        }
     }
-    (names, places, y + GAP)
 }
 
 fn draw(path: &Path, title: &str, report: &Report, bars: &[Bar]) -> Result<()> {
-    let (names, places, height) = layout(bars);
-    let area = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
+    let layout = Layout::of(bars);
+    let area = SVGBackend::new(path, (WIDTH, layout.height)).into_drawing_area();
     area.fill(&WHITE)?;
     let text = |text: &str, size: u32, (x, y): (u32, u32)| {
         let style = ("sans-serif", size).into_font().color(&BLACK);
@@ -179,10 +192,10 @@ fn draw(path: &Path, title: &str, report: &Report, bars: &[Bar]) -> Result<()> {
         11,
         (10, 50),
     )?;
-    for (y, name) in names {
+    for (y, name) in layout.names {
         text(name, 12, (10, y - 2))?;
     }
-    for (y, bar) in places {
+    for (y, bar) in layout.bars {
         text(&bar.system.name(), 11, (20, y + 2))?;
         let length = length(bar.value, longest(bars, &bar.group));
         let from = (pixel(NAMES), pixel(y + 1));
@@ -256,10 +269,11 @@ mod tests {
     #[test]
     fn a_group_has_one_name_above_its_bars() {
         let bars = [bar("a", 1.0), bar("a", 2.0), bar("b", 3.0)];
-        let (names, places, height) = layout(&bars);
-        let names: Vec<_> = names.iter().map(|(_, name)| *name).collect();
+        let layout = Layout::of(&bars);
+        let names: Vec<_> = layout.names.iter().map(|(_, name)| *name).collect();
         assert_eq!(names, ["a", "b"]);
-        assert!(places.iter().all(|(y, _)| *y < height));
+        let mut places = layout.bars.iter();
+        assert!(places.all(|(y, _)| *y < layout.height));
     }
 
     #[test]

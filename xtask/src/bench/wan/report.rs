@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::SITES;
 use super::drive::Done;
 use super::latency::Latencies;
 use super::meter::{Cost, count};
 use super::probe::Emulation;
 use super::scenario::Case;
 use super::system::System;
+use crate::torture::Link;
 
 /// Sections of one kind at one site.
 #[derive(Clone, Debug, Serialize)]
@@ -40,7 +42,6 @@ pub(super) struct Measured {
     /// The longest time without the end of any section.
     pub(super) longest_gap_ms: f64,
     /// Sections that failed, and why the first did.
-    #[serde(skip_serializing_if = "is_none")]
     pub(super) failed: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<String>,
@@ -60,19 +61,28 @@ pub(super) struct Report {
 }
 
 /// A site, and how long a round trip to its nearest majority is.
-pub(super) struct Site<'a> {
-    pub(super) name: &'a str,
-    pub(super) round_ms: f64,
+pub(super) struct Site {
+    name: &'static str,
+    round_ms: f64,
 }
 
-fn is_none(number: &usize) -> bool {
-    *number == 0
+impl Site {
+    /// The site of that number: of three, a majority is itself and the nearest.
+    pub(super) fn of(number: usize, links: &[Link]) -> Self {
+        let own = links
+            .iter()
+            .filter(|link| [link.ends.0, link.ends.1].contains(&number));
+        Self {
+            name: SITES.get(number).copied().unwrap_or_default(),
+            round_ms: own.map(|link| link.rtt_ms).fold(f64::INFINITY, f64::min),
+        }
+    }
 }
 
 /// The rows of sections that ended within a window. Their rate is that of the
 /// window, or of the time until the last one ended.
 pub(super) fn rows(
-    sites: &[Site<'_>],
+    sites: &[Site],
     done: &[Done],
     window: &Range<u64>,
     is_of_rate: bool,
@@ -183,11 +193,18 @@ mod tests {
     }
 
     #[test]
+    fn a_round_reaches_the_nearest_site() {
+        let links = crate::torture::links("lUs").unwrap();
+        let rounds = [0, 1, 2].map(|site| Site::of(site, &links).round_ms.to_string());
+        assert_eq!(rounds, ["53.79", "24.2", "24.2"]);
+    }
+
+    #[test]
     fn the_ends_of_the_window_are_part_of_gaps() {
         let window = 0..10_000_000;
-        let gap = |all: &[Done]| longest_gap_ms(all, &window).round();
-        assert_eq!(gap(&[]), 10.0);
-        assert_eq!(gap(&[done(0, 1, 1_000_000), done(0, 1, 7_000_000)]), 6.0);
-        assert_eq!(gap(&[done(0, 1, 1_000_000), done(0, 1, 2_000_000)]), 8.0);
+        let gap = |all: &[Done]| longest_gap_ms(all, &window).to_string();
+        assert_eq!(gap(&[]), "10");
+        assert_eq!(gap(&[done(0, 1, 1_000_000), done(0, 1, 7_000_000)]), "6");
+        assert_eq!(gap(&[done(0, 1, 1_000_000), done(0, 1, 2_000_000)]), "8");
     }
 }

@@ -57,6 +57,12 @@ const THROUGHPUT_CLIENTS: u32 = 16;
 const SKEW_CLIENTS: u32 = 4;
 
 impl Scenario {
+    /// How many sections there are for each time that is measured.
+    pub(super) fn sections_each(self) -> u64 {
+        // The one that hands over, and the one that waits for it.
+        if self == Self::HandOver { 2 } else { 1 }
+    }
+
     /// Whether it is about sections a second, of clients that go on and on.
     pub(super) fn is_of_rate(self) -> bool {
         matches!(self, Self::Contended | Self::Throughput | Self::Skew)

@@ -142,7 +142,7 @@ impl Programs {
     pub(super) fn build(
         root: &Path,
         folder: &Path,
-        music: PathBuf,
+        build: impl FnOnce() -> Result<PathBuf>,
         systems: &[System],
     ) -> Result<Self> {
         let needs = |name: Name| {
@@ -157,6 +157,13 @@ impl Programs {
             recipes::kazoo(root, folder)?
         } else {
             PathBuf::new()
+        };
+        // The transactions are done by its clients too.
+        let no_music = |system: &System| matches!(system, System::Etcd | System::Zookeeper);
+        let music = if systems.iter().all(no_music) {
+            PathBuf::new()
+        } else {
+            build()?
         };
         Ok(Self {
             music,

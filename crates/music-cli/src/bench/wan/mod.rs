@@ -74,6 +74,7 @@ enum How {
 
 /// When the steps of a section were done.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
+#[expect(clippy::struct_field_names, reason = "units end names at the edges")]
 struct Times {
     began_ns: u64,
     granted_ns: u64,
