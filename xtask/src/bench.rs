@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: MUSIC beside etcd on this machine.
+//! `cargo xtask bench`: MUSIC beside its peers on this machine.
 //!
 //! | module | what it does |
 //! |---|---|

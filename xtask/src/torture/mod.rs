@@ -184,7 +184,11 @@ fn play(
 
 /// What Ctrl-C sets, so that what runs at the sites ends with the run; pressed
 /// again, it ends at once.
-fn stop() -> Result<Arc<AtomicBool>> {
+///
+/// # Errors
+///
+/// When signals cannot be listened to.
+pub(crate) fn stop() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         let again = flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop));

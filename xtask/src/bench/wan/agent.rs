@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -85,7 +86,9 @@ impl Agent {
     /// When it does not.
     pub(super) fn start(mut command: Command) -> Result<Self> {
         let program = command.get_program().display().to_string();
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Not in our group, so that Ctrl-C does not end it.
+        let child = command.process_group(0).spawn();
         let mut child = child.with_context(|| format!("cannot start {program}"))?;
         let input = child.stdin.take().context("clients without an input")?;
         let output = child.stdout.take().context("clients without an output")?;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -104,7 +105,8 @@ impl Ground {
 
 impl Process {
     fn start(command: &mut Command) -> Result<(Self, Ready)> {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = command.process_group(0).spawn();
         let mut process = Self(child.context("cannot start the deployment")?);
         let output = process.0.stdout.take().context("it has no output")?;
         let mut line = String::new();

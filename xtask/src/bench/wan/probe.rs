@@ -6,6 +6,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -107,7 +108,8 @@ impl Prober {
     pub(super) fn start(links: Vec<Link>, commands: Vec<(Command, Vec<usize>)>) -> Result<Self> {
         let mut prober = Self::of(links);
         for (mut command, links) in commands {
-            let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+            command.stdin(Stdio::null()).stdout(Stdio::piped());
+            let child = command.process_group(0).spawn();
             let mut child = child.context("cannot start a probe")?;
             let output = child.stdout.take().context("a probe without an output")?;
             prober.children.push(child);
@@ -150,7 +152,7 @@ impl Prober {
         }
     }
 
-    /// Its processes.
+    /// How many probes there were between two times.
     pub(super) fn count(&self, (from_ns, to_ns): (u64, u64)) -> u64 {
         let probes = lock(&self.probes.0);
         let within = probes

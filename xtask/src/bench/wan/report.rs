@@ -60,6 +60,19 @@ pub(super) struct Report {
     pub(super) measured: Vec<Measured>,
 }
 
+impl Report {
+    /// What is to be said where results are refused.
+    pub(super) fn refused(&self) -> Option<String> {
+        let (all, is_refused) = (&self.measured, |measured: &&Measured| {
+            measured.refused.is_some()
+        });
+        let refused = all.iter().filter(is_refused).count();
+        let of = all.len();
+        (refused > 0)
+            .then(|| format!("{refused} of {of} results are refused, each for what is said above"))
+    }
+}
+
 /// A site, and how long a round trip to its nearest majority is.
 pub(super) struct Site {
     name: &'static str,

@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use self::sections::Sections;
 use self::transactions::Transactions;
 use super::clock;
+use super::error::Error;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -95,7 +96,7 @@ struct Answer {
 /// What does sections.
 enum Worker {
     Sections(Sections),
-    Transactions(Transactions),
+    Transactions(Box<Transactions>),
 }
 
 /// Does sections until the input ends.
@@ -103,30 +104,37 @@ pub(super) async fn run(wan: Wan, output: &Output) -> Result<Exit, Failure> {
     let worker = match (&wan.node, &wan.cassandra) {
         (_, Some(host)) => {
             let datacentre = wan.datacentre.clone().unwrap_or_default();
-            Transactions::open(host, datacentre)
-                .await
-                .map(Worker::Transactions)
+            let opened = Transactions::open(host, datacentre).await;
+            opened.map(|opened| Worker::Transactions(Box::new(opened)))
         }
         (Some(node), None) => Sections::open(node).await.map(Worker::Sections),
         (None, None) => Err("there is neither a node nor Cassandra".to_owned()),
     };
-    let worker = Arc::new(worker.map_err(super::error::Error::Clients)?);
+    let worker = Arc::new(worker.map_err(Error::Clients)?);
     output.line("ready")?;
-    let (answers, mut answered) = mpsc::channel(ANSWERS_MAX);
+    let (answers, answered) = mpsc::channel(ANSWERS_MAX);
+    let asked = ask(worker, answers);
+    let (asked, printed) = tokio::join!(asked, print(answered, output));
+    asked.and(printed).map(|()| Exit::Done)
+}
+
+/// Begins what the lines of the input ask for, until there are no more.
+async fn ask(worker: Arc<Worker>, answers: mpsc::Sender<Answer>) -> Result<(), Failure> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    loop {
-        tokio::select! {
-            line = lines.next_line() => {
-                let Some(line) = line.map_err(super::error::Error::from)? else {
-                    return Ok(Exit::Done);
-                };
-                let wanted: Wanted = serde_json::from_str(&line)?;
-                let (worker, answers) = (Arc::clone(&worker), answers.clone());
-                tokio::spawn(async move { drop(answers.send(worker.answer(&wanted).await).await) });
-            }
-            Some(answer) = answered.recv() => output.line(&serde_json::to_string(&answer)?)?,
-        }
+    while let Some(line) = lines.next_line().await.map_err(Error::from)? {
+        let wanted: Wanted = serde_json::from_str(&line)?;
+        let (worker, answers) = (Arc::clone(&worker), answers.clone());
+        tokio::spawn(async move { drop(answers.send(worker.answer(&wanted).await).await) });
     }
+    Ok(())
+}
+
+/// Prints answers, until there are no more.
+async fn print(mut answered: mpsc::Receiver<Answer>, output: &Output) -> Result<(), Failure> {
+    while let Some(answer) = answered.recv().await {
+        output.line(&serde_json::to_string(&answer)?)?;
+    }
+    Ok(())
 }
 
 impl Worker {

@@ -3,7 +3,9 @@
 //!
 //! It promises less than MUSIC: a holder that is late may write over what
 //! comes after, those that wait are not served in turn, and the lock is free
-//! again after a minute, whatever its holder does.
+//! again after a minute, whatever its holder does. Who waits looks at the own
+//! site's replica first: transactions of waiters would keep the holder's own
+//! from ending.
 
 use std::time::Duration;
 
@@ -24,9 +26,12 @@ use super::{How, Times, Wanted, whole};
 
 /// How long one transaction may take.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// How long a client waits before it asks for a taken lock again, at random
+/// How long a client waits before it looks at a taken lock again, at random
 /// between half of this and this.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How often a transaction is done again that failed among others.
+const ATTEMPTS: u32 = 10;
 
 const LOCKS: &str =
     "CREATE TABLE IF NOT EXISTS music.bench_locks (key text PRIMARY KEY, owner bigint)";
@@ -34,6 +39,7 @@ const VALUES: &str = "CREATE TABLE IF NOT EXISTS music.bench_values \
      (key text, field int, value blob, PRIMARY KEY (key, field))";
 const LOCK: &str =
     "UPDATE music.bench_locks USING TTL 60 SET owner = ? WHERE key = ? IF owner = null";
+const LOOK: &str = "SELECT owner FROM music.bench_locks WHERE key = ?";
 const UNLOCK: &str = "UPDATE music.bench_locks SET owner = null WHERE key = ? IF owner = ?";
 const PUT: &str = "INSERT INTO music.bench_values (key, field, value) VALUES (?, ?, ?)";
 
@@ -41,6 +47,7 @@ const PUT: &str = "INSERT INTO music.bench_values (key, field, value) VALUES (?,
 pub(super) struct Transactions {
     session: Session,
     lock: PreparedStatement,
+    look: PreparedStatement,
     unlock: PreparedStatement,
     put: PreparedStatement,
 }
@@ -73,10 +80,12 @@ impl Transactions {
             // Committed at the own site; the others are not waited for.
             transaction.set_consistency(Consistency::LocalQuorum);
         }
-        let put = prepare(PUT).await?;
+        let (mut look, put) = (prepare(LOOK).await?, prepare(PUT).await?);
+        look.set_consistency(Consistency::LocalOne);
         Ok(Self {
             session,
             lock,
+            look,
             unlock,
             put,
         })
@@ -94,9 +103,7 @@ impl Transactions {
         let value = draw.bytes(wanted.bytes);
         let mut times = Times::begin();
         while !self.take(key, owner).await? {
-            let half = ASK_AGAIN.as_secs_f64() / 2.0;
-            let part = f64::from(draw.below(1000)) / 1000.0;
-            clock::until(clock::now() + Duration::from_secs_f64(half * (1.0 + part))).await;
+            self.await_free(key, &mut draw).await?;
         }
         times.granted();
         let fields = 0..i32::try_from(wanted.puts).unwrap_or(i32::MAX);
@@ -112,22 +119,79 @@ impl Transactions {
             try_join_all(puts).await?;
         }
         times.hold(wanted).await;
-        let ended = self.session.execute_unpaged(&self.unlock, (key, owner));
-        ended.await?;
+        self.give_back(key, owner).await?;
         Ok(times.end())
     }
 
-    /// Whether the lock was free, and is ours now.
+    /// Waits until it looks as if nobody held the lock.
+    async fn await_free(&self, key: &str, draw: &mut Draw) -> Result<(), ExecutionError> {
+        loop {
+            let part = f64::midpoint(1.0, f64::from(draw.below(1000)) / 1000.0);
+            clock::until(clock::now() + ASK_AGAIN.mul_f64(part)).await;
+            let answer = self.session.execute_unpaged(&self.look, (key,));
+            if matches!(first_column(answer.await?), None | Some(CqlValue::Empty)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Frees the lock. A transaction that fails among others is done again:
+    /// without it all would wait until the lock's time is over.
+    async fn give_back(&self, key: &str, owner: i64) -> Result<(), ExecutionError> {
+        for _ in 1..ATTEMPTS {
+            let ended = self.session.execute_unpaged(&self.unlock, (key, owner));
+            if ended.await.is_ok() {
+                return Ok(());
+            }
+        }
+        let ended = self.session.execute_unpaged(&self.unlock, (key, owner));
+        ended.await.map(drop)
+    }
+
+    /// Whether the lock is ours. A transaction that failed among others may have
+    /// taken it: the next one finds its owner.
     async fn take(&self, key: &str, owner: i64) -> Result<bool, ExecutionError> {
-        let answer = self.session.execute_unpaged(&self.lock, (owner, key));
-        Ok(is_applied(answer.await?))
+        let mut failed = None;
+        for _ in 0..ATTEMPTS {
+            let answer = self.session.execute_unpaged(&self.lock, (owner, key));
+            match answer.await {
+                Ok(answer) => return Ok(is_taken(columns(answer), owner)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(false), Err)
     }
 }
 
-/// The first column of what a transaction answers.
-fn is_applied(answer: QueryResult) -> bool {
+/// Whether a transaction was applied, or says that we are the owner already.
+fn is_taken(columns: Vec<Option<CqlValue>>, owner: i64) -> bool {
+    let owner = CqlValue::BigInt(owner);
+    let mut columns = columns.into_iter().flatten();
+    columns.any(|column| column == CqlValue::Boolean(true) || column == owner)
+}
+
+fn first_column(answer: QueryResult) -> Option<CqlValue> {
+    columns(answer).into_iter().next().flatten()
+}
+
+/// The first row of an answer.
+fn columns(answer: QueryResult) -> Vec<Option<CqlValue>> {
     let rows = answer.into_rows_result().ok();
     let row = rows.and_then(|rows| rows.first_row::<Row>().ok());
-    let applied = row.and_then(|row| row.columns.into_iter().next().flatten());
-    matches!(applied, Some(CqlValue::Boolean(true)))
+    row.map(|row| row.columns).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_ours_where_it_is_so_already() {
+        let applied = |applied| Some(CqlValue::Boolean(applied));
+        let owner = |owner| Some(CqlValue::BigInt(owner));
+        assert!(is_taken(vec![applied(true), None, None], 7));
+        assert!(is_taken(vec![applied(false), owner(7)], 7));
+        assert!(!is_taken(vec![applied(false), owner(8)], 7));
+        assert!(!is_taken(Vec::new(), 7));
+    }
 }
