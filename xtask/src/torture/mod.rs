@@ -233,8 +233,8 @@ fn build(root: &Path, target: &Path, folder: &Path, mutations: bool) -> Result<P
     })
 }
 
-/// Lets a deployment serve at three sites for the length of `work`. Says why where that cannot be done here,
-/// which is no failure.
+/// Lets a deployment serve at three sites for the length of `work`. Says why
+/// where that cannot be done here, which is no failure.
 ///
 /// # Errors
 ///

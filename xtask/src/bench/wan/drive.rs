@@ -10,8 +10,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rand::rngs::SmallRng;
-use rand::{Rng as _, SeedableRng as _};
 
 use super::agent::{Agent, Times, Wanted, lock};
 use super::scenario::{Case, Scenario};
@@ -23,8 +21,8 @@ const FIRST: u32 = 2;
 const TURN_PAUSE: Duration = Duration::from_millis(250);
 /// How long a section is held that another waits for.
 const HOLD: Duration = Duration::from_secs(1);
-/// How many sections of ten are at another site than the key's.
-const AWAY: f64 = 0.1;
+/// One section of so many is at another site than the key's.
+const AWAY_EVERY: usize = 10;
 /// What part of the sections that a closed loop did are due in an open one.
 const OPEN_LOOP_PART: f64 = 0.8;
 
@@ -212,22 +210,18 @@ impl Drive<'_> {
 
     /// Nobody else wants the key: what another site costs is seen alone.
     fn skewed(&self, until: u64, record: &Record) {
-        self.each_client(|client| {
-            let sites = self.agents.len();
-            let number = client.0 as u64 * 1000 + u64::from(client.1);
-            let mut random = SmallRng::seed_from_u64(number);
+        self.each_client(|(home, client)| {
+            let key = self.own_key((home, client));
+            // At each site one client works on this key.
+            let number = u32::try_from(home).unwrap_or_default();
+            let number = client + number * self.case.clients;
+            let first = usize::try_from(client).unwrap_or_default();
+            let mut turn = first * AWAY_EVERY / 4;
             while clock::monotonic_ns() < until {
-                let is_away = random.random_bool(AWAY);
-                let away = (client.0 + random.random_range(1..sites.max(2))) % sites;
-                let (site, what) = if is_away {
-                    (away, "away")
-                } else {
-                    (client.0, "home")
-                };
-                // At each site one client works on this key.
-                let number = u32::try_from(client.0).unwrap_or_default();
-                let at = (site, client.1 + number * self.case.clients);
-                let times = self.section(at, &self.own_key(client), 0);
+                turn += 1;
+                let site = site_of(home, turn, self.agents.len());
+                let what = if site == home { "home" } else { "away" };
+                let times = self.section((site, number), &key, 0);
                 record.add((site, what), times, whole);
             }
         });
@@ -322,6 +316,17 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Where a section is, of those on a key of that home: every tenth is at
+/// another site, at each in turn.
+fn site_of(home: usize, turn: usize, sites: usize) -> usize {
+    if turn.is_multiple_of(AWAY_EVERY) {
+        let others = sites.saturating_sub(1).max(1);
+        (home + 1 + turn / AWAY_EVERY % others) % sites.max(1)
+    } else {
+        home
+    }
+}
+
 /// When the sections of a client are due, which does so many a second; clients
 /// of a site take turns.
 fn due_times(rate: f64, time: Duration, client: u32, clients: u32) -> Vec<Duration> {
@@ -347,6 +352,13 @@ mod tests {
         assert_eq!(ms(due(0)), [0, 500, 1000, 1500]);
         assert_eq!(ms(due(1)), [250, 750, 1250, 1750]);
         assert!(due_times(0.0, Duration::from_secs(2), 0, 1).is_empty());
+    }
+
+    #[test]
+    fn one_section_of_ten_is_away_at_each_other_site_in_turn() {
+        let sites: Vec<_> = (1..=40).map(|turn| site_of(1, turn, 3)).collect();
+        let at = |site| sites.iter().filter(|other| **other == site).count();
+        assert_eq!([0, 1, 2].map(at), [2, 36, 2]);
     }
 
     #[test]

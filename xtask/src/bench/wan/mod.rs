@@ -61,7 +61,8 @@ const WARM_UP: Duration = Duration::from_secs(5);
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask bench wan
-  cargo xtask bench wan --system music-cassandra,etcd --scenario home,turn --puts 1,10 --value-bytes 256 --seconds 3")]
+  cargo xtask bench wan --system music-cassandra,etcd --puts 1,10 --value-bytes 256 --seconds 3
+  cargo xtask bench wan --system etcd --scenario home,turn --puts 1,10 --value-bytes 256")]
 pub(crate) struct Wan {
     /// Which systems; all if left out
     #[arg(long, value_delimiter = ',', value_enum)]

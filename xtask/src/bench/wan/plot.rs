@@ -75,7 +75,7 @@ const PICTURES: [Picture; 6] = [
     },
     Picture {
         name: "throughput",
-        title: "16 clients a site on keys of their own: sections a second, and the CPU of one in ms",
+        title: "16 clients a site, keys of their own: sections a second, CPU of one in ms",
         scenario: Scenario::Throughput,
         bars: |measured| {
             let rate = (

@@ -30,6 +30,18 @@ pub(super) struct Row {
     pub(super) rounds: f64,
 }
 
+impl Row {
+    fn text(&self) -> String {
+        let Self { site, what, .. } = self;
+        let (sections, median, p99) = (self.sections, self.median_ms, self.p99_ms);
+        let (rate, rounds) = (self.sections_per_second, self.rounds);
+        format!(
+            "  {site:<14} {what:<18} {sections:>5} sections  median {median:>8.1} ms  \
+             p99 {p99:>8.1} ms  {rate:>7.1}/s  {rounds:>5.2} rounds"
+        )
+    }
+}
+
 /// A case, measured.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measured {
@@ -159,12 +171,7 @@ impl Measured {
     /// A line for each row, and one for what it cost.
     pub(super) fn text(&self) -> String {
         let mut lines = vec![format!("{}: {}", self.system.name(), self.case.title())];
-        for row in &self.rows {
-            lines.push(format!(
-                "  {:<14} {:<18} {:>5} sections  median {:>8.1} ms  p99 {:>8.1} ms  {:>7.1}/s  {:>5.2} rounds",
-                row.site, row.what, row.sections, row.median_ms, row.p99_ms, row.sections_per_second, row.rounds
-            ));
-        }
+        lines.extend(self.rows.iter().map(Row::text));
         lines.push(format!(
             "  {}; longest gap {:.0} ms",
             self.cost, self.longest_gap_ms
