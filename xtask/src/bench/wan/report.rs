@@ -113,11 +113,14 @@ pub(super) fn rows(
     is_of_rate: bool,
 ) -> Vec<Row> {
     let mut kinds: BTreeMap<(usize, &str), (Latencies, u64)> = BTreeMap::new();
-    for done in done.iter().filter(|done| window.contains(&done.ended_ns)) {
+    // A site of which none ended in time has a row too.
+    for done in done {
         let kind = kinds.entry((done.site, done.what.as_str()));
         let (latencies, last) = kind.or_insert_with(|| (Latencies::new(), 0));
-        latencies.add(done.latency);
-        *last = done.ended_ns.max(*last);
+        if window.contains(&done.ended_ns) {
+            latencies.add(done.latency);
+            *last = done.ended_ns.max(*last);
+        }
     }
     let row = |((site, what), (latencies, last)): ((usize, &str), (Latencies, u64))| {
         let site = sites.get(site)?;
@@ -210,6 +213,15 @@ mod tests {
             .collect();
         assert_eq!(of, [("a", 1, 4.0), ("b", 2, 2.0)]);
         assert!((rows[1].sections_per_second - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_site_of_which_none_ended_in_time_is_told() {
+        let links = crate::torture::links("lUs").unwrap();
+        let sites = [0, 1, 2].map(|site| Site::of(site, &links));
+        let rows = rows(&sites, &[done(2, 40, 1), done(0, 900, 50)], &(0..10), true);
+        let counts: Vec<_> = rows.iter().map(|row| row.sections).collect();
+        assert_eq!(counts, [0, 1]);
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl Case {
             (_, How::Batch) => format!("{puts} puts in a batch"),
         };
         let (bytes, clients) = (self.value_bytes, self.clients);
-        format!("{name}, {puts}, {bytes} B, {clients} clients a site")
+        let plural = if clients == 1 { "" } else { "s" };
+        format!("{name}, {puts}, {bytes} B, {clients} client{plural} a site")
     }
 }
 
