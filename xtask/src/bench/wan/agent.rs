@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How several puts are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum How {
     /// Each after the answer to the one before

@@ -57,7 +57,7 @@ const SITES: [&str; 3] = ["Ohio", "N. California", "Oregon"];
 /// How long a system works before it is measured: Java compiles what it runs.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// What to measure. All of it takes half an hour.
+/// What to measure. All of it takes three quarters of an hour.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask bench wan
@@ -133,6 +133,9 @@ pub(crate) fn run(root: &Path, wan: &Wan, build: impl FnOnce() -> Result<PathBuf
             // What the others show is not lost by it.
             Err(error) => problems.push(format!("{error:#}")),
         }
+        if run.is_stopped() {
+            break;
+        }
     }
     let report = Report {
         command: command(),
@@ -179,6 +182,11 @@ impl Run<'_> {
                 self.measure(*system, &ground)
             })
         })
+    }
+
+    /// Whether somebody has pressed Ctrl-C.
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// All cases of a system.

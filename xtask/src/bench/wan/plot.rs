@@ -126,24 +126,35 @@ fn median(measured: &Measured) -> Vec<(String, f64)> {
 }
 
 impl Picture {
-    /// Its bars, those of a group together.
+    /// Its bars, those of a group together, systems in their order.
     fn bars(&self, measured: &[Measured]) -> Vec<Bar> {
         let of_scenario = |measured: &&Measured| {
             measured.case.scenario == self.scenario && measured.refused.is_none()
         };
-        let mut bars: Vec<Bar> = Vec::new();
-        for measured in measured.iter().filter(of_scenario) {
-            for (what, value) in (self.bars)(measured) {
-                let bar = Bar {
-                    group: format!("{}{what}", measured.case.title()),
-                    system: measured.system,
-                    value,
-                };
-                let same = bars.iter().rposition(|other| other.group == bar.group);
-                bars.insert(same.map_or(bars.len(), |last| last + 1), bar);
+        let mut measured: Vec<&Measured> = measured.iter().filter(of_scenario).collect();
+        measured.sort_by_key(|measured| (measured.case.order(), measured.system));
+        let bars = |measured: &&Measured| {
+            let (group, system) = (measured.case.title(), measured.system);
+            let bar = move |(what, value)| Bar {
+                group: format!("{group}{what}"),
+                system,
+                value,
+            };
+            (self.bars)(measured)
+                .into_iter()
+                .map(bar)
+                .collect::<Vec<_>>()
+        };
+        let mut groups: Vec<Vec<Bar>> = Vec::new();
+        for bar in measured.iter().flat_map(bars) {
+            let mut known = groups.iter_mut();
+            let same = known.find(|group| group.first().is_some_and(|one| one.group == bar.group));
+            match same {
+                Some(group) => group.push(bar),
+                None => groups.push(vec![bar]),
             }
         }
-        bars
+        groups.into_iter().flatten().collect()
     }
 }
 

@@ -76,6 +76,11 @@ impl Scenario {
 }
 
 impl Case {
+    /// What comes first among those of a scenario.
+    pub(super) fn order(&self) -> impl Ord + use<> {
+        (self.value_bytes, self.puts, self.clients, self.how)
+    }
+
     /// In a line.
     pub(super) fn title(&self) -> String {
         let Self { puts, how, .. } = self;

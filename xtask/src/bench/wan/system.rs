@@ -14,7 +14,7 @@ use crate::shell;
 use crate::torture::{Deployment, Stage};
 
 /// A system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum System {
     /// MUSIC, state and locks in Cassandra
