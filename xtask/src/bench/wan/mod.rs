@@ -241,7 +241,7 @@ impl Wan {
             time: WARM_UP,
             ..self.amount()
         };
-        drive(ground, &case, "warm", amount).run(&Record::default());
+        driven(ground, &case, "warm", amount).run(&Record::default());
     }
 
     fn case(
@@ -250,7 +250,7 @@ impl Wan {
         case: Case,
         name: &str,
     ) -> Result<Measured> {
-        let drive = drive(ground, &case, name, self.amount());
+        let drive = driven(ground, &case, name, self.amount());
         let record = Record::default();
         let prepared = drive.prepare();
         let before = ground.meter.read()?;
@@ -316,7 +316,7 @@ fn command() -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn drive<'a>(ground: &'a Ground, case: &'a Case, name: &'a str, amount: Amount) -> Drive<'a> {
+fn driven<'a>(ground: &'a Ground, case: &'a Case, name: &'a str, amount: Amount) -> Drive<'a> {
     Drive {
         agents: &ground.agents,
         case,
