@@ -1,17 +1,20 @@
-//! `cargo xtask bench`: MUSIC beside etcd on this machine.
+//! `cargo xtask bench`: MUSIC beside its peers on this machine.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | [`recipes`] | recipes on deployments at three sites |
+//! | [`wan`] | critical sections on deployments at three sites |
 //! | [`etcd`] | starts etcd and the load of its own client, and stops them |
 //! | [`summary`] | medians of runs, ratios, the table |
 
 mod etcd;
 mod recipes;
 mod summary;
+mod wan;
 
 use std::fs;
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -27,6 +30,14 @@ pub(crate) enum Bench {
     Local(Local),
     /// Recipes beside those of etcd and ZooKeeper, at three sites; as root
     Recipes(recipes::Recipes),
+    /// Critical sections beside those of etcd, ZooKeeper and Cassandra, at three sites; as root
+    Wan(wan::Wan),
+    /// Measure round trips to hosts, for `wan`
+    #[command(hide = true)]
+    Probe {
+        /// Where to
+        hosts: Vec<Ipv4Addr>,
+    },
     /// Critical sections under delays, in rounds
     Sections {
         /// Arguments of `music bench sections`
@@ -67,6 +78,11 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
             let music = build(root, &shell::target(root)?)?;
             recipes::run(root, recipes, Path::new(&music))
         }
+        Bench::Wan(wan) => {
+            let target = shell::target(root)?;
+            wan::run(root, wan, || build(root, &target).map(PathBuf::from))
+        }
+        Bench::Probe { hosts } => wan::probe::run(hosts),
         Bench::Sections { arguments } => {
             let music = build(root, &shell::target(root)?)?;
             let mut command = shell::program(root, &music, &["bench", "sections"]);

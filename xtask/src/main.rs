@@ -6,7 +6,7 @@
 //! | `cargo xtask engines` | real servers for tests: install, start, stop, status |
 //! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
 //! | `cargo xtask verify` | the formal models, by Spin and Alloy |
-//! | `cargo xtask bench` | MUSIC beside etcd, critical sections in rounds |
+//! | `cargo xtask bench` | MUSIC beside etcd, ZooKeeper and Cassandra, critical sections in rounds |
 //! | `cargo xtask sim` | whole deployments under many seeds, with faults |
 //! | `cargo xtask model` | exhaustive checks of the core, in small worlds |
 //! | `cargo xtask mutations` | breaks each rule of the protocol; a check must find it |

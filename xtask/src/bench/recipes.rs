@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::shell;
-use crate::torture::{self, Deployment};
+use crate::torture::{self, Deployment, Stage};
 
 /// The client of ZooKeeper.
 const KAZOO: &str = "kazoo==2.11.0";
@@ -47,7 +47,8 @@ pub(crate) fn run(root: &Path, recipes: &Recipes, music: &Path) -> Result<()> {
     for deployment in [Deployment::CassandraEtcd, Deployment::CassandraZooKeeper] {
         let at = (deployment, recipes.profile.as_str());
         let music = music.to_owned();
-        let measure = |hosts: &[String]| {
+        let measure = |_: &mut Stage<'_>| {
+            let hosts = &Stage::hosts();
             all.push(Measured {
                 system: format!("MUSIC, {}", deployment.name()),
                 rows: of_music(&music, hosts, recipes.count)?,
@@ -87,6 +88,34 @@ fn joined(hosts: &[String], address: impl Fn(&String) -> String) -> String {
     hosts.iter().map(address).collect::<Vec<_>>().join(",")
 }
 
+/// Builds a program of etcd's clients.
+///
+/// # Errors
+///
+/// When Go is missing, or it does not build.
+pub(super) fn build_go(root: &Path, program: &Path, package: &str) -> Result<()> {
+    let sources = root.join("bench/etcd");
+    let mut build = shell::program(&sources, "go", &["build", "-buildvcs=false", "-o"]);
+    shell::run(build.arg(program).arg(package))
+}
+
+/// Installs ZooKeeper's client for Python; the Python that has it.
+///
+/// # Errors
+///
+/// When that fails.
+pub(super) fn kazoo(root: &Path, folder: &Path) -> Result<PathBuf> {
+    let environment = folder.join("kazoo");
+    let python = environment.join("bin/python");
+    if !python.is_file() {
+        let made = environment.display().to_string();
+        shell::run(&mut shell::program(root, "python3", &["-m", "venv", &made]))?;
+    }
+    let mut install = Command::new(&python);
+    shell::run(install.args(["-m", "pip", "install", "--quiet", KAZOO]))?;
+    Ok(python)
+}
+
 fn of_music(music: &Path, hosts: &[String], count: u32) -> Result<Vec<Value>> {
     let endpoints = joined(hosts, |host| format!("http://{host}:7410"));
     let mut bench = Command::new(music);
@@ -96,9 +125,7 @@ fn of_music(music: &Path, hosts: &[String], count: u32) -> Result<Vec<Value>> {
 
 fn of_etcd(root: &Path, folder: &Path, hosts: &[String], count: u32) -> Result<Vec<Value>> {
     let program = folder.join("etcd-recipes");
-    let sources = root.join("bench/etcd");
-    let mut build = shell::program(&sources, "go", &["build", "-buildvcs=false", "-o"]);
-    shell::run(build.arg(&program).arg("./recipes"))?;
+    build_go(root, &program, "./recipes")?;
     let endpoints = joined(hosts, |host| format!("{host}:2379"));
     let mut bench = Command::new(program);
     bench.args(["-endpoints", &endpoints, "-count", &count.to_string()]);
@@ -106,14 +133,7 @@ fn of_etcd(root: &Path, folder: &Path, hosts: &[String], count: u32) -> Result<V
 }
 
 fn of_zookeeper(root: &Path, folder: &Path, hosts: &[String], count: u32) -> Result<Vec<Value>> {
-    let environment = folder.join("kazoo");
-    let python = environment.join("bin/python");
-    if !python.is_file() {
-        let made = environment.display().to_string();
-        shell::run(&mut shell::program(root, "python3", &["-m", "venv", &made]))?;
-    }
-    let mut install = Command::new(&python);
-    shell::run(install.args(["-m", "pip", "install", "--quiet", KAZOO]))?;
+    let python = kazoo(root, folder)?;
     let hosts = joined(hosts, |host| format!("{host}:2181"));
     let mut bench = Command::new(&python);
     bench.arg(root.join("bench/zookeeper/recipes.py"));

@@ -119,7 +119,7 @@ pub(crate) fn signal_all(pids: impl IntoIterator<Item = u32>, signal: Signal) ->
 }
 
 /// The pid that was noted, if that very process still runs.
-fn noted(folder: &Path) -> Option<u32> {
+pub(crate) fn noted(folder: &Path) -> Option<u32> {
     let text = fs::read_to_string(pid_file(folder)).ok()?;
     let (pid, start) = text.trim().split_once(' ')?;
     let pid = pid.parse().ok()?;

@@ -37,7 +37,8 @@ use signal_hook::flag;
 use self::log::Log;
 use self::nemesis::Nemesis;
 use self::network::Network;
-use self::stage::Stage;
+pub(crate) use self::network::{Link, links};
+pub(crate) use self::stage::Stage;
 use crate::engines::Name;
 use crate::{clock, shell};
 
@@ -72,6 +73,12 @@ pub(crate) enum Deployment {
     CassandraZooKeeper,
     #[value(name = "cassandra+etcd")]
     CassandraEtcd,
+    /// Servers of etcd alone, without MUSIC.
+    #[value(skip)]
+    Etcd,
+    /// Servers of ZooKeeper alone.
+    #[value(skip)]
+    ZooKeeper,
 }
 
 impl Deployment {
@@ -81,15 +88,22 @@ impl Deployment {
             Self::Cassandra => vec![Name::Cassandra],
             Self::CassandraZooKeeper => vec![Name::Cassandra, Name::ZooKeeper],
             Self::CassandraEtcd => vec![Name::Cassandra, Name::Etcd],
+            Self::Etcd => vec![Name::Etcd],
+            Self::ZooKeeper => vec![Name::ZooKeeper],
         }
+    }
+
+    /// Whether nodes of MUSIC belong to it.
+    fn has_nodes(self) -> bool {
+        self.servers().contains(&Name::Cassandra)
     }
 
     /// The name of the lock engine, as a node's settings have it.
     fn locks(self) -> &'static str {
         match self {
             Self::Cassandra => "cassandra",
-            Self::CassandraZooKeeper => "zookeeper",
-            Self::CassandraEtcd => "etcd",
+            Self::CassandraZooKeeper | Self::ZooKeeper => "zookeeper",
+            Self::CassandraEtcd | Self::Etcd => "etcd",
         }
     }
 
@@ -98,6 +112,8 @@ impl Deployment {
             Self::Cassandra => "cassandra",
             Self::CassandraZooKeeper => "cassandra+zookeeper",
             Self::CassandraEtcd => "cassandra+etcd",
+            Self::Etcd => "etcd",
+            Self::ZooKeeper => "zookeeper",
         }
     }
 }
@@ -106,7 +122,12 @@ impl Deployment {
 struct Programs {
     music: PathBuf,
     torture: PathBuf,
+    /// What nodes log.
+    log: &'static str,
 }
+
+/// What nodes log where they are tortured.
+const DETAILED: &str = "info,music_store=debug,music_server=debug";
 
 /// Tortures a deployment and judges it; says why where that cannot be done
 /// here, which is no failure.
@@ -163,7 +184,11 @@ fn play(
 
 /// What Ctrl-C sets, so that what runs at the sites ends with the run; pressed
 /// again, it ends at once.
-fn stop() -> Result<Arc<AtomicBool>> {
+///
+/// # Errors
+///
+/// When signals cannot be listened to.
+pub(crate) fn stop() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         let again = flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop));
@@ -204,12 +229,12 @@ fn build(root: &Path, target: &Path, folder: &Path, mutations: bool) -> Result<P
     Ok(Programs {
         music: keep("music")?,
         torture: keep("music-torture")?,
+        log: DETAILED,
     })
 }
 
-/// Lets a deployment serve at three sites for the length of `work`, which is
-/// given the addresses of the sites. Says why where that cannot be done here,
-/// which is no failure.
+/// Lets a deployment serve at three sites for the length of `work`. Says why
+/// where that cannot be done here, which is no failure.
 ///
 /// # Errors
 ///
@@ -218,7 +243,7 @@ pub(crate) fn serve(
     root: &Path,
     (deployment, profile): (Deployment, &str),
     music: PathBuf,
-    work: impl FnOnce(&[String]) -> Result<()>,
+    work: impl FnOnce(&mut Stage<'_>) -> Result<()>,
 ) -> Result<bool> {
     let target = shell::target(root)?;
     let network = match Network::find(root, &target, profile)? {
@@ -229,15 +254,15 @@ pub(crate) fn serve(
         }
     };
     let folder = new_folder(&target, deployment, 0)?;
-    let torture = PathBuf::new();
-    let programs = Programs { music, torture };
+    let programs = Programs {
+        music,
+        torture: PathBuf::new(),
+        log: "info",
+    };
     network.up()?;
     let served =
         Stage::new(deployment, &network, &programs, (&target, &folder)).and_then(|mut stage| {
-            let worked = stage.start_servers().and_then(|()| {
-                let hosts: Vec<String> = (0..network::SITES.len()).map(network::address).collect();
-                work(&hosts)
-            });
+            let worked = stage.start_servers().and_then(|()| work(&mut stage));
             let cleared = stage.clear();
             worked.and(cleared)
         });

@@ -14,7 +14,7 @@ use super::wound::Target;
 use super::{Deployment, Programs};
 use crate::clock::Stopwatch;
 use crate::engines::process::{self, Signal};
-use crate::engines::{Cluster, Place, wire};
+use crate::engines::{Cluster, Name, Place, wire};
 
 /// Where MUSIC nodes listen.
 const PORT: u16 = 7410;
@@ -31,9 +31,10 @@ const ENVIRONMENT: [&str; 3] = [
 ];
 
 /// All that runs.
-pub(super) struct Stage<'a> {
+pub(crate) struct Stage<'a> {
     pub(super) network: &'a Network,
     programs: &'a Programs,
+    has_nodes: bool,
     folder: PathBuf,
     pub(super) engines: Vec<Cluster>,
     clients: Vec<Option<Clients>>,
@@ -73,6 +74,7 @@ impl<'a> Stage<'a> {
         let stage = Self {
             network,
             programs,
+            has_nodes: deployment.has_nodes(),
             folder: folder.to_owned(),
             engines,
             clients: SITES.map(|_| None).into(),
@@ -86,7 +88,7 @@ impl<'a> Stage<'a> {
                 .with_context(|| format!("cannot make {}", folder.display()))?;
             fs::write(
                 folder.join("music.toml"),
-                settings(site, deployment.locks()),
+                settings(site, deployment.locks(), programs.log),
             )
             .context("cannot write a node's settings")?;
         }
@@ -112,6 +114,13 @@ impl<'a> Stage<'a> {
             engine.install()?;
             engine.start()?;
         }
+        if self.has_nodes {
+            self.start_nodes()?;
+        }
+        Ok(())
+    }
+
+    fn start_nodes(&mut self) -> Result<()> {
         let mut init = Command::new(&self.programs.music);
         init.args(["engine", "init", "--config"]);
         init.arg(self.node_folder(0).join("music.toml"));
@@ -255,6 +264,54 @@ impl<'a> Stage<'a> {
             && (0..SITES.len()).all(serves)
     }
 
+    /// The addresses of the sites.
+    pub(crate) fn hosts() -> Vec<String> {
+        (0..SITES.len()).map(network::address).collect()
+    }
+
+    /// The data centre of a site.
+    pub(crate) fn datacentre(site: usize) -> String {
+        network::name(site).to_owned()
+    }
+
+    /// A command as it is given at a site.
+    pub(crate) fn at(site: usize, command: Command) -> Command {
+        place(site).command(command)
+    }
+
+    /// The processes of all servers, by the names of what they run.
+    pub(crate) fn pids(&self) -> Vec<(&'static str, u32)> {
+        let sites = 0..SITES.len();
+        let engines = self.engines.iter().enumerate();
+        let mut targets: Vec<_> = engines
+            .map(|(number, engine)| (engine.server.name(), Target::Engine(number)))
+            .collect();
+        targets.push(("music", Target::Node));
+        let pid =
+            |site, (name, target)| Some((name, process::noted(&self.server_folder(site, target))?));
+        let all = targets
+            .into_iter()
+            .map(|target| sites.clone().filter_map(move |site| pid(site, target)));
+        all.flatten().collect()
+    }
+
+    /// Ends the engine's node at a site at once, lets others take over what it
+    /// led until `done`, and starts it again.
+    pub(crate) fn without_engine(
+        &mut self,
+        name: Name,
+        site: usize,
+        done: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let mut engines = self.engines.iter();
+        let number = engines.position(|engine| engine.server.name() == name.server().name());
+        let target = Target::Engine(number.context("no such engine")?);
+        self.kill(site, target)?;
+        let result = done();
+        self.launch(site, target)?;
+        result
+    }
+
     /// Tells all clients that faults are over, and waits until they have shown
     /// that everything can be had.
     pub(super) fn finish(&mut self, time: Duration) -> Result<Vec<Ending>> {
@@ -366,7 +423,7 @@ fn serves(site: usize) -> bool {
 }
 
 /// The settings of a site's node.
-fn settings(site: usize, locks: &str) -> String {
+fn settings(site: usize, locks: &str, log: &str) -> String {
     let name = network::name(site);
     let addresses = |scheme: &str, port: u16| {
         let ordered = (site..site + SITES.len()).map(|other| other % SITES.len());
@@ -386,7 +443,7 @@ fn settings(site: usize, locks: &str) -> String {
          [engine]\nstate = \"cassandra\"\nlocks = \"{locks}\"\n\
          [cassandra]\ncontact_points = [{}]\nkeyspace = \"music\"\n\
          replication = {{ {replication} }}\n{own}\
-         [log]\nlevel = \"info,music_store=debug,music_server=debug\"\n",
+         [log]\nlevel = \"{log}\"\n",
         network::address(site),
         addresses("", 9042)
     )

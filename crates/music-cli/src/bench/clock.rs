@@ -14,6 +14,13 @@ pub(super) async fn until(then: Instant) {
     tokio::time::sleep_until(then.into()).await;
 }
 
+/// Nanoseconds of the machine's monotonic clock, which all processes share.
+pub(super) fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let part = |number: i64| u64::try_from(number).unwrap_or_default();
+    part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec)
+}
+
 /// A length in milliseconds.
 pub(super) fn ms(length: Duration) -> f64 {
     length.as_secs_f64() * 1e3

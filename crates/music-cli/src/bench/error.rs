@@ -43,6 +43,9 @@ pub(crate) enum Error {
         /// The server.
         pid: u32,
     },
+    /// The clients of a site do not connect.
+    #[error("the clients do not connect: {0}")]
+    Clients(String),
     /// There is nothing to measure.
     #[error("there is no node to measure")]
     NoNode,

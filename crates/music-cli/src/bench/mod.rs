@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`sections`] | critical sections over delayed links, in rounds |
 //! | [`recipes`] | recipes, by site |
+//! | [`wan`] | clients of a site, who do sections as they are told |
 //! | [`local`] | gets and eventual puts at one node, as many as it serves |
 //! | [`server`], [`deployment`] | the deployment that is measured, a process of its own |
 //! | [`load`], [`http1`] | a load that leaves the processors to the server |
@@ -23,6 +24,7 @@ mod sample;
 mod sections;
 mod sections_report;
 mod server;
+mod wan;
 
 use clap::{Args, Subcommand};
 
@@ -44,6 +46,8 @@ enum What {
     Local(local::Local),
     Recipes(recipes::Recipes),
     #[command(hide = true)]
+    Wan(wan::Wan),
+    #[command(hide = true)]
     Deployment(deployment::ForBench),
 }
 
@@ -53,6 +57,7 @@ pub(crate) async fn run(global: &Global, bench: Bench, output: &Output) -> Resul
         What::Sections(sections) => sections::run(global, sections, output).await,
         What::Recipes(recipes) => recipes::run(global, recipes, output).await,
         What::Local(local) => local::run(global, local, output).await,
+        What::Wan(wan) => wan::run(wan, output).await,
         What::Deployment(wanted) => deployment::run(wanted, output).await,
     }
 }

@@ -1,6 +1,9 @@
 //! `music bench`, as to what it reports; how long things take is no test.
 
-use serde_json::Value;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
 
 use crate::support::{Dev, music, succeeded};
 
@@ -89,6 +92,7 @@ fn what_cannot_be_measured_is_refused() {
         &["local", "--rate", "0"],
         &["sections", "--profile", "mars"],
         &["sections", "--rounds", "0"],
+        &["wan"],
     ] {
         let output = music().arg("bench").args(arguments).output().unwrap();
         assert!(!output.status.success(), "{arguments:?}");
@@ -121,5 +125,36 @@ fn recipes_are_measured_at_each_endpoint() {
                 .iter()
                 .all(|row| row["median_ms"].as_f64() > Some(0.0))
         );
+    }
+}
+
+#[test]
+fn sections_are_done_as_lines_ask_for_them() {
+    let dev = Dev::start();
+    let mut wan = music();
+    wan.args(["bench", "wan", "--node", dev.url(0)]);
+    let mut wan = wan
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = wan.stdin.take().unwrap();
+    for (id, how) in (1..).zip(["one-by-one", "pipelined", "batch"]) {
+        let wanted =
+            json!({ "id": id, "client": 0, "key": how, "puts": 3, "bytes": 9, "how": how });
+        writeln!(input, "{wanted}").unwrap();
+    }
+    drop(input);
+    let output = succeeded(&wan.wait_with_output().unwrap());
+    let mut lines = output.lines();
+    assert_eq!(lines.next(), Some("ready"));
+    let answers: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(answers.len(), 3, "{output}");
+    for answer in answers {
+        let times = ["began_ns", "granted_ns", "released_ns", "ended_ns"];
+        let times = times.map(|name| answer[name].as_u64());
+        assert!(times.is_sorted() && times[0] > Some(0), "{answer}");
     }
 }

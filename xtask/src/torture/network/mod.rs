@@ -101,6 +101,23 @@ impl Network {
     }
 }
 
+/// A way between two sites.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub(crate) ends: (usize, usize),
+    pub(crate) rtt_ms: f64,
+}
+
+/// The links of a profile.
+///
+/// # Errors
+///
+/// When there is no such profile.
+pub(crate) fn links(profile: &str) -> Result<Vec<Link>> {
+    let links = netem::LINKS.into_iter().zip(netem::rtts_ms(profile)?);
+    Ok(links.map(|(ends, rtt_ms)| Link { ends, rtt_ms }).collect())
+}
+
 /// The name of a site.
 pub(super) fn name(site: usize) -> &'static str {
     SITES.get(site).copied().unwrap_or_default()

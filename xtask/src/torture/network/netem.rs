@@ -22,7 +22,7 @@ pub(in crate::torture) struct Netem {
 }
 
 /// The two sites of each link.
-const LINKS: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
+pub(super) const LINKS: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
 
 impl Netem {
     /// Whether this kernel has it: it is tried in a namespace of its own.
@@ -50,9 +50,7 @@ impl Netem {
     ///
     /// When there is no such profile.
     pub(super) fn new(profile: &str) -> Result<Self> {
-        let known = PROFILES.iter().find(|(name, _)| *name == profile);
-        let (_, rtts_ms) = known.with_context(|| format!("there is no profile {profile}"))?;
-        Ok(Self { rtts_ms: *rtts_ms })
+        rtts_ms(profile).map(|rtts_ms| Self { rtts_ms })
     }
 
     pub(super) fn up(&self) -> Result<()> {
@@ -102,6 +100,17 @@ impl Netem {
         let mut tc = ip(&format!("netns exec {namespace} tc {words}"));
         shell::output(&mut tc).map(drop)
     }
+}
+
+/// The round trips of a profile.
+///
+/// # Errors
+///
+/// When there is no such profile.
+pub(super) fn rtts_ms(profile: &str) -> Result<[f64; 3]> {
+    let known = PROFILES.iter().find(|(name, _)| *name == profile);
+    let (_, rtts_ms) = known.with_context(|| format!("there is no profile {profile}"))?;
+    Ok(*rtts_ms)
 }
 
 /// The machine itself reaches a site at once, and is reached at 10.77.0.1.
