@@ -39,6 +39,9 @@ use crate::{Applied, Error, Level, lock_store};
 /// How many queues a node remembers, to save the first read.
 const REMEMBERED_MAX: usize = 16_384;
 
+/// How long a look at the own data centre's replica may take.
+const LOOK_TIME_MAX: Duration = Duration::from_millis(100);
+
 /// What a call asks of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ask {
@@ -184,8 +187,9 @@ impl Queues {
         let place = place(id);
         let asks: Vec<Ask> = calls.iter().map(|call| call.ask).collect();
         let register = self.register(&place);
+        let seen = newest(&register, known.contents).await;
         let done = register
-            .transact(known.contents, self.call_time, |queue, released| {
+            .transact(seen, self.call_time, |queue, released| {
                 perform(queue, released, &asks)
             })
             .await;
@@ -250,6 +254,24 @@ impl Queues {
             self.remember(id, Contents::default(), true);
         }
     }
+}
+
+/// What is known of a queue, or what the replica of this data centre has, where
+/// that is newer: an attempt on what another site has changed meanwhile, or a
+/// release under way, would be refused, and made anew. No round; whatever it is,
+/// the attempt counts only on what the queue then is.
+async fn newest(register: &Register<'_>, known: Contents<LockQueue>) -> Contents<LockQueue> {
+    let look = register.read_at(Access::Plain(Level::Local));
+    let Ok(Ok(seen)) = tokio::time::timeout(LOOK_TIME_MAX, look).await else {
+        return known;
+    };
+    let released = known.released.max(seen.released);
+    let newest: Contents<LockQueue> = if seen.version > known.version {
+        seen
+    } else {
+        known
+    };
+    Contents { released, ..newest }
 }
 
 /// The register of a key's queue.

@@ -71,8 +71,8 @@ async fn a_key_used_often_costs_what_a_new_one_costs() {
     let compared = COMPARISONS * part;
     assert_eq!(
         site.requests() - requests,
-        3 * u64::from(used + compared),
-        "three requests a cycle"
+        4 * u64::from(used + compared),
+        "three requests a cycle, and a look at the own replica"
     );
     let (of_worn, of_new) = compare(site, (&worn, used), part).await;
     eprintln!("and of one used {used} times {of_worn:?}, of a new one {of_new:?}");
