@@ -143,9 +143,17 @@ async fn a_forced_release_is_told_to_the_holder_at_once() {
     soon(section.put(KEY, "v")).await.unwrap();
     let forced = sites.client(&[1]).force(section.lock_ref()).await.unwrap();
     assert!(forced);
+    // Its node hears of it in a moment: what is put until then comes to nothing.
+    let refused = async {
+        loop {
+            if let Err(error) = section.put(KEY, "w").await {
+                return error;
+            }
+        }
+    };
+    let refused = soon(refused).await;
+    assert!(matches!(refused, Error::Lost(_)), "{refused:?}");
     assert_eq!(soon(section.lost()).await, LostReason::Preempted);
-    let put = soon(section.put(KEY, "w")).await;
-    assert!(matches!(put, Err(Error::Lost(_))), "{put:?}");
     let confirmed = soon(section.confirm()).await;
     assert!(matches!(confirmed, Err(Error::Lost(_))), "{confirmed:?}");
 }
