@@ -11,7 +11,7 @@ use music_core::critical_section::{
 };
 use music_core::id::{IdempotencyKey, RecordId, RequestId};
 use music_core::lock_queue::{Command, LockQueue, Outcome};
-use music_core::lock_ref::{Holding, LockRef};
+use music_core::lock_ref::LockRef;
 use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_store::{Applied, LockStore, TableMode};
@@ -419,18 +419,12 @@ impl Inner {
         self.call_alone((name, id), rounds, applied).await
     }
 
-    /// Releases a ticket that no section has any more.
-    pub(super) async fn release_alone(&self, id: &RecordId, holding: Holding) -> Result<(), Error> {
-        let released = self.in_time(self.locks.release(id, holding));
-        self.call_alone(("engine release", id), 1, released).await
-    }
-
     pub(super) async fn queue(&self, id: &RecordId) -> Result<Arc<LockQueue>, Error> {
         let peeked = self.in_time(self.locks.peek(id));
         self.call_alone(("engine peek", id), 1, peeked).await
     }
 
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         call: impl Future<Output = Result<T, music_store::Error>>,
     ) -> Result<T, Error> {

@@ -138,10 +138,7 @@ impl Inner {
         about: About<'_>,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let span = self.operation_span(name, about);
-        let result = work.instrument(span.clone()).await;
-        end(&span, result.as_ref().err());
-        result
+        within(self.operation_span(name, about), work).await
     }
 
     fn operation_span(&self, name: &'static str, about: About<'_>) -> Span {
@@ -221,10 +218,15 @@ impl Inner {
         rounds: u8,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
+        within(self.alone_span(name, id, rounds), work).await
+    }
+
+    /// The span of a call that no section asks for, below what is under way.
+    pub(super) fn alone_span(&self, name: &'static str, id: &RecordId, rounds: u8) -> Span {
         if !is_wanted() {
-            return work.await;
+            return Span::none();
         }
-        let span = tracing::info_span!(
+        tracing::info_span!(
             target: TARGET,
             "call",
             otel.name = name,
@@ -234,11 +236,18 @@ impl Inner {
             music.key = key_text(&id.key),
             music.rounds = rounds,
             music.outcome = Empty,
-        );
-        let result = work.instrument(span.clone()).await;
-        end(&span, result.as_ref().err());
-        result
+        )
     }
+}
+
+/// Does something in a span, which says how it ended.
+pub(super) async fn within<T>(
+    span: Span,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let result = work.instrument(span.clone()).await;
+    end(&span, result.as_ref().err());
+    result
 }
 
 /// Says how a call ended.

@@ -20,10 +20,12 @@ use music_core::id::{Moves, RecordId, RequestId, SessionId};
 use music_core::lock_queue::{Command, Marks, Mode, Outcome};
 use music_core::lock_ref::{HandOvers, LockRef};
 use music_core::time::MonotonicTime;
+use music_store::LockStore;
 use tokio::sync::Notify;
+use tracing::Span;
 
 use super::sections::Slot;
-use super::{Inner, SectionRef};
+use super::{Inner, SectionRef, spans};
 
 /// How many tickets a node keeps.
 const KEPT_MAX: usize = 10_000;
@@ -241,7 +243,8 @@ impl Inner {
         }
         if let Some(kept) = question {
             let node = Arc::clone(self);
-            self.spawn(async move { node.make_known(kept, name).await });
+            let span = self.alone_span("engine keep", kept.id(), self.locks.command_rounds());
+            self.spawn(async move { node.make_known(kept, name, span).await });
         }
     }
 
@@ -261,14 +264,15 @@ impl Inner {
     }
 
     /// Tells the queue that a ticket is kept; it may have been taken over.
-    async fn make_known(self: Arc<Self>, kept: Kept, name: RequestId) {
+    async fn make_known(self: Arc<Self>, kept: Kept, name: RequestId, span: Span) {
         let command = Command::Keep {
             holding: kept.holding(),
             owner: kept.owner(),
             name,
         };
         while kept.owner() == self.liveness.session().0 {
-            let applied = self.command_alone(kept.id(), command).await;
+            let applied = self.in_time(self.locks.apply(kept.id(), command));
+            let applied = spans::within(span.clone(), applied).await;
             self.gate.pass().await;
             if let Ok(applied) = applied {
                 return self.settle(&kept, name, applied.outcome, applied.queue.marks());
@@ -315,10 +319,11 @@ impl Inner {
         self.note_release(kept.id(), kept.holding().lock_ref);
         let node = Arc::clone(self);
         self.tenures.returning.fetch_add(1, Ordering::Relaxed);
+        let span = self.alone_span("engine release", kept.id(), 1);
         self.spawn(async move {
             while kept.owner() == node.liveness.session().0 {
-                let released = node.release_alone(kept.id(), kept.holding()).await;
-                if released.is_ok() {
+                let release = node.in_time(node.locks.release(kept.id(), kept.holding()));
+                if spans::within(span.clone(), release).await.is_ok() {
                     node.tell_askers(kept.id());
                     break;
                 }

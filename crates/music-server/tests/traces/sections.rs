@@ -108,7 +108,8 @@ fn check_section(trace: &Trace, key: &str) {
 }
 
 fn is_over(trace: &Trace) -> bool {
-    trace.has("critical section") && trace.has("POST /v1/locks/{lock_ref}/release")
+    let ends = ["critical section", "engine release"];
+    ends.iter().all(|name| trace.has(name)) && trace.has("POST /v1/locks/{lock_ref}/release")
 }
 
 #[test]
@@ -165,7 +166,13 @@ fn a_run_is_one_request() {
         client.run(&asked).instrument(caller.clone()).await.unwrap();
         drop(caller);
         let trace = Trace::when(&id, |trace| {
-            trace.has("critical section") && trace.has("caller")
+            let ends = [
+                "critical section",
+                "engine release",
+                "POST /v1/run",
+                "caller",
+            ];
+            ends.iter().all(|name| trace.has(name))
         })
         .await;
         let request = trace.only("POST /v1/run");

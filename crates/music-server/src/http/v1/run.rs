@@ -71,7 +71,7 @@ pub(crate) async fn run(
     let plan = Plan::new(&app, &body, idempotency)?;
     let own = Arc::clone(&app);
     let run = async move { plan.execute(&own).await };
-    repeat.once(&app, &body, run).await
+    Box::pin(repeat.once(&app, &body, run)).await
 }
 
 /// A run that was checked.
