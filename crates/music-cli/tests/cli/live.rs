@@ -125,7 +125,7 @@ fn each_deployment_serves_two_sites() {
             assert!(began.elapsed() < DEADLINE, "the value has to arrive");
         }
 
-        for (url, count) in [(&first, "1"), (&second, "2"), (&first, "3")] {
+        for (url, count) in [(&first, "65536"), (&second, "131072"), (&first, "196608")] {
             let script = "printf %s \"$MUSIC_FENCING_TOKEN\"";
             let token = at(
                 url,
