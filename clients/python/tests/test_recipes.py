@@ -324,7 +324,11 @@ def test_a_queue(client: music.Client, other: music.Client, name: str) -> None:
     with pytest.raises(ZeroDivisionError), other.queue(name).take(wait=30) as item:
         assert item.text == "later"
         _ = 1 / 0
-    with queue.take(wait=30) as again:
+    taken = queue.take(wait=30)
+    while taken.text != "later":  # The own site has not heard yet that it is back.
+        taken.give_back()
+        taken = queue.take(wait=30)
+    with taken as again:
         assert (again.id, again.text, again.deliveries) == (item.id, "later", 2)
         assert again.token > item.token
         again.give_back()
