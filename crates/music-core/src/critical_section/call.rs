@@ -90,7 +90,8 @@ pub enum Effect {
         id: RecordId,
     },
     /// A ticket is left to the node, which gives it to a later section by
-    /// [`Place::Kept`](super::Place::Kept), or releases it.
+    /// [`CriticalSection::take_kept`](super::CriticalSection::take_kept), or
+    /// releases it.
     Keep(Box<Kept>),
     /// Answer the client's operation.
     Reply {
