@@ -11,12 +11,15 @@
 //! function here is one atomic step of a linearizable store, but
 //! [`LockQueue::release`], which is monotone and needs a majority write only.
 
+mod command;
+
 use alloc::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::command::{Command, Named, Outcome};
 use crate::id::{Moves, RequestId, SessionId};
-use crate::lock_ref::{Holding, Incarnation, LockRef};
+use crate::lock_ref::{HandOvers, Holding, Incarnation, LockRef};
 use crate::mutation::{self, Mutation};
 use crate::time::Lease;
 
@@ -59,84 +62,8 @@ pub struct Ticket {
     pub request: RequestId,
     /// How often the client had moved when it asked the owner to keep it.
     pub moves: Moves,
-}
-
-/// A change that needs consensus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Command {
-    /// Adds a ticket at the end; the same request again finds its ticket.
-    Enqueue(NewTicket),
-    /// Removes a waiter, or a shared holder, that has no write under way.
-    Withdraw(LockRef),
-    /// Removes a ticket that is taken for dead, and records it in `forced`.
-    Force {
-        /// The ticket to remove.
-        lock_ref: LockRef,
-        /// Only while this session owns it; `None` for whoever does.
-        owner: Option<SessionId>,
-    },
-    /// Removes the ticket of a section, whoever owns it, as a force does. Named
-    /// by the section: its ticket may be kept for another one by now.
-    ForceSection(RequestId),
-    /// Gives a ticket another owner and the next incarnation.
-    ///
-    /// Only while it has the incarnation that the adopter saw, and not after
-    /// the client has moved on: an adoption that lands late cannot take a
-    /// section from whoever took it meanwhile. Asked again after a lost
-    /// answer, it finds its own work done.
-    Adopt {
-        /// The ticket to take over, in the incarnation that was seen.
-        holding: Holding,
-        /// The new owner.
-        owner: SessionId,
-        /// The new owner's lease.
-        lease: Lease,
-        /// How often the client had moved when it asked the new owner.
-        moves: Moves,
-    },
-    /// Gives a ticket to its owner itself, for sections to come: the next
-    /// incarnation, under a name that no client knows.
-    ///
-    /// Only while it has the incarnation that the owner knows. What a client of
-    /// the section that is over asks of any node then finds nothing.
-    Keep {
-        /// The ticket, as its owner knows it.
-        holding: Holding,
-        /// Its owner.
-        owner: SessionId,
-        /// The name.
-        name: RequestId,
-    },
-    /// Gives a kept ticket the name of the section that has it by now, so that
-    /// another node can take it over.
-    ///
-    /// Only while it has that incarnation and owner, and its client has no
-    /// other ticket here.
-    Name {
-        /// The ticket, as its owner knows it.
-        holding: Holding,
-        /// Its owner.
-        owner: SessionId,
-        /// The section.
-        request: RequestId,
-        /// How often its client had moved when it asked the owner.
-        moves: Moves,
-    },
-    /// Removes the ticket if it is still there in this incarnation.
-    Confirm(Holding),
-    /// Records that the ticket has synchronised, if it is still there.
-    Synced(Holding),
-}
-
-/// What a [`Command`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Outcome {
-    /// It took effect; the ticket concerned, as it is now or last was.
-    Done(Holding),
-    /// The ticket was not there (any more), or not as the command asked.
-    Gone,
-    /// All lockRefs of the key, or all incarnations of the ticket, are used.
-    Exhausted,
+    /// How many sections had it before the one that it is named for.
+    pub hand_overs: HandOvers,
 }
 
 /// What tells at a glance how far a queue has come; both only grow.
@@ -190,9 +117,8 @@ impl LockQueue {
             Command::Name {
                 holding,
                 owner,
-                request,
-                moves,
-            } => self.name(holding, owner, request, moves),
+                section,
+            } => self.name(holding, owner, section),
             Command::Confirm(holding) if self.present(holding) => self.remove(holding.lock_ref),
             Command::Confirm(_) => Outcome::Gone,
             Command::Synced(holding) => self.mark_synced(holding),
@@ -225,6 +151,7 @@ impl LockQueue {
                 lease,
                 request,
                 moves,
+                hand_overs: HandOvers::default(),
             },
         );
         self.last = lock_ref;
@@ -338,23 +265,18 @@ impl LockQueue {
         })
     }
 
-    fn name(
-        &mut self,
-        holding: Holding,
-        owner: SessionId,
-        request: RequestId,
-        moves: Moves,
-    ) -> Outcome {
+    fn name(&mut self, holding: Holding, owner: SessionId, section: Named) -> Outcome {
         let lock_ref = holding.lock_ref;
-        let elsewhere = self.ticket_of(request);
+        let elsewhere = self.ticket_of(section.request);
         if elsewhere.is_some_and(|(other, _)| other != lock_ref) {
             return Outcome::Gone;
         }
         match self.ticket(lock_ref).copied() {
             Some(ticket) if ticket.incarnation == holding.incarnation && ticket.owner == owner => {
                 let named = Ticket {
-                    request,
-                    moves,
+                    request: section.request,
+                    moves: section.moves,
+                    hand_overs: section.hand_overs,
                     ..ticket
                 };
                 self.tickets.insert(lock_ref, named);

@@ -89,6 +89,9 @@ impl CriticalSection {
         match result {
             Ok((Outcome::Done(holding), queue)) => {
                 hold.holding = holding;
+                if let Some(ticket) = queue.ticket(holding.lock_ref) {
+                    hold.take_hand_overs(ticket.hand_overs);
+                }
                 hold.must_synchronize = !mutation::is_on(Mutation::AdoptWithoutSync);
                 self.observe_queue(key, &queue, context, effects);
                 self.resume_end(key, effects);

@@ -285,6 +285,13 @@ impl Hold {
         self.unwatch(effects);
     }
 
+    /// Its section had a kept ticket at the node that it comes from, and keeps
+    /// its fencing token. The ticket bears its name.
+    pub(super) fn take_hand_overs(&mut self, before: HandOvers) {
+        self.named = before > HandOvers::default();
+        self.handed_over = self.named.then_some(before);
+    }
+
     /// Takes in how far the queue has come.
     pub(super) fn see_last(&mut self, last: LockRef) {
         self.last_seen = self.last_seen.max(last);

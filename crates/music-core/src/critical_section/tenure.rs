@@ -32,7 +32,7 @@ use super::call::{Effect, Failure, Purpose};
 use super::hold::{Hold, Phase, View};
 use super::{Context, CriticalSection, KeyIndex};
 use crate::id::{RecordId, SessionId};
-use crate::lock_queue::{Command, Outcome};
+use crate::lock_queue::{Command, Named, Outcome};
 use crate::lock_ref::{FencingToken, HandOvers, Holding, Tick};
 use crate::mutation::{self, Mutation};
 use crate::record::Record;
@@ -144,8 +144,11 @@ impl CriticalSection {
             let command = Command::Name {
                 holding: hold.holding,
                 owner: self.terms.owner,
-                request: self.terms.request,
-                moves: self.terms.moves,
+                section: Named {
+                    request: self.terms.request,
+                    moves: self.terms.moves,
+                    hand_overs: hold.handed_over.unwrap_or_default(),
+                },
             };
             let purpose = Purpose::Name(hold.holding.lock_ref);
             hold.apply(index, purpose, command, effects);

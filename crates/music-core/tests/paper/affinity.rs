@@ -250,6 +250,8 @@ fn a_client_that_moves_with_a_kept_ticket_finds_it_once_it_is_named() {
     world.wake(moved);
     world.run();
     assert_eq!(world.status(moved), Status::Granted);
+    // Other systems have seen its token.
+    assert_eq!(token(&world, moved), token(&world, next));
     let get = world.get(moved, "a");
     world.run();
     assert_eq!(world.value(moved, get, "x").as_deref(), Some("1"));
@@ -260,6 +262,11 @@ fn a_client_that_moves_with_a_kept_ticket_finds_it_once_it_is_named() {
     assert!(!left.is_known());
     assert_eq!(world.keep(left), None);
     assert_eq!(world.status(moved), Status::Granted);
+    // And the node that has it now keeps it under greater ones.
+    let before = token(&world, moved);
+    let kept = keep(&mut world, moved);
+    let last = world.create_with(1, 3, &["a"], kept);
+    assert!(token(&world, last) > before);
 }
 
 /// What was to name it lands when another section has it.
