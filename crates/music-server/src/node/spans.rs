@@ -196,19 +196,9 @@ impl Inner {
     fn named_call_span(&self, slot: &Slot, name: &str, id: &RecordId, rounds: u8) -> Span {
         // Entered only for the moment: what is made now is below it.
         let _section = Span::current().is_none().then(|| slot.span.enter());
-        tracing::info_span!(
-            target: TARGET,
-            "call",
-            otel.name = name,
-            otel.kind = "client",
-            otel.status_code = Empty,
-            music.section = %section_text(slot.request),
-            music.table = self.table(id),
-            music.key = key_text(&id.key),
-            music.rounds = rounds,
-            music.puts = Empty,
-            music.outcome = Empty,
-        )
+        let span = self.alone_span(name, id, rounds);
+        span.record("music.section", display(section_text(slot.request)));
+        span
     }
 
     /// Makes a call that no section asks for, in a span of its own.
@@ -222,7 +212,7 @@ impl Inner {
     }
 
     /// The span of a call that no section asks for, below what is under way.
-    pub(super) fn alone_span(&self, name: &'static str, id: &RecordId, rounds: u8) -> Span {
+    pub(super) fn alone_span(&self, name: &str, id: &RecordId, rounds: u8) -> Span {
         if !is_wanted() {
             return Span::none();
         }
@@ -232,9 +222,11 @@ impl Inner {
             otel.name = name,
             otel.kind = "client",
             otel.status_code = Empty,
+            music.section = Empty,
             music.table = self.table(id),
             music.key = key_text(&id.key),
             music.rounds = rounds,
+            music.puts = Empty,
             music.outcome = Empty,
         )
     }
