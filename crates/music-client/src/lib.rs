@@ -22,7 +22,6 @@
 //! A section moves to the next endpoint, which takes it over from the one that
 //! is gone. It never goes back to a node that it left: such a node may not know
 //! yet, and acknowledge what will never be seen.
-
 //!
 //! # Traces
 //! With the feature `opentelemetry`, a request names the span that is current
