@@ -25,15 +25,16 @@ pub struct Applied {
 /// How many tickets a queue may have where an engine keeps it as one value;
 /// more are refused as overloaded.
 ///
-/// A ticket takes at most [`TICKET_BYTES_MAX`] bytes, so all take at most
-/// three quarters of a mebibyte. ZooKeeper takes 1 MiB as one request
+/// A ticket takes at most [`TICKET_BYTES_MAX`] bytes, and the one at the head 2
+/// more where its node has kept it, so all take at most three quarters of a
+/// mebibyte and 2 bytes. ZooKeeper takes 1 MiB as one request
 /// (`jute.maxbuffer`), etcd 1.5 MiB (`--max-request-bytes`), Cassandra half a
 /// segment of its commit log (16 MiB).
 pub const TICKETS_MAX: usize = 12_288;
 
 /// The largest ticket in an engine, encoded by postcard: lockRef 5 bytes,
-/// incarnation 1, owner 19, mode 1, lease 8, request 19, moves 10.
-pub const TICKET_BYTES_MAX: usize = 63;
+/// incarnation 1, owner 19, mode 1, lease 8, request 19, moves 10, hand-overs 1.
+pub const TICKET_BYTES_MAX: usize = 64;
 
 const _: () = assert!(TICKETS_MAX * TICKET_BYTES_MAX <= 3 << 18);
 
@@ -129,8 +130,8 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use music_core::id::{Moves, RequestId, SessionId};
-    use music_core::lock_queue::{Mode, NewTicket};
-    use music_core::lock_ref::LockRef;
+    use music_core::lock_queue::{Mode, Named, NewTicket};
+    use music_core::lock_ref::{HandOvers, LockRef};
     use music_core::time::Lease;
 
     use super::*;
@@ -171,6 +172,24 @@ pub(crate) mod tests {
         perform(&mut queue, Command::Enqueue(largest(1))).unwrap();
         let one = bytes(&queue);
         perform(&mut queue, Command::Enqueue(largest(2))).unwrap();
-        assert_eq!(bytes(&queue) - one, TICKET_BYTES_MAX);
+        let two = bytes(&queue);
+        assert_eq!(two - one, TICKET_BYTES_MAX);
+        let (head, ticket) = queue.tickets().next().unwrap();
+        let named = Named {
+            request: ticket.request,
+            moves: ticket.moves,
+            hand_overs: HandOvers(u16::MAX),
+        };
+        let holding = Holding {
+            lock_ref: head,
+            incarnation: ticket.incarnation,
+        };
+        let name = Command::Name {
+            holding,
+            owner: ticket.owner,
+            section: named,
+        };
+        assert_eq!(perform(&mut queue, name).unwrap(), Outcome::Done(holding));
+        assert_eq!(bytes(&queue) - two, 2);
     }
 }

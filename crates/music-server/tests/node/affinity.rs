@@ -137,7 +137,8 @@ async fn a_section_under_a_kept_ticket_is_taken_over_by_another_node() {
     let away = deployment.node_with(2, 60_000, patient()).await;
     let id = &deployment.critical;
     make_home(&deployment, &home).await;
-    let (first, _) = granted(&home, section(&[id])).await;
+    let (first, token) = granted(&home, section(&[id])).await;
+    assert!(token.is_handed_over());
     home.critical_put(first.request, id, value("here"), None)
         .await
         .unwrap();
@@ -147,13 +148,15 @@ async fn a_section_under_a_kept_ticket_is_taken_over_by_another_node() {
     };
     let view = away.acquire(&moved, LONG).await.unwrap();
     assert_eq!(view.state, State::Granted);
+    assert_eq!(view.tokens[0].1, token);
     let seen = away.critical_get(moved.request, id).await.unwrap();
     assert_eq!(text(&seen), Some(&b"here"[..]));
     // Whatever the node answers that it has left, it comes to nothing.
     let late = home.critical_put(first.request, id, value("late"), None);
     drop(late.await);
     away.release(&moved, true).await.unwrap();
-    let (next, _) = granted(&away, section(&[id])).await;
+    let (next, later) = granted(&away, section(&[id])).await;
+    assert!(later > token);
     let seen = away.critical_get(next.request, id).await.unwrap();
     assert_eq!(text(&seen), Some(&b"here"[..]));
 }
