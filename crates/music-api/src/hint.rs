@@ -1,7 +1,6 @@
 //! `POST /v1/hints`: what a node tells another one of queues.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::name::KeyRef;
 
@@ -12,7 +11,8 @@ pub const HINTS_MAX: usize = 256;
 ///
 /// Sent by nodes to each other, where the lock engine has no watches. Whatever
 /// it says, it causes no more than looks at these queues.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Hints {
     /// The session of the node that sends it: 32 hexadecimal digits.
