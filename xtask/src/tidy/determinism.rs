@@ -21,6 +21,7 @@ const CHANCES: &[Chance] = &[
         name: "the clock",
         needles: &["Instant::now", "SystemTime::now"],
         owners: &[
+            "crates/mdbc/src/clock.rs",
             "crates/music-cli/src/active_passive/clock.rs",
             "crates/music-cli/src/bench/clock.rs",
             "crates/music-cli/src/demo/clock.rs",

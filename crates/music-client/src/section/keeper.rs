@@ -75,7 +75,8 @@ pub(crate) async fn freshen(seat: &Seat) -> Result<(), Error> {
     renew_once(seat).await
 }
 
-async fn renew_once(seat: &Seat) -> Result<(), Error> {
+/// Proves life once: the node that keeps the section says that it is held.
+pub(super) async fn renew_once(seat: &Seat) -> Result<(), Error> {
     let mut call = Call::change(Method::POST, seat.path("/renew"), Repeat::SameNode);
     // A node that is silent for a third leaves time to turn to another one.
     call.limit = seat.lease / 3;

@@ -123,6 +123,24 @@ impl CriticalSection {
         self.seat.is_lost()
     }
 
+    /// Asks the section's node whether the lock is held: it was, at some time
+    /// between the call and its answer. What was read before in this section
+    /// was the latest state until then.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] where it is not; [`Error::Unavailable`] where no node
+    /// can tell.
+    ///
+    /// # Cost
+    /// A request to the own site.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn prove(&self) -> Result<(), Error> {
+        self.check_held()?;
+        keeper::renew_once(&self.seat).await
+    }
+
     /// How long the lock is held if no node answers any more; zero where it is
     /// lost.
     pub(crate) fn valid_for(&self) -> Duration {
