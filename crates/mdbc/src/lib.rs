@@ -7,9 +7,13 @@
 //! |---|---|
 //! | [`partition`] | what is owned as one |
 //! | [`redo_log`] | strong tables: what committed, in order |
+//! | [`ownership`] | turns shared by the transactions of a site |
+//! | [`outbox`] | eventual tables: what each site tells the others |
 //! | [`sites`] | what the sites tell each other |
 
 mod clock;
+pub mod outbox;
+pub mod ownership;
 pub mod partition;
 pub mod redo_log;
 pub mod sites;

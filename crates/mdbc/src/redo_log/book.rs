@@ -94,11 +94,6 @@ impl Book {
         follows.then_some(self)
     }
 
-    /// The number of entries that are not empty.
-    pub(crate) fn len(&self) -> usize {
-        self.sizes.len()
-    }
-
     /// Whether there is room for an entry of so many bytes: which positions are
     /// to be emptied together with its put.
     pub(crate) fn room(&self, bytes: usize, floors: Floors) -> Result<Vec<u64>, Full> {
@@ -243,7 +238,7 @@ mod tests {
         assert_eq!(put(&mut book, (10, 0), floors(15, 15, 20)), Ok(Vec::new()));
         let emptied = put(&mut book, (10, 0), floors(16, 16, 20)).unwrap();
         assert_eq!((emptied.len(), emptied[0].as_str()), (16, "e1"));
-        assert_eq!(book.len(), 6);
+        assert_eq!(book.sizes.len(), 6);
     }
 
     #[test]
@@ -288,7 +283,7 @@ mod tests {
                     prop_assert!(position <= all);
                     prop_assert!(position + RING.slots >= end + floors.under_way);
                 }
-                prop_assert!(book.len() <= 256);
+                prop_assert!(book.sizes.len() <= 256);
             }
         }
     }

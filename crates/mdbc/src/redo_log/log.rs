@@ -64,7 +64,7 @@ pub struct RedoLog {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) client: Client,
-    pub(crate) sites: Sites,
+    pub(crate) sites: Arc<Sites>,
     pub(crate) ring: Ring,
     pub(crate) turn: Duration,
     table: String,
@@ -124,7 +124,7 @@ impl RedoLog {
         let sites = Sites::open(client.clone(), sites_table, site, sites).await?;
         let inner = Inner {
             client,
-            sites,
+            sites: Arc::new(sites),
             ring: Ring { slots },
             turn,
             table,
@@ -136,7 +136,7 @@ impl RedoLog {
     }
 
     /// What the sites tell each other.
-    pub fn sites(&self) -> &Sites {
+    pub fn sites(&self) -> &Arc<Sites> {
         &self.inner.sites
     }
 

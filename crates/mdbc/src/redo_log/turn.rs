@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
 use music_client::{CriticalSection, LostReason};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
@@ -182,8 +181,13 @@ impl Turn {
     /// Whether the turn should take no more transactions: it is as old as one
     /// may become, or broken, or its lock is lost.
     pub fn is_due(&self) -> bool {
+        self.time_left().is_zero() || self.broken().is_some()
+    }
+
+    /// How long until the turn is due by its age.
+    pub fn time_left(&self) -> Duration {
         let age = clock::now().saturating_duration_since(self.opened);
-        age >= self.log.turn || self.broken().is_some()
+        self.log.turn.saturating_sub(age)
     }
 
     /// Why the turn takes no more entries, if it does not.
@@ -195,32 +199,64 @@ impl Turn {
             .or_else(|| lost(&state).map(Cause::Lost))
     }
 
-    /// Lets the turn take no more entries from now on. Those under way go on.
+    /// Gives the turn up, whoever uses it still: it takes no more entries, and
+    /// the lock is released in the background when those under way are
+    /// acknowledged or have failed.
     pub fn break_off(&self) {
-        self.state().broken.get_or_insert(Cause::Broken);
+        let mut state = self.state();
+        state.broken.get_or_insert(Cause::Broken);
+        let (lanes, sections) = (
+            std::mem::take(&mut state.lanes),
+            std::mem::take(&mut state.sections),
+        );
+        drop(state);
+        drop((lanes, sections));
     }
 
-    /// Makes sure that the partitions were owned at some time since the call:
-    /// what a transaction that began before it has read of them was the latest
-    /// state then. To be asked before a transaction is answered that appends
-    /// nothing.
+    /// Makes sure that what a transaction read of these partitions was the
+    /// latest state at some time since the call: what was appended there is
+    /// acknowledged, and they were owned. To be asked before a transaction is
+    /// answered that appends nothing.
     ///
     /// # Errors
-    /// [`Error::Over`] where the lock is lost: what was read may have been old;
-    /// [`Error::Music`] where that cannot be told.
+    /// [`Error::Over`] where an entry failed or the lock is lost: what was read
+    /// may have been old, or may never have been; [`Error::Music`] where that
+    /// cannot be told.
     ///
     /// # Cost
-    /// A request to the own site; no wide-area round.
+    /// A request to the own site; no wide-area round but that of entries under
+    /// way.
     ///
     /// # Cancel safety
     /// Changes nothing.
-    pub async fn prove(&self) -> Result<(), Error> {
-        let sections = self.state().sections.clone();
-        match try_join_all(sections.iter().map(|section| section.prove())).await {
-            Ok(_) => Ok(()),
-            Err(music_client::Error::Lost(_)) => Err(Error::Over),
-            Err(error) => Err(error.into()),
+    pub async fn prove(&self, read: &PartitionSet) -> Result<(), Error> {
+        let (last, sections) = {
+            let state = self.state();
+            let lanes: Option<Vec<&Lane>> = read
+                .iter()
+                .map(|partition| state.lanes.get(partition))
+                .collect();
+            let lanes = lanes.ok_or(Error::Over)?;
+            let last: Vec<Promise> = lanes.iter().filter_map(|lane| lane.last.clone()).collect();
+            let sections: Vec<_> = lanes.iter().map(|lane| Arc::clone(&lane.section)).collect();
+            (last, sections)
+        };
+        for promise in last {
+            promise.fate().await.map_err(|_| Error::Over)?;
         }
+        let mut asked: Vec<&str> = Vec::new();
+        for section in &sections {
+            if asked.contains(&section.lock_ref()) {
+                continue;
+            }
+            asked.push(section.lock_ref());
+            match section.prove().await {
+                Ok(()) => {}
+                Err(music_client::Error::Lost(_)) => return Err(Error::Over),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Gives a transaction the next position in the log of each partition that
@@ -376,9 +412,9 @@ impl Turn {
         ticket
     }
 
-    /// Owns further partitions as well. Returns what the local database has to
-    /// apply of them first. Where it has begun a transaction by then, and
-    /// anything was missed, that one has to be begun anew.
+    /// Owns further partitions as well, where the local database has applied all
+    /// of them. Where it lacks something, that is returned, and they are not
+    /// owned: a transaction that runs already began without it.
     ///
     /// # Errors
     /// [`Error::TimedOut`] after the wait: another site may own one of them and
@@ -421,7 +457,16 @@ impl Turn {
             wait,
         };
         let acquired = Box::pin(acquire(&self.log, wanted)).await?;
-        Ok(self.take(acquired))
+        if self.broken().is_some() {
+            return Err(Error::Over);
+        }
+        if acquired.missed.is_empty() {
+            return Ok(self.take(acquired));
+        }
+        if let Err(error) = acquired.section.release().await {
+            tracing::debug!(%error, "a section could not be released");
+        }
+        Ok(acquired.missed)
     }
 
     fn take(&self, acquired: Acquired) -> Vec<Entry> {

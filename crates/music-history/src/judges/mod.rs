@@ -13,6 +13,9 @@
 //! | [`liveness`] | 6 | without faults every waiter is granted, in order |
 //! | [`modes`] | 7 | what a table's mode forbids is refused |
 //!
+//! [`strict_serializability`] judges histories of another kind: transactions of
+//! a database over MUSIC.
+//!
 //! They see what clients saw, and no more. So they demand nothing where two
 //! outcomes look the same from outside, and each file says what that is.
 //! They never demand that sections do not overlap in real time while there
@@ -28,6 +31,7 @@ pub mod modes;
 pub mod no_corruption;
 pub mod sequential_consistency;
 pub mod stamps;
+pub mod strict_serializability;
 
 mod report;
 

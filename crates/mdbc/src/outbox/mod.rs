@@ -1,0 +1,452 @@
+//! Eventual tables: what a site committed, told to the others.
+//!
+//! ```text
+//!  table mdbc_<database>_outbox (eventual)
+//!  key = <site>/<sequence>     default field: checksum | head | digest
+//!                              fields p<k>: the digest in pieces, if it is large
+//! ```
+//!
+//! A transaction on eventual tables commits at once. In the same local
+//! transaction the database keeps its digest under the next number of the
+//! site's *sequence*: 1, 2, 3 … The digest is then [sent](Outbox::send): put at
+//! the local replica, from where MUSIC carries it. The put may be made again at
+//! any time; it is the same record.
+//!
+//! Other sites [receive](Outbox::receive) the digests of each site in the order of
+//! its sequence, without gaps, and apply each in one local transaction with its
+//! number. Rows carry [stamps](Stamp); the highest wins.
+//!
+//! *Invariant*: a digest is kept until every site of the list has applied it, so
+//! a site may be away for any time. It leaves the outbox only by
+//! [`Outbox::collect`].
+//!
+//! *The worst failure survived*: the sender stops between its commit and the put
+//! (it sends again when it starts), or the local replica is lost before it told
+//! the others (the same).
+
+mod clock;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{join_all, try_join_all};
+use music_client::api::name::Fields;
+use music_client::api::table::TableMode;
+use music_client::{Cell, Client, Content, RecordKey};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+pub use clock::Stamp;
+
+use crate::outbox::clock::StampClock;
+use crate::redo_log::RedoLog;
+use crate::redo_log::entry::{DIGEST_BYTES_MAX, PIECE_BYTES, pieces};
+use crate::sites::{News, Sites, SitesError};
+
+/// How many digests of a site are received, sent again or collected by one call.
+pub const BATCH_MAX: u64 = 32;
+
+/// The version of the encoding.
+const VERSION: u8 = 1;
+
+/// The bytes of a record's checksum.
+const SUM_BYTES: usize = 8;
+
+/// A digest on its way to the other sites.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The sender.
+    pub site: String,
+    /// Its number in the sender's sequence, from 1.
+    pub sequence: u64,
+    /// The stamp of its rows.
+    pub stamp: Stamp,
+    /// What it changed; only the database knows what the bytes mean.
+    pub digest: Bytes,
+}
+
+/// Digests that have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    /// In the order of each sender's sequence.
+    pub letters: Vec<Letter>,
+    /// Senders of whom more was sent than has come, and the number that is
+    /// missing first.
+    pub missing: BTreeMap<String, u64>,
+}
+
+/// Why the outbox fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutboxError {
+    /// The digest is too large. Nothing was sent.
+    #[error("the changes have {0} bytes, more than {DIGEST_BYTES_MAX}: change fewer rows")]
+    TooLarge(usize),
+    /// A record that is no digest. It is not applied, nor what follows it.
+    #[error(
+        "digest {sequence} of site {site} cannot be read: something else than this version of \
+         mdbc has written its table"
+    )]
+    Damaged {
+        /// The sender.
+        site: String,
+        /// The number.
+        sequence: u64,
+    },
+    /// The sites cannot be told.
+    #[error(transparent)]
+    Sites(#[from] SitesError),
+    /// MUSIC failed. A digest may or may not be sent: send it again.
+    #[error("the outbox cannot be reached")]
+    Music(#[from] music_client::Error),
+}
+
+impl OutboxError {
+    /// Whether the same call may succeed later. All calls may be made again.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::TooLarge(_) | Self::Damaged { .. } => false,
+            Self::Sites(error) => error.is_retryable(),
+            Self::Music(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// What a record says beside the digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    version: u8,
+    stamp: Stamp,
+    digest_bytes: u32,
+    digest_sum: u64,
+    pieces: u16,
+}
+
+/// The outbox of a database, as one site has it.
+#[derive(Debug)]
+pub struct Outbox {
+    client: Client,
+    table: String,
+    sites: Arc<Sites>,
+    clock: StampClock,
+}
+
+impl Outbox {
+    /// Opens the outbox, creating its table if there is none.
+    ///
+    /// # Errors
+    /// [`OutboxError::Music`] where MUSIC cannot be reached.
+    ///
+    /// # Cost
+    /// One consensus where the table is new.
+    ///
+    /// # Cancel safety
+    /// The table may or may not be created.
+    pub async fn open(client: Client, database: &str, log: &RedoLog) -> Result<Self, OutboxError> {
+        let table = format!("mdbc_{database}_outbox");
+        client.create_table(&table, TableMode::Eventual).await?;
+        let sites = Arc::clone(log.sites());
+        Ok(Self {
+            client,
+            table,
+            sites,
+            clock: StampClock::default(),
+        })
+    }
+
+    /// A stamp for the rows of a transaction: higher than all that this site has
+    /// given or [seen](Self::observe).
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            at_us: self.clock.next_us(),
+            site: self.sites.own().to_owned(),
+        }
+    }
+
+    /// Notes a stamp: at the start, the highest one in the database.
+    pub fn observe(&self, stamp: &Stamp) {
+        self.clock.observe(stamp.at_us);
+    }
+
+    /// Sends a digest of this site; again, if it was sent before. Those before
+    /// it must have been sent.
+    ///
+    /// # Errors
+    /// [`OutboxError::TooLarge`]; [`OutboxError::Music`], after which it may or
+    /// may not be sent.
+    ///
+    /// # Cost
+    /// Two requests to the own site, more for a large digest; no wide-area
+    /// round.
+    ///
+    /// # Cancel safety
+    /// It may or may not be sent: send it again.
+    pub async fn send(
+        &self,
+        sequence: u64,
+        stamp: &Stamp,
+        digest: &Bytes,
+    ) -> Result<(), OutboxError> {
+        if digest.len() > DIGEST_BYTES_MAX {
+            return Err(OutboxError::TooLarge(digest.len()));
+        }
+        let record = self.record(self.sites.own(), sequence);
+        for (number, piece) in pieces(digest).enumerate() {
+            let field = format!("p{number}");
+            let cell = Cell {
+                record: record.clone(),
+                field,
+            };
+            self.client.put(cell, digest.slice_ref(piece)).await?;
+        }
+        self.client.put(record, encode(stamp, digest)).await?;
+        self.sites
+            .say(News {
+                sent: sequence,
+                ..News::default()
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The digests of other sites that have come here, each sender's from the
+    /// one after the last applied on.
+    ///
+    /// # Errors
+    /// [`OutboxError::Damaged`] where the next digest of a site cannot be read;
+    /// [`OutboxError::Music`].
+    ///
+    /// # Cost
+    /// Requests to the own site, one for each digest; no wide-area round.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn receive(&self, applied: &BTreeMap<String, u64>) -> Result<Arrivals, OutboxError> {
+        let reports = self.sites.refresh().await?;
+        let mut arrivals = Arrivals::default();
+        for (site, report) in reports.iter().filter(|(site, _)| *site != self.sites.own()) {
+            let first = applied
+                .get(site)
+                .copied()
+                .unwrap_or_default()
+                .saturating_add(1);
+            let last = report.sent.min(first.saturating_add(BATCH_MAX - 1));
+            let read = (first..=last).map(|sequence| self.read(site, sequence));
+            for (letter, sequence) in try_join_all(read).await?.into_iter().zip(first..) {
+                let Some(letter) = letter else {
+                    arrivals.missing.insert(site.to_owned(), sequence);
+                    break;
+                };
+                self.observe(&letter.stamp);
+                arrivals.letters.push(letter);
+            }
+        }
+        Ok(arrivals)
+    }
+
+    /// Says what this site's database has applied of the others: only what is on
+    /// its disk.
+    ///
+    /// # Errors
+    /// [`OutboxError::Sites`].
+    ///
+    /// # Cost
+    /// A request to the own site; none where nothing is new.
+    ///
+    /// # Cancel safety
+    /// It may or may not be said.
+    pub async fn publish_received(
+        &self,
+        received: BTreeMap<String, u64>,
+    ) -> Result<(), OutboxError> {
+        Ok(self
+            .sites
+            .say(News {
+                received,
+                ..News::default()
+            })
+            .await?)
+    }
+
+    /// Sends again what some site has not applied: where a replica has lost
+    /// digests, or never got them. Returns how many.
+    ///
+    /// # Errors
+    /// [`OutboxError::Music`].
+    ///
+    /// # Cost
+    /// Requests to the own site, three for each digest.
+    ///
+    /// # Cancel safety
+    /// Some may be sent.
+    pub async fn resend(&self) -> Result<usize, OutboxError> {
+        let own = self.sites.own();
+        let reports = self.sites.refresh().await?;
+        let first = reports.received_by_all(own).saturating_add(1);
+        let sent = reports.of(own).map_or(0, |report| report.sent);
+        let last = sent.min(first.saturating_add(BATCH_MAX - 1));
+        let mut count = 0;
+        for sequence in first..=last {
+            if let Some(letter) = self.read(own, sequence).await? {
+                self.send(sequence, &letter.stamp, &letter.digest).await?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Deletes the digests of this site that every other site has applied, from
+    /// the one after `collected` on. Returns up to which they are deleted.
+    ///
+    /// # Errors
+    /// [`OutboxError::Music`].
+    ///
+    /// # Cost
+    /// Requests to the own site, one for each digest.
+    ///
+    /// # Cancel safety
+    /// Some may be deleted.
+    pub async fn collect(&self, collected: u64) -> Result<u64, OutboxError> {
+        let own = self.sites.own();
+        let reports = self.sites.refresh().await?;
+        let sent = reports.of(own).map_or(0, |report| report.sent);
+        let last = reports
+            .received_by_all(own)
+            .min(sent)
+            .min(collected.saturating_add(BATCH_MAX));
+        let deleted = (collected.saturating_add(1)..=last)
+            .map(|sequence| self.client.delete(self.record(own, sequence)));
+        for deleted in join_all(deleted).await {
+            deleted?;
+        }
+        Ok(last.max(collected))
+    }
+
+    fn record(&self, site: &str, sequence: u64) -> RecordKey {
+        let key = format!("{site}/{sequence:020}");
+        RecordKey::from((self.table.as_str(), &key))
+    }
+
+    /// A digest, where all of it has come here.
+    async fn read(&self, site: &str, sequence: u64) -> Result<Option<Letter>, OutboxError> {
+        let record = self.client.fields(self.record(site, sequence)).await?;
+        let mut fields = record.map(|record| record.fields).unwrap_or_default();
+        let Some(value) = take(&mut fields, "") else {
+            return Ok(None);
+        };
+        let site = site.to_owned();
+        let Some((head, inline)) = decode(&value) else {
+            return Err(OutboxError::Damaged { site, sequence });
+        };
+        let Some(digest) = whole(&head, inline, fields) else {
+            return Ok(None);
+        };
+        let stamp = head.stamp;
+        Ok(Some(Letter {
+            site,
+            sequence,
+            stamp,
+            digest,
+        }))
+    }
+}
+
+fn take(fields: &mut Fields, name: &str) -> Option<Bytes> {
+    let value = fields.remove(name)?;
+    Content::from_value(value).ok().map(|content| content.bytes)
+}
+
+fn encode(stamp: &Stamp, digest: &Bytes) -> Bytes {
+    let head = Head {
+        version: VERSION,
+        stamp: stamp.clone(),
+        digest_bytes: u32::try_from(digest.len()).unwrap_or(u32::MAX),
+        digest_sum: xxh3_64(digest),
+        pieces: u16::try_from(pieces(digest).count()).unwrap_or(u16::MAX),
+    };
+    // Into memory, it cannot fail.
+    let mut rest = postcard::to_allocvec(&head).unwrap_or_default();
+    if head.pieces == 0 {
+        rest.extend_from_slice(digest);
+    }
+    let mut value = BytesMut::from(xxh3_64(&rest).to_le_bytes().as_slice());
+    value.extend_from_slice(&rest);
+    value.freeze()
+}
+
+fn decode(value: &Bytes) -> Option<(Head, Bytes)> {
+    let (sum, rest) = value.split_at_checked(SUM_BYTES)?;
+    let (head, inline) = postcard::take_from_bytes::<Head>(rest).ok()?;
+    let is_sound = xxh3_64(rest).to_le_bytes() == *sum && head.version == VERSION;
+    let bytes = usize::try_from(head.digest_bytes).ok()?;
+    let is_bounded =
+        bytes <= DIGEST_BYTES_MAX && usize::from(head.pieces) <= DIGEST_BYTES_MAX / PIECE_BYTES + 1;
+    (is_sound && is_bounded).then(|| (head, value.slice_ref(inline)))
+}
+
+/// The digest, where all its pieces are there.
+fn whole(head: &Head, inline: Bytes, mut fields: Fields) -> Option<Bytes> {
+    let digest = if head.pieces == 0 {
+        inline
+    } else {
+        let mut digest = BytesMut::new();
+        for number in 0..head.pieces {
+            digest.extend_from_slice(&take(&mut fields, &format!("p{number}"))?);
+        }
+        digest.freeze()
+    };
+    (xxh3_64(&digest) == head.digest_sum).then_some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stamp() -> Stamp {
+        Stamp {
+            at_us: 5,
+            site: "ohio".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_large_digest_is_whole_only_with_all_its_pieces() {
+        let digest = Bytes::from(vec![7; PIECE_BYTES + 1]);
+        let (head, inline) = decode(&encode(&stamp(), &digest)).unwrap();
+        let content = |piece: &[u8]| Content::from(piece.to_vec()).to_value();
+        let fields: Fields = (0..)
+            .zip(pieces(&digest))
+            .map(|(number, piece): (u16, _)| (format!("p{number}"), content(piece)))
+            .collect();
+        assert_eq!(whole(&head, inline.clone(), fields.clone()), Some(digest));
+        let mut fields = fields;
+        fields.remove("p1");
+        assert_eq!(whole(&head, inline, fields), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(digest in vec(any::<u8>(), 0..200)) {
+            let digest = Bytes::from(digest);
+            let (head, inline) = decode(&encode(&stamp(), &digest)).unwrap();
+            prop_assert_eq!(&head.stamp, &stamp());
+            prop_assert_eq!(whole(&head, inline, Fields::new()), Some(digest));
+        }
+
+        #[test]
+        fn no_bytes_are_more_than_unreadable(bytes in vec(any::<u8>(), 0..100), flip in any::<bool>()) {
+            let mut sealed = xxh3_64(&bytes).to_le_bytes().to_vec();
+            sealed.extend(bytes);
+            if flip {
+                sealed[0] ^= 1;
+                prop_assert!(decode(&sealed.into()).is_none());
+            } else if let Some((head, _)) = decode(&sealed.into()) {
+                prop_assert_eq!(head.version, VERSION);
+            }
+        }
+    }
+}
