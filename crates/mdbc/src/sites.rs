@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::try_join_all;
 use music_client::api::name::{FieldChanges, Fields, Value};
-use music_client::{Client, Outcome};
+use music_client::{Client, Outcome, ScanOptions};
 
 use crate::partition::Partition;
 use crate::redo_log::{Applied, Point};
@@ -264,8 +264,8 @@ impl Sites {
             said: tokio::sync::Mutex::default(),
             reports: Mutex::default(),
         };
+        sites.agree(&sites.everybody().await?)?;
         let reports = sites.refresh().await?;
-        sites.agree(&reports)?;
         let mut said = sites.said.lock().await;
         *said = reports.of(&sites.own).cloned().unwrap_or_default();
         let text = sites.list.to_text();
@@ -275,6 +275,19 @@ impl Sites {
         }
         drop(said);
         Ok(sites)
+    }
+
+    /// What all sites have said that are in the table, listed or not.
+    async fn everybody(&self) -> Result<Reports, SitesError> {
+        let page = self
+            .client
+            .scan_page(&self.table, &ScanOptions::default())
+            .await?;
+        let reports = page.records.into_iter().filter_map(|record| {
+            let name = String::from_utf8(record.key.to_bytes().ok()?).ok()?;
+            Some((name, Report::read(record.fields)))
+        });
+        Ok(Reports(reports.collect()))
     }
 
     fn agree(&self, reports: &Reports) -> Result<(), SitesError> {
@@ -313,7 +326,8 @@ impl Sites {
     /// Looks at what the sites have said, at the local replica.
     ///
     /// # Errors
-    /// [`SitesError::Music`] where the own site's node cannot be reached.
+    /// [`SitesError::Music`] where the own site's node cannot be reached;
+    /// [`SitesError::Disagree`] where a site has another list by now.
     ///
     /// # Cost
     /// A request to the own site for each site; no wide-area round.
@@ -327,6 +341,7 @@ impl Sites {
             Ok::<_, music_client::Error>((site.clone(), report.unwrap_or_default()))
         });
         let reports = Arc::new(Reports(try_join_all(reports).await?.into_iter().collect()));
+        self.agree(&reports)?;
         *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&reports);
         Ok(reports)
     }

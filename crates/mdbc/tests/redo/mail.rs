@@ -1,0 +1,131 @@
+//! The outbox: digests of eventual tables.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use mdbc::outbox::{Letter, Outbox};
+use mdbc::redo_log::RedoLog;
+use music_client::Client;
+
+use crate::sites::{Sites, client, soon};
+
+/// A site that keeps what has come.
+struct Office {
+    client: Client,
+    log: RedoLog,
+    outbox: Outbox,
+    applied: BTreeMap<String, u64>,
+    letters: Vec<Letter>,
+}
+
+impl Office {
+    async fn open(sites: &Sites, site: usize) -> Self {
+        let (client, log) = (client(&sites.urls[site]), sites.log(site).await);
+        let outbox = soon(Outbox::open(client.clone(), "bank", &log))
+            .await
+            .unwrap();
+        Self {
+            client,
+            log,
+            outbox,
+            applied: BTreeMap::new(),
+            letters: Vec::new(),
+        }
+    }
+
+    async fn send(&self, sequences: std::ops::RangeInclusive<u64>) {
+        for sequence in sequences {
+            let digest = Bytes::from(format!("{} {sequence}", self.log.sites().own()));
+            let stamp = self.outbox.stamp();
+            soon(self.outbox.send(sequence, &stamp, &digest))
+                .await
+                .unwrap();
+        }
+    }
+
+    async fn receive(&mut self) {
+        let arrivals = soon(self.outbox.receive(&self.applied)).await.unwrap();
+        for letter in arrivals.letters {
+            let applied = self.applied.entry(letter.site.clone()).or_default();
+            assert_eq!(letter.sequence, *applied + 1, "no gap");
+            *applied += 1;
+            assert!(
+                self.outbox.stamp() > letter.stamp,
+                "what is written later wins"
+            );
+            self.letters.push(letter);
+        }
+        let applied = self.applied.clone();
+        soon(self.outbox.publish_received(applied)).await.unwrap();
+    }
+
+    async fn receive_until(&mut self, count: usize) {
+        let receive = async {
+            while self.letters.len() < count {
+                self.receive().await;
+            }
+        };
+        soon(receive).await;
+    }
+}
+
+#[tokio::test]
+async fn each_site_gets_what_the_others_sent_once_and_in_order() {
+    let sites = Sites::start().await;
+    let mut offices = Vec::new();
+    for site in 0..3 {
+        offices.push(Office::open(&sites, site).await);
+    }
+    for office in &offices {
+        office.send(1..=40).await;
+        office.send(40..=41).await;
+    }
+    for office in &mut offices {
+        office.receive_until(82).await;
+        office.receive().await;
+        assert_eq!(office.letters.len(), 82);
+    }
+}
+
+#[tokio::test]
+async fn a_site_that_was_away_gets_everything() {
+    let sites = Sites::start().await;
+    let mut there = Office::open(&sites, 1).await;
+    let (sender, mut away) = (Office::open(&sites, 0).await, Office::open(&sites, 2).await);
+    sites
+        .deployment
+        .set_site_cut(&sites.names[2], true)
+        .unwrap();
+    sender.send(1..=20).await;
+    there.receive_until(20).await;
+    assert_eq!(
+        soon(sender.outbox.collect(0)).await.unwrap(),
+        0,
+        "a site lacks them"
+    );
+    away.receive().await;
+    assert_eq!(away.letters.len(), 0);
+    sites
+        .deployment
+        .set_site_cut(&sites.names[2], false)
+        .unwrap();
+    let catch_up = async {
+        while away.letters.len() < 20 {
+            sender.outbox.resend().await.unwrap();
+            away.receive().await;
+        }
+    };
+    soon(catch_up).await;
+    let collect = async {
+        let mut collected = 0;
+        while collected < 20 {
+            collected = sender.outbox.collect(collected).await.unwrap();
+        }
+    };
+    soon(collect).await;
+    let key = format!("{}/{:020}", sites.names[0], 1);
+    let record = soon(sender.client.fields(("mdbc_bank_outbox", &key)))
+        .await
+        .unwrap();
+    assert!(record.is_none(), "it is deleted when all have it");
+}

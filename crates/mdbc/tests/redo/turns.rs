@@ -1,0 +1,337 @@
+//! Turns: what they cost, what they hand over, how they end.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mdbc::partition::Partition;
+use mdbc::redo_log::{Applied, Cause, Error, Footprint, LogFault, LogOptions, RedoLog, Turn};
+use mdbc::sites::{SiteList, SitesError};
+use music_client::Outcome;
+use music_store::fault::{Call, Fault, Faults};
+
+use crate::sites::{Sites, append, client, digests, own, partition, set, soon, writes};
+
+#[tokio::test]
+async fn a_turn_hands_over_what_other_sites_committed() {
+    let sites = Sites::start().await;
+    let mut applied = [const { None }; 3].map(|none: Option<Applied>| none.unwrap_or_default());
+    let mut all = Vec::new();
+    for round in 0..7 {
+        let site = round % 3;
+        let log = sites.log(site).await;
+        let turn = own(&log, &["t"], &mut applied[site]).await.unwrap();
+        let missed = digests(&turn);
+        assert_eq!(missed, all[all.len() - missed.len()..]);
+        assert_eq!(missed.len(), round.min(2) * 2);
+        for number in 0..2 {
+            let digest = format!("{round}.{number}");
+            append(&turn, &["t"], &digest, &mut applied[site]).await;
+            all.push(digest);
+        }
+        soon(turn.end()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_site_that_works_alone_pays_a_put_for_each_commit_and_nothing_else() {
+    let faults = Faults::default();
+    let sites = Sites::counted(&faults).await;
+    let log = sites.log(0).await;
+    let mut applied = Applied::default();
+    // The first turn asks for the lock and reads; the second has the ticket kept.
+    for _ in 0..2 {
+        let turn = own(&log, &["t"], &mut applied).await.unwrap();
+        append(&turn, &["t"], "first", &mut applied).await;
+        soon(turn.end()).await.unwrap();
+    }
+    let count =
+        || [Call::Write, Call::Read, Call::Apply, Call::Peek].map(|call| faults.calls(call));
+    let before = count();
+    for _ in 0..3 {
+        let turn = own(&log, &["t"], &mut applied).await.unwrap();
+        assert!(turn.missed().is_empty());
+        append(&turn, &["t"], "more", &mut applied).await;
+        soon(turn.prove(&set(&["t"]))).await.unwrap();
+        soon(turn.end()).await.unwrap();
+    }
+    let after = count();
+    assert_eq!(after[0] - before[0], 3, "a majority put for each");
+    assert_eq!(after[1..], before[1..], "no read, no consensus");
+}
+
+#[tokio::test]
+async fn an_entry_of_two_partitions_is_applied_whole_by_the_owner_of_one() {
+    let sites = Sites::start().await;
+    let (first, second) = (sites.log(0).await, sites.log(1).await);
+    let mut applied = Applied::default();
+    let turn = own(&first, &["a", "b"], &mut applied).await.unwrap();
+    append(&turn, &["b"], "before", &mut applied).await;
+    append(&turn, &["a", "b"], "both", &mut applied).await;
+    append(&turn, &["b"], "after", &mut applied).await;
+    soon(turn.end()).await.unwrap();
+    let mut other = Applied::default();
+    let turn = own(&second, &["a"], &mut other).await.unwrap();
+    assert_eq!(digests(&turn), ["before", "both"]);
+    drop(turn);
+    let turn = own(&second, &["b"], &mut other).await.unwrap();
+    assert_eq!(digests(&turn), ["after"]);
+    assert_eq!(other, applied);
+}
+
+#[tokio::test]
+async fn entries_under_way_at_once_are_in_the_order_in_which_they_were_appended() {
+    let sites = Sites::start().await;
+    let (first, second) = (sites.log(0).await, sites.log(1).await);
+    let turn = own(&first, &["a", "b"], &mut Applied::default())
+        .await
+        .unwrap();
+    let mut tickets = Vec::new();
+    let plan = [
+        ("a", "1"),
+        ("b", "2"),
+        ("ab", "3"),
+        ("a", "4"),
+        ("ab", "5"),
+        ("b", "6"),
+    ];
+    for (of, digest) in plan {
+        let names: Vec<String> = of.chars().map(String::from).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        tickets.push(
+            turn.append(&writes(&names), Bytes::from(digest))
+                .await
+                .unwrap(),
+        );
+    }
+    for ticket in tickets {
+        soon(ticket.acknowledged()).await.unwrap();
+    }
+    drop(turn);
+    let turn = own(&second, &["a", "b"], &mut Applied::default())
+        .await
+        .unwrap();
+    let digests = digests(&turn);
+    let of = |partition: char| {
+        let is_of = |digest: &&String| {
+            plan.iter()
+                .any(|(names, of)| of == digest && names.contains(partition))
+        };
+        digests
+            .iter()
+            .filter(is_of)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of('a'), of('b')),
+        (vec!["1", "3", "4", "5"], vec!["2", "3", "5", "6"])
+    );
+}
+
+/// Fails the next put and sees what becomes of entries.
+async fn after_a_failed_put(fault: Fault) -> (Vec<Outcome>, Vec<String>) {
+    let faults = Faults::default();
+    let sites = Sites::counted(&faults).await;
+    let log = sites.log(0).await;
+    let mut applied = Applied::default();
+    let turn = own(&log, &["t"], &mut applied).await.unwrap();
+    append(&turn, &["t"], "before", &mut applied).await;
+    // All attempts of one put.
+    for _ in 0..8 {
+        faults.next(Call::Write, fault);
+    }
+    let mut outcomes = Vec::new();
+    let ticket = soon(turn.append(&writes(&["t"]), Bytes::from("failed")))
+        .await
+        .unwrap();
+    outcomes.push(soon(ticket.acknowledged()).await.unwrap_err().outcome);
+    let refused = soon(turn.append(&writes(&["t"]), Bytes::from("refused")))
+        .await
+        .unwrap_err();
+    outcomes.push(refused.outcome);
+    assert!(turn.is_due() && turn.broken().is_some());
+    let _released = soon(turn.end()).await;
+    faults.release_held();
+    let next = sites.log(1).await;
+    let read = async {
+        loop {
+            if let Ok(turn) = own(&next, &["t"], &mut Applied::default()).await {
+                return digests(&turn);
+            }
+        }
+    };
+    (outcomes, soon(read).await)
+}
+
+#[tokio::test]
+async fn an_entry_that_was_not_put_never_counts() {
+    let (outcomes, digests) = after_a_failed_put(Fault::FailBefore).await;
+    assert_eq!(outcomes[1], Outcome::NotApplied);
+    assert_eq!(digests, ["before"]);
+}
+
+#[tokio::test]
+async fn an_entry_whose_answer_is_lost_counts_though_nobody_knows() {
+    let (outcomes, digests) = after_a_failed_put(Fault::LoseAnswer).await;
+    assert_eq!(outcomes, [Outcome::Unknown, Outcome::NotApplied]);
+    assert_eq!(digests, ["before", "failed"]);
+}
+
+#[tokio::test]
+async fn what_was_read_of_an_entry_that_failed_never_counts() {
+    let faults = Faults::default();
+    let sites = Sites::counted(&faults).await;
+    let log = sites.log(0).await;
+    let mut applied = Applied::default();
+    let turn = own(&log, &["a", "b"], &mut applied).await.unwrap();
+    append(&turn, &["a"], "before", &mut applied).await;
+    for _ in 0..8 {
+        faults.next(Call::Write, Fault::FailBefore);
+    }
+    let failed = soon(turn.append(&writes(&["a"]), Bytes::from("failed")))
+        .await
+        .unwrap();
+    let footprint = Footprint {
+        writes: set(&["b"]),
+        reads: [partition("a")].into(),
+    };
+    let reader = soon(turn.append(&footprint, Bytes::from("reader")))
+        .await
+        .unwrap();
+    soon(failed.acknowledged()).await.unwrap_err();
+    let failure = soon(reader.acknowledged()).await.unwrap_err();
+    assert_eq!(failure.outcome, Outcome::NotApplied);
+    assert!(matches!(
+        soon(turn.prove(&set(&["a"]))).await,
+        Err(Error::Over)
+    ));
+}
+
+#[tokio::test]
+async fn a_turn_is_extended_where_nothing_was_missed() {
+    let sites = Sites::start().await;
+    let (first, second) = (sites.log(0).await, sites.log(1).await);
+    let (mut applied, mut other) = (Applied::default(), Applied::default());
+    let wait = Duration::from_millis(100);
+    let turn = own(&first, &["b"], &mut applied).await.unwrap();
+    let missed = soon(turn.extend(&set(&["a", "b"]), &applied, wait))
+        .await
+        .unwrap();
+    assert_eq!((missed.len(), turn.partitions().len()), (0, 2));
+    append(&turn, &["a", "b"], "both", &mut applied).await;
+    let late = own(&second, &["c"], &mut other).await.unwrap();
+    let refused = soon(late.extend(&set(&["a"]), &other, wait)).await;
+    assert!(
+        matches!(refused, Err(Error::TimedOut { .. })),
+        "{refused:?}"
+    );
+    soon(turn.end()).await.unwrap();
+    let wait = Duration::from_secs(20);
+    let missed = soon(late.extend(&set(&["a"]), &other, wait)).await.unwrap();
+    assert_eq!((missed.len(), late.partitions()), (1, vec![partition("c")]));
+}
+
+#[tokio::test]
+async fn an_owner_whose_lock_was_forced_is_told_and_changes_nothing() {
+    let sites = Sites::start().await;
+    let log = sites.log(0).await;
+    let mut applied = Applied::default();
+    let turn = own(&log, &["t"], &mut applied).await.unwrap();
+    append(&turn, &["t"], "before", &mut applied).await;
+    let (key, admin) = (("mdbc_bank_log", "t/all"), client(&sites.urls[1]));
+    let head = soon(admin.queue(key)).await.unwrap().tickets[0].number;
+    assert!(soon(admin.force_ticket(key, head)).await.unwrap());
+    let next = sites.log(1).await;
+    let mut other = Applied::default();
+    let later = own(&next, &["t"], &mut other).await.unwrap();
+    append(&later, &["t"], "after", &mut other).await;
+    let proved = soon(turn.prove(&set(&["t"]))).await;
+    assert!(matches!(proved, Err(Error::Over)), "{proved:?}");
+    let stale = soon(turn.append(&writes(&["t"]), Bytes::from("stale"))).await;
+    assert!(matches!(stale, Err(ref failure) if matches!(failure.cause, Cause::Lost(_))));
+    soon(later.end()).await.unwrap();
+    let turn = own(&sites.log(2).await, &["t"], &mut Applied::default())
+        .await
+        .unwrap();
+    assert_eq!(digests(&turn), ["before", "after"]);
+}
+
+#[tokio::test]
+async fn bad_states_are_told_by_name() {
+    let sites = Sites::start().await;
+    let log = sites.log(0).await;
+    let mut applied = Applied::default();
+    let turn = own(&log, &["t"], &mut applied).await.unwrap();
+    append(&turn, &["t"], "entry", &mut applied).await;
+    soon(turn.end()).await.unwrap();
+    let t = partition("t");
+    let mut edited = applied.point(&t);
+    edited.token += 1;
+    let edited: Applied = [(t.clone(), edited)].into_iter().collect();
+    let forked = soon(log.turn(&t.clone().into(), &edited, Duration::from_secs(9))).await;
+    let forked = forked.map(|turn: Turn| turn.partitions()).unwrap_err();
+    let Error::Fault(LogFault::Forked {
+        partition,
+        position: 1,
+    }) = forked
+    else {
+        panic!("{forked}");
+    };
+    assert_eq!(partition, t);
+    let list = SiteList::new(1, ["ohio", sites.names[1].as_str()]).unwrap();
+    let options = LogOptions {
+        sites: list,
+        ..sites.options(1)
+    };
+    // As soon as it hears of the other one's list.
+    let refused = async {
+        loop {
+            let log = RedoLog::open(client(&sites.urls[1]), options.clone()).await;
+            if let Err(error) = log {
+                return error;
+            }
+        }
+    };
+    let refused = soon(refused).await;
+    assert!(
+        matches!(refused, Error::Sites(SitesError::Disagree { .. })),
+        "{refused:?}"
+    );
+    let name: Result<Partition, _> = String::new().try_into();
+    assert!(name.is_err());
+}
+
+#[tokio::test]
+async fn a_follower_applies_what_is_known_to_be_committed_without_owning_it() {
+    let sites = Sites::start().await;
+    let (first, second) = (sites.log(0).await, sites.log(1).await);
+    let mut applied = Applied::default();
+    let turn = own(&first, &["a", "b"], &mut applied).await.unwrap();
+    append(&turn, &["a"], "one", &mut applied).await;
+    append(&turn, &["a", "b"], "two", &mut applied).await;
+    soon(turn.end()).await.unwrap();
+    let mut other = Applied::default();
+    let follow = async {
+        while other != applied {
+            let entries = second.follow([partition("a")], &other).await.unwrap();
+            for entry in &entries {
+                other.advance(entry);
+            }
+        }
+    };
+    soon(follow).await;
+    let reports = soon(second.sites().publish_applied(&other)).await;
+    reports.unwrap();
+    let status = soon(second.status(&partition("b"))).await.unwrap();
+    assert_eq!(
+        (status.committed, status.entries),
+        (other.point(&partition("b")), 1)
+    );
+    assert_eq!(
+        status.sites[second.sites().own()],
+        other.point(&partition("b"))
+    );
+    // Nothing was missed, though this site never had a turn.
+    let turn = own(&second, &["a"], &mut other).await.unwrap();
+    assert_eq!(digests(&turn), Vec::<String>::new());
+}
