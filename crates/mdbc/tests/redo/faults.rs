@@ -21,6 +21,9 @@ const WORKERS: usize = 3;
 /// How many transactions must commit while a fault lasts.
 const PROGRESS: u64 = 12;
 
+/// How many must commit before the first fault.
+const PROGRESS_FIRST: u64 = 150;
+
 struct Bank {
     sites: Sites,
     partitions: Vec<Partition>,
@@ -85,9 +88,9 @@ impl Bank {
     }
 
     /// Waits until more transactions are committed.
-    async fn progress(&self) {
+    async fn progress(&self, more: u64) {
         let mut committed = self.committed.subscribe();
-        let goal = *committed.borrow_and_update() + PROGRESS;
+        let goal = *committed.borrow_and_update() + more;
         soon(committed.wait_for(|count| *count >= goal))
             .await
             .unwrap();
@@ -100,12 +103,12 @@ impl Bank {
         match fault {
             0 => {
                 dev.set_site_cut(&sites.names[site], true).unwrap();
-                self.progress().await;
+                self.progress(PROGRESS).await;
                 dev.set_site_cut(&sites.names[site], false).unwrap();
             }
             1 => {
                 dev.suspend(&sites.nodes[site]).unwrap();
-                self.progress().await;
+                self.progress(PROGRESS).await;
                 dev.resume(&sites.nodes[site]).unwrap();
             }
             2 => {
@@ -115,11 +118,11 @@ impl Bank {
             _ => {
                 let (from, to) = (&sites.names[site], &sites.names[(site + 1) % 3]);
                 dev.set_link(from, to, true, true).unwrap();
-                self.progress().await;
+                self.progress(PROGRESS).await;
                 dev.set_link(from, to, true, false).unwrap();
             }
         }
-        self.progress().await;
+        self.progress(PROGRESS).await;
     }
 
     /// What a site has when it owns everything, in a transaction of its own.
@@ -163,7 +166,7 @@ impl Bank {
         });
         let nemesis = async {
             let mut dice = Dice(seed);
-            self.progress().await;
+            self.progress(PROGRESS_FIRST).await;
             for fault in faults {
                 self.harm(&mut dice, *fault).await;
             }
