@@ -22,7 +22,7 @@ const WORKERS: usize = 3;
 const PROGRESS: u64 = 12;
 
 /// How many must commit before the first fault.
-const PROGRESS_FIRST: u64 = 150;
+const PROGRESS_FIRST: u64 = 400;
 
 struct Bank {
     sites: Sites,
