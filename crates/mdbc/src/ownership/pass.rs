@@ -113,7 +113,9 @@ impl<D: Database> Pass<D> {
             return Ok(());
         }
         let claim = tokio::time::timeout(wait, self.claim(more)).await;
-        let _claim = claim.map_err(|_| EnterError::TimedOut { waited: waited() })?;
+        let Ok(_claim) = claim else {
+            return Err(EnterError::TimedOut { waited: waited() });
+        };
         let applied = self
             .shared
             .database

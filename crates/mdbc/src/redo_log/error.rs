@@ -34,8 +34,8 @@ pub enum Error {
     #[error("the log cannot be reached")]
     Music(#[from] music_client::Error),
     /// The turn is over. Nothing happened; try again.
-    #[error("the turn is over: try the transaction again")]
-    Over,
+    #[error("the turn is over: {0}; try the transaction again")]
+    Over(#[source] Cause),
     /// A setting that the log cannot have.
     #[error("a log has at least {least} slots, not {slots}")]
     Slots {
@@ -57,9 +57,9 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Fault(_) | Self::Partitions(_) | Self::Slots { .. } => false,
-            Self::TimedOut { .. } | Self::Over => true,
+            Self::TimedOut { .. } | Self::Over(_) => true,
             Self::Sites(error) => error.is_retryable(),
-            Self::Music(error) => error.is_retryable() || matches!(error, lost if is_lost(lost)),
+            Self::Music(error) => error.is_retryable() || is_lost(error),
         }
     }
 }

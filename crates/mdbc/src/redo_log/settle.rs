@@ -143,9 +143,9 @@ pub(crate) fn settle(readings: &Readings, applied: &Applied) -> Result<Verdict, 
     let mut case = Case::new(readings, applied);
     for (partition, reading) in readings.iter().filter(|(_, reading)| reading.is_owned) {
         case.check(partition, reading)?;
-        case.count(partition, reading)?;
+        case.count(partition, reading);
     }
-    case.close()?;
+    case.close();
     if !case.own.is_empty() {
         return Ok(Verdict::Own(case.own));
     }
@@ -234,7 +234,7 @@ impl<'a> Case<'a> {
         }
         let chain = reading.view.chain(from);
         let points = chain.iter().filter_map(|slot| slot.head.place());
-        let end = points.clone().last().map_or(from, |place| place.point);
+        let end = points.clone().next_back().map_or(from, |place| place.point);
         let position = end.position.saturating_add(1);
         if reading.view.is_damaged(position) {
             return Err(LogFault::Damaged {
@@ -245,12 +245,13 @@ impl<'a> Case<'a> {
         let claimed = all_claims(reading).max().unwrap_or_default();
         if claimed.position > end.position {
             let applied = from.position;
-            return Err(match chain.is_empty() {
-                true => LogFault::Behind { partition, applied },
-                false => LogFault::Gap {
+            return Err(if chain.is_empty() {
+                LogFault::Behind { partition, applied }
+            } else {
+                LogFault::Gap {
                     partition,
                     position,
-                },
+                }
             });
         }
         let fork = |place: &&Place| {
@@ -266,7 +267,7 @@ impl<'a> Case<'a> {
     }
 
     /// Finds what counts of an owned log.
-    fn count(&mut self, partition: &Partition, reading: &'a Reading) -> Result<(), LogFault> {
+    fn count(&mut self, partition: &Partition, reading: &'a Reading) {
         let claimed = all_claims(reading).max().unwrap_or_default();
         let mut chain = Vec::new();
         for slot in reading.view.chain(self.applied.point(partition)) {
@@ -287,7 +288,6 @@ impl<'a> Case<'a> {
             chain.push(slot);
         }
         self.chains.insert(partition.clone(), chain);
-        Ok(())
     }
 
     /// Whether the commit point of a prepared entry holds it.
@@ -311,7 +311,7 @@ impl<'a> Case<'a> {
     }
 
     /// Adds the entries of other partitions that what counts rests on.
-    fn close(&mut self) -> Result<(), LogFault> {
+    fn close(&mut self) {
         let mut unread: Vec<&'a Slot> = self.chains.values().flatten().copied().collect();
         while let Some(slot) = unread.pop() {
             for (at, place) in slot.head.places.iter().enumerate() {
@@ -324,7 +324,6 @@ impl<'a> Case<'a> {
                 unread.extend(self.need(place, to));
             }
         }
-        Ok(())
     }
 
     /// Adds the entries of a partition up to that point. Returns those that are

@@ -236,13 +236,14 @@ impl Turn {
                 .iter()
                 .map(|partition| state.lanes.get(partition))
                 .collect();
-            let lanes = lanes.ok_or(Error::Over)?;
+            let lanes = lanes.ok_or_else(|| self.over())?;
             let last: Vec<Promise> = lanes.iter().filter_map(|lane| lane.last.clone()).collect();
             let sections: Vec<_> = lanes.iter().map(|lane| Arc::clone(&lane.section)).collect();
             (last, sections)
         };
         for promise in last {
-            promise.fate().await.map_err(|_| Error::Over)?;
+            let fate = promise.fate().await;
+            fate.map_err(|failure| Error::Over(failure.cause))?;
         }
         let mut asked: Vec<&str> = Vec::new();
         for section in &sections {
@@ -252,7 +253,9 @@ impl Turn {
             asked.push(section.lock_ref());
             match section.prove().await {
                 Ok(()) => {}
-                Err(music_client::Error::Lost(_)) => return Err(Error::Over),
+                Err(music_client::Error::Lost(lost)) => {
+                    return Err(Error::Over(Cause::Lost(lost.reason)));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -278,7 +281,9 @@ impl Turn {
             return Err(Failure::not_applied(Cause::TooLarge { bytes }));
         }
         let slot = Arc::clone(&self.under_way).acquire_owned().await;
-        let slot = slot.map_err(|_| Failure::not_applied(Cause::Ending))?;
+        let Ok(slot) = slot else {
+            return Err(Failure::not_applied(Cause::Ending));
+        };
         let since = clock::now();
         loop {
             match self.reserve(footprint, &digest) {
@@ -326,7 +331,9 @@ impl Turn {
                 .get(partition)
                 .ok_or_else(|| not_owned(partition))?;
             let emptied = lane.book.room(bytes, self.floors(partition, lane));
-            let emptied = emptied.map_err(|_| Cause::Full(partition.clone()))?;
+            let Ok(emptied) = emptied else {
+                return Err(Cause::Full(partition.clone()));
+            };
             taken.push((partition.clone(), bytes, emptied));
             // The others only prepare.
             bytes = HEAD_BYTES;
@@ -447,7 +454,7 @@ impl Turn {
             return Ok(Vec::new());
         }
         if self.broken().is_some() {
-            return Err(Error::Over);
+            return Err(self.over());
         }
         let wanted = PartitionSet::new(wanted)?;
         let wanted = Wanted {
@@ -458,7 +465,7 @@ impl Turn {
         };
         let acquired = Box::pin(acquire(&self.log, wanted)).await?;
         if self.broken().is_some() {
-            return Err(Error::Over);
+            return Err(self.over());
         }
         if acquired.missed.is_empty() {
             return Ok(self.take(acquired));
@@ -536,6 +543,10 @@ impl Turn {
             self.log.keep_books(books);
         }
         released
+    }
+
+    fn over(&self) -> Error {
+        Error::Over(self.broken().unwrap_or(Cause::Broken))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

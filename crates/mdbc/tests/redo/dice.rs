@@ -1,6 +1,6 @@
 //! Chance from a seed.
 
-/// Chance from a seed (SplitMix64).
+/// Chance from a seed, by `SplitMix64`.
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(pub(crate) u64);
 

@@ -109,6 +109,7 @@ impl Plan {
 pub(crate) struct Clock(Instant);
 
 impl Clock {
+    #[allow(clippy::disallowed_methods, reason = "a test is no library")]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }

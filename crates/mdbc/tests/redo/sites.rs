@@ -12,7 +12,7 @@ use music_server::dev::{Deployment, DevConfig};
 use music_store::fault::Faults;
 
 /// The time after which a test has failed; nothing waits for it to pass.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// How long a node may go unheard.
 const NODE_LEASE: Duration = Duration::from_millis(600);

@@ -203,7 +203,7 @@ async fn what_was_read_of_an_entry_that_failed_never_counts() {
     assert_eq!(failure.outcome, Outcome::NotApplied);
     assert!(matches!(
         soon(turn.prove(&set(&["a"]))).await,
-        Err(Error::Over)
+        Err(Error::Over(_))
     ));
 }
 
@@ -246,7 +246,7 @@ async fn an_owner_whose_lock_was_forced_is_told_and_changes_nothing() {
     let later = own(&next, &["t"], &mut other).await.unwrap();
     append(&later, &["t"], "after", &mut other).await;
     let proved = soon(turn.prove(&set(&["t"]))).await;
-    assert!(matches!(proved, Err(Error::Over)), "{proved:?}");
+    assert!(matches!(proved, Err(Error::Over(_))), "{proved:?}");
     let stale = soon(turn.append(&writes(&["t"]), Bytes::from("stale"))).await;
     assert!(matches!(stale, Err(ref failure) if matches!(failure.cause, Cause::Lost(_))));
     soon(later.end()).await.unwrap();

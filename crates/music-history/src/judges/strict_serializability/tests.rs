@@ -6,18 +6,18 @@ use super::*;
 
 /// A transaction from text: `x+1` appends, `y=1,2` reads.
 fn transaction((begun_us, ended_us): (u64, u64), text: &str) -> Transaction {
-    let step = |step: &str| match step.split_once('+') {
-        Some((list, element)) => Step::Append {
-            list: list.to_owned(),
-            element: element.parse().unwrap(),
-        },
-        None => {
-            let (list, elements) = step.split_once('=').unwrap();
-            let elements = elements.split(',').filter(|element| !element.is_empty());
-            Step::Read {
+    let step = |step: &str| {
+        if let Some((list, element)) = step.split_once('+') {
+            return Step::Append {
                 list: list.to_owned(),
-                elements: elements.map(|element| element.parse().unwrap()).collect(),
-            }
+                element: element.parse().unwrap(),
+            };
+        }
+        let (list, elements) = step.split_once('=').unwrap();
+        let elements = elements.split(',').filter(|element| !element.is_empty());
+        Step::Read {
+            list: list.to_owned(),
+            elements: elements.map(|element| element.parse().unwrap()).collect(),
         }
     };
     Transaction {
