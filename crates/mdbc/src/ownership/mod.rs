@@ -39,7 +39,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::ownership::table::{Next, Table, TurnId, WaiterId};
 use crate::partition::PartitionSet;
-use crate::redo_log::{Applied, Entry, RedoLog, Turn};
+use crate::redo_log::{Access, Applied, Entry, RedoLog, Turn};
 
 /// The most transactions that wait for a turn at a time.
 pub const WAITING_MAX: usize = 10_000;
@@ -165,7 +165,8 @@ impl<D: Database> Ownership<D> {
     }
 
     /// Waits for a place in a turn that owns these partitions, whose missed
-    /// entries are applied.
+    /// entries are applied. Who may write from the beginning on must say so: a
+    /// turn to read does not become one to write.
     ///
     /// # Errors
     /// [`EnterError`]: nothing happened.
@@ -179,10 +180,11 @@ impl<D: Database> Ownership<D> {
     pub async fn enter(
         &self,
         wanted: &PartitionSet,
+        access: Access,
         wait: Duration,
     ) -> Result<Pass<D>, EnterError<D::Error>> {
         let shared = &self.shared;
-        let waiting = Waiting::new(shared, wanted)?;
+        let waiting = Waiting::new(shared, wanted, access)?;
         let began = clock::now();
         let waited = || clock::now().saturating_duration_since(began);
         let step = async {
@@ -202,7 +204,9 @@ impl<D: Database> Ownership<D> {
                     id,
                     is_open: false,
                 };
-                opening.open(wanted, wait.saturating_sub(waited())).await
+                opening
+                    .open((wanted, access), wait.saturating_sub(waited()))
+                    .await
             }
             Ok(Next::Wait) | Err(_) => Err(EnterError::TimedOut { waited: waited() }),
         }
@@ -229,12 +233,13 @@ impl<'a, D> Waiting<'a, D> {
     fn new<E: std::error::Error>(
         shared: &'a Shared<D>,
         wanted: &PartitionSet,
+        access: Access,
     ) -> Result<Self, EnterError<E>> {
         let mut table = shared.table();
         if table.waiting() >= WAITING_MAX {
             return Err(EnterError::TooMany);
         }
-        let id = table.wait(wanted.clone());
+        let id = table.wait(wanted.clone(), access);
         Ok(Self { shared, id })
     }
 }
@@ -256,13 +261,13 @@ struct Opening<'a, D: Database> {
 impl<D: Database> Opening<'_, D> {
     async fn open(
         mut self,
-        wanted: &PartitionSet,
+        (wanted, access): (&PartitionSet, Access),
         wait: Duration,
     ) -> Result<Pass<D>, EnterError<D::Error>> {
         let shared = self.shared;
         let database = &shared.database;
         let applied = database.applied().await.map_err(EnterError::Database)?;
-        let turn = Box::pin(shared.log.turn(wanted, &applied, wait)).await?;
+        let turn = Box::pin(shared.log.turn(wanted, access, &applied, wait)).await?;
         if !turn.missed().is_empty() {
             let missed = turn.missed().to_vec();
             database
@@ -273,7 +278,8 @@ impl<D: Database> Opening<'_, D> {
         let owned = PartitionSet::new(turn.partitions());
         let owned = owned.map_err(|error| EnterError::Log(error.into()))?;
         let turn = Arc::new(turn);
-        shared.table().opened(self.id, Arc::clone(&turn), &owned);
+        let opened = (Arc::clone(&turn), turn.is_shared());
+        shared.table().opened(self.id, opened, &owned);
         self.is_open = true;
         shared.changed.notify_waiters();
         let keep = keeper::keep(Arc::clone(shared), self.id, Arc::clone(&turn));

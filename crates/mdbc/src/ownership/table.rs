@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::partition::PartitionSet;
+use crate::redo_log::Access;
 
 /// Names a turn, within a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +36,14 @@ pub(super) enum Next<T> {
 pub(super) struct Table<T> {
     last: u64,
     seats: BTreeMap<TurnId, Seat<T>>,
-    waiters: BTreeMap<WaiterId, PartitionSet>,
+    waiters: BTreeMap<WaiterId, Wish>,
+}
+
+/// What a transaction needs.
+#[derive(Clone, Debug)]
+struct Wish {
+    partitions: PartitionSet,
+    access: Access,
 }
 
 #[derive(Debug)]
@@ -47,6 +55,8 @@ struct Seat<T> {
     /// `None` while it is being opened, and while it is being ended.
     turn: Option<Arc<T>>,
     users: usize,
+    /// Whether it is for those alone who only read.
+    is_shared: bool,
     /// Whether it takes no more transactions.
     is_closed: bool,
 }
@@ -62,6 +72,11 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Seat<T> {
+    fn serves(&self, wish: &Wish) -> bool {
+        let may = !self.is_shared || wish.access == Access::Read;
+        may && self.partitions.covers(&wish.partitions)
+    }
+
     fn meets(&self, wanted: &PartitionSet) -> bool {
         let claimed = self.claimed.as_ref();
         self.partitions.meets(wanted) || claimed.is_some_and(|claimed| claimed.meets(wanted))
@@ -70,10 +85,10 @@ impl<T> Seat<T> {
 
 impl<T> Table<T> {
     /// A transaction begins to wait.
-    pub(super) fn wait(&mut self, wanted: PartitionSet) -> WaiterId {
+    pub(super) fn wait(&mut self, partitions: PartitionSet, access: Access) -> WaiterId {
         self.last += 1;
         let waiter = WaiterId(self.last);
-        self.waiters.insert(waiter, wanted);
+        self.waiters.insert(waiter, Wish { partitions, access });
         waiter
     }
 
@@ -89,38 +104,40 @@ impl<T> Table<T> {
 
     /// What a waiting transaction does next. If it is not to wait, it leaves.
     pub(super) fn next(&mut self, waiter: WaiterId) -> Next<T> {
-        let Some(wanted) = self.waiters.get(&waiter).cloned() else {
+        let Some(wish) = self.waiters.get(&waiter).cloned() else {
             return Next::Wait;
         };
+        let wanted = &wish.partitions;
         let mut is_free = true;
         for (id, seat) in &mut self.seats {
-            if !seat.meets(&wanted) {
+            if !seat.meets(wanted) {
                 continue;
             }
             is_free = false;
             match &seat.turn {
-                Some(turn) if !seat.is_closed && seat.partitions.covers(&wanted) => {
+                Some(turn) if !seat.is_closed && seat.serves(&wish) => {
                     seat.users += 1;
                     let joined = Next::Joined(*id, Arc::clone(turn));
                     self.waiters.remove(&waiter);
                     return joined;
                 }
-                _ if !seat.partitions.covers(&wanted) => seat.is_closed = true,
+                _ if !seat.serves(&wish) => seat.is_closed = true,
                 _ => {}
             }
         }
         let mut earlier = self.waiters.range(..waiter);
-        if !is_free || earlier.any(|(_, other)| other.meets(&wanted)) {
+        if !is_free || earlier.any(|(_, other)| other.partitions.meets(wanted)) {
             return Next::Wait;
         }
         self.waiters.remove(&waiter);
         self.last += 1;
         let id = TurnId(self.last);
         let seat = Seat {
-            partitions: wanted,
+            partitions: wish.partitions,
             claimed: None,
             turn: None,
             users: 1,
+            is_shared: false,
             is_closed: false,
         };
         self.seats.insert(id, seat);
@@ -129,10 +146,15 @@ impl<T> Table<T> {
 
     /// The turn is open, for the transaction that opened it and for others. It
     /// may own more than was wanted: what is not another turn's.
-    pub(super) fn opened(&mut self, id: TurnId, turn: Arc<T>, owned: &PartitionSet) {
+    pub(super) fn opened(
+        &mut self,
+        id: TurnId,
+        (turn, is_shared): (Arc<T>, bool),
+        owned: &PartitionSet,
+    ) {
         self.widen(id, owned);
         if let Some(seat) = self.seats.get_mut(&id) {
-            seat.turn = Some(turn);
+            (seat.turn, seat.is_shared) = (Some(turn), is_shared);
         }
     }
 
@@ -218,11 +240,11 @@ mod tests {
     }
 
     fn open(table: &mut Table<&'static str>, names: &'static str) -> TurnId {
-        let waiter = table.wait(set(names));
+        let waiter = table.wait(set(names), Access::Write);
         let Next::Open(id) = table.next(waiter) else {
             panic!("{names} is free")
         };
-        table.opened(id, Arc::new(names), &set(names));
+        table.opened(id, (Arc::new(names), false), &set(names));
         id
     }
 
@@ -230,7 +252,7 @@ mod tests {
     fn a_transaction_joins_a_turn_that_has_all_that_it_needs() {
         let mut table = Table::default();
         let id = open(&mut table, "ab");
-        let waiter = table.wait(set("b"));
+        let waiter = table.wait(set("b"), Access::Write);
         assert_eq!(table.next(waiter), Next::Joined(id, Arc::new("ab")));
         assert_eq!(table.waiting(), 0);
         table.left(id);
@@ -243,10 +265,13 @@ mod tests {
     fn one_that_needs_more_waits_for_the_end_and_comes_before_later_ones() {
         let mut table = Table::default();
         let id = open(&mut table, "a");
-        let (more, same) = (table.wait(set("ab")), table.wait(set("a")));
+        let (more, same) = (
+            table.wait(set("ab"), Access::Write),
+            table.wait(set("a"), Access::Write),
+        );
         assert_eq!(table.next(more), Next::Wait);
         assert_eq!(table.next(same), Next::Wait, "the turn is closed");
-        let apart = table.wait(set("c"));
+        let apart = table.wait(set("c"), Access::Write);
         assert!(matches!(table.next(apart), Next::Open(_)));
         table.left(id);
         table.take(id);
@@ -256,14 +281,17 @@ mod tests {
         let Next::Open(wide) = table.next(more) else {
             panic!("it is free")
         };
-        table.opened(wide, Arc::new("ab"), &set("ab"));
+        table.opened(wide, (Arc::new("ab"), false), &set("ab"));
         assert_eq!(table.next(same), Next::Joined(wide, Arc::new("ab")));
     }
 
     #[test]
     fn a_waiter_that_leaves_holds_up_nobody() {
         let mut table: Table<()> = Table::default();
-        let (first, second) = (table.wait(set("ab")), table.wait(set("b")));
+        let (first, second) = (
+            table.wait(set("ab"), Access::Write),
+            table.wait(set("b"), Access::Write),
+        );
         assert_eq!(table.next(second), Next::Wait);
         table.leave(first);
         assert!(matches!(table.next(second), Next::Open(_)));
@@ -279,7 +307,7 @@ mod tests {
         table.take(b);
         table.ended(b);
         assert!(table.claim(a, &set("b")));
-        let waiter = table.wait(set("b"));
+        let waiter = table.wait(set("b"), Access::Write);
         assert_eq!(
             table.next(waiter),
             Next::Wait,
@@ -287,7 +315,7 @@ mod tests {
         );
         table.widen(a, &set("ab"));
         table.unclaim(a);
-        let other = table.wait(set("ab"));
+        let other = table.wait(set("ab"), Access::Write);
         assert_eq!(
             table.next(other),
             Next::Wait,
@@ -296,11 +324,29 @@ mod tests {
     }
 
     #[test]
+    fn those_who_only_read_share_a_turn_that_writers_wait_for() {
+        let mut table = Table::default();
+        let (first, second) = (
+            table.wait(set("a"), Access::Read),
+            table.wait(set("a"), Access::Read),
+        );
+        let Next::Open(id) = table.next(first) else {
+            panic!("it is free")
+        };
+        table.opened(id, (Arc::new("a"), true), &set("a"));
+        assert!(matches!(table.next(second), Next::Joined(..)));
+        let writer = table.wait(set("a"), Access::Write);
+        assert_eq!(table.next(writer), Next::Wait);
+        let late = table.wait(set("a"), Access::Read);
+        assert_eq!(table.next(late), Next::Wait, "the writer came before");
+    }
+
+    #[test]
     fn a_turn_takes_no_partition_that_another_has() {
         let mut table = Table::default();
         let (a, b) = (open(&mut table, "a"), open(&mut table, "b"));
         table.widen(a, &set("ab"));
-        let waiter = table.wait(set("ab"));
+        let waiter = table.wait(set("ab"), Access::Write);
         assert_eq!(table.next(waiter), Next::Wait);
         assert_eq!(
             (table.is_idle(a), table.is_idle(b)),

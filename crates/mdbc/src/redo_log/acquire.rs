@@ -24,12 +24,16 @@ pub(crate) struct Acquired {
     pub(crate) section: CriticalSection,
     pub(crate) books: BTreeMap<Partition, Book>,
     pub(crate) missed: Vec<Entry>,
+    /// Whether other sites may read at the same time.
+    pub(crate) is_shared: bool,
 }
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
     pub(crate) partitions: &'a PartitionSet,
+    /// Whether other sites may read at the same time.
+    pub(crate) is_shared: bool,
     /// What the database has applied.
     pub(crate) applied: &'a Applied,
     /// Partitions that the same turn owns already, and their ends.
@@ -45,7 +49,7 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, wanted: Wanted<'_>) -> Result<Ac
     let mut partitions = wanted.partitions.clone();
     // Each time round there is one more partition at least, of a bounded number.
     loop {
-        let section = lock(inner, &partitions, (began, until)).await?;
+        let section = lock(inner, (&partitions, wanted.is_shared), (began, until)).await?;
         let tokens = tokens(&partitions, &section);
         let known = inner.follow_books(&tokens);
         let mut case = Case {
@@ -61,6 +65,7 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, wanted: Wanted<'_>) -> Result<Ac
                     section,
                     books,
                     missed,
+                    is_shared: wanted.is_shared,
                 });
             }
             Settled::Own(more) => {
@@ -76,11 +81,14 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, wanted: Wanted<'_>) -> Result<Ac
 
 async fn lock(
     inner: &Inner,
-    partitions: &PartitionSet,
+    (partitions, is_shared): (&PartitionSet, bool),
     (began, until): (Instant, Option<Instant>),
 ) -> Result<CriticalSection, Error> {
     let keys = partitions.iter().map(|partition| inner.record(partition));
     let mut request = inner.client.lock(keys);
+    if is_shared {
+        request = request.shared();
+    }
     if let Some(until) = until {
         request = request.wait(until.saturating_duration_since(clock::now()));
     }

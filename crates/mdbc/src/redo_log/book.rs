@@ -48,6 +48,8 @@ pub(crate) struct Book {
     sizes: BTreeMap<u64, usize>,
     /// All of these together.
     bytes: usize,
+    /// Whether nobody else had a turn between this one and the one before.
+    pub(crate) is_alone: bool,
     /// How many fields of pieces each slot has that has any.
     pieces: BTreeMap<u64, u16>,
 }
@@ -83,6 +85,7 @@ impl Book {
             end,
             sizes,
             bytes,
+            is_alone: false,
             pieces,
         }
     }
@@ -90,7 +93,7 @@ impl Book {
     /// The same log in a turn that follows the last one.
     pub(crate) fn follow(mut self, token: u64) -> Option<Self> {
         let follows = self.token.checked_add(1) == Some(token);
-        self.token = token;
+        (self.token, self.is_alone) = (token, true);
         follows.then_some(self)
     }
 

@@ -120,6 +120,9 @@ pub enum Cause {
     /// The turn's lock is lost.
     #[error("the ownership is lost: {0}")]
     Lost(LostReason),
+    /// The turn is one to read, beside other sites.
+    #[error("its turn was opened to read: enter with write access from the beginning")]
+    ReadOnly,
     /// The turn does not own the partition.
     #[error("the turn does not own {0}")]
     NotOwned(Partition),

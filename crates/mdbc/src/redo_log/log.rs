@@ -16,7 +16,7 @@ use crate::redo_log::error::Error;
 use crate::redo_log::point::{Applied, Point};
 use crate::redo_log::ring::{Ring, View};
 use crate::redo_log::settle::{Reading, Readings, is_behind, visible};
-use crate::redo_log::turn::Turn;
+use crate::redo_log::turn::{Access, Turn};
 use crate::sites::{SiteList, Sites};
 
 /// How many entries of a turn may be under way at a time.
@@ -159,10 +159,12 @@ impl RedoLog {
     pub async fn turn(
         &self,
         partitions: &PartitionSet,
+        access: Access,
         applied: &Applied,
         wait: Duration,
     ) -> Result<Turn, Error> {
-        Turn::open(Arc::clone(&self.inner), partitions, applied, wait).await
+        let wanted = (partitions, access);
+        Turn::open(Arc::clone(&self.inner), wanted, applied, wait).await
     }
 
     /// What a database can apply of these partitions without owning them, in
@@ -276,6 +278,14 @@ impl Inner {
             Some((partition.clone(), books.remove(partition)?.follow(*token)?))
         };
         tokens.iter().filter_map(follow).collect()
+    }
+
+    /// Whether this site alone had turns of these partitions lately: then it has
+    /// their tickets at hand, which are not to be shared.
+    pub(crate) fn is_alone(&self, partitions: &PartitionSet) -> bool {
+        let books = self.books();
+        let is_alone = |partition| books.get(partition).is_some_and(|book| book.is_alone);
+        partitions.iter().all(is_alone)
     }
 
     /// Remembers logs as they are at the end of a turn.

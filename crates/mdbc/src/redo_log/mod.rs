@@ -20,6 +20,7 @@
 //! | `book` | what a site remembers of a log; what may be overwritten |
 //! | `acquire` | becoming the owner |
 //! | [`turn`] | a turn: the owner's transactions |
+//! | `lanes` | what a turn owns, and what is under way there |
 //! | `append` | one entry on its way |
 //! | [`log`] | the log of a database as a whole |
 
@@ -28,6 +29,7 @@ mod append;
 mod book;
 pub mod entry;
 pub mod error;
+mod lanes;
 pub mod log;
 pub mod point;
 mod ring;
@@ -36,7 +38,8 @@ pub mod turn;
 
 pub use entry::{DIGEST_BYTES_MAX, Entry, Place};
 pub use error::{Cause, Error, Failure};
+pub use lanes::Footprint;
 pub use log::{LogOptions, RedoLog, Status};
 pub use point::{Applied, Point, Step};
 pub use settle::LogFault;
-pub use turn::{Footprint, Ticket, Turn};
+pub use turn::{Access, Ticket, Turn};

@@ -22,23 +22,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use music_client::{CriticalSection, LostReason};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{self, Instant};
 use crate::partition::{Partition, PartitionSet};
-use crate::redo_log::acquire::{Acquired, Wanted, acquire};
-use crate::redo_log::append::{Fate, Job, Promise, Put};
-use crate::redo_log::book::{Book, Floors};
-use crate::redo_log::entry::{DIGEST_BYTES_MAX, Entry, Head, Place, pieces};
+use crate::redo_log::acquire::{Wanted, acquire};
+use crate::redo_log::append::Promise;
+use crate::redo_log::entry::{DIGEST_BYTES_MAX, Entry, Place};
 use crate::redo_log::error::{Cause, Error, Failure};
+use crate::redo_log::lanes::{Footprint, Lanes, Left, Reserved};
 use crate::redo_log::log::Inner;
 use crate::redo_log::point::{Applied, Point};
 use crate::sites::News;
-
-/// The bytes of a slot beside the digest, at most about.
-const HEAD_BYTES: usize = 256;
 
 /// How long a full ring is waited for before its turn is told.
 const ROOM_WAIT: Duration = Duration::from_secs(2);
@@ -46,14 +42,14 @@ const ROOM_WAIT: Duration = Duration::from_secs(2);
 /// How long between two looks whether there is room.
 const ROOM_LOOK: Duration = Duration::from_millis(20);
 
-/// What a transaction touched.
-#[derive(Clone, Debug)]
-pub struct Footprint {
-    /// The partitions that it changed: its entry goes to the log of each.
-    pub writes: PartitionSet,
-    /// The partitions that it read and did not change. Its entry is put when
-    /// what it read there is acknowledged.
-    pub reads: BTreeSet<Partition>,
+/// What a turn is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To read: beside other sites that read, where other sites were there since
+    /// this one's last turn.
+    Read,
+    /// To read and write.
+    Write,
 }
 
 /// A turn, open until it is ended or dropped.
@@ -63,39 +59,13 @@ pub struct Footprint {
 #[derive(Debug)]
 pub struct Turn {
     log: Arc<Inner>,
-    state: Arc<Mutex<State>>,
+    lanes: Arc<Mutex<Lanes>>,
     /// Held while a further section is acquired.
     extending: tokio::sync::Mutex<()>,
     under_way: Arc<Semaphore>,
     jobs: TaskTracker,
     opened: Instant,
     missed: Vec<Entry>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    lanes: BTreeMap<Partition, Lane>,
-    sections: Vec<Arc<CriticalSection>>,
-    /// Why it takes no more entries.
-    broken: Option<Cause>,
-}
-
-/// One partition of the turn.
-#[derive(Debug)]
-struct Lane {
-    section: Arc<CriticalSection>,
-    book: Book,
-    /// The last entry that is acknowledged, or was there before.
-    committed: Point,
-    /// The last entry of this turn.
-    last: Option<Promise>,
-}
-
-/// An entry that has its positions, and is not under way yet.
-struct Reserved {
-    job: Job,
-    ticket: Ticket,
-    sender: watch::Sender<Option<Fate>>,
 }
 
 /// An entry that has its place, on its way.
@@ -135,30 +105,31 @@ impl Ticket {
 impl Turn {
     pub(crate) async fn open(
         log: Arc<Inner>,
-        partitions: &PartitionSet,
+        (partitions, access): (&PartitionSet, Access),
         applied: &Applied,
         wait: Duration,
     ) -> Result<Self, Error> {
         let held = BTreeMap::new();
         let wanted = Wanted {
             partitions,
+            is_shared: access == Access::Read && !log.is_alone(partitions),
             applied,
             held: &held,
             wait,
         };
         let acquired = Box::pin(acquire(&log, wanted)).await?;
         let under_way = Arc::new(Semaphore::new(log.under_way_max()));
-        let mut turn = Self {
+        let mut lanes = Lanes::default();
+        let missed = lanes.take(acquired);
+        Ok(Self {
             log,
-            state: Arc::default(),
+            lanes: Arc::new(Mutex::new(lanes)),
             extending: tokio::sync::Mutex::default(),
             under_way,
             jobs: TaskTracker::new(),
             opened: clock::now(),
-            missed: Vec::new(),
-        };
-        turn.missed = turn.take(acquired);
-        Ok(turn)
+            missed,
+        })
     }
 
     /// What the local database has to apply before anything runs, in order.
@@ -169,13 +140,18 @@ impl Turn {
     /// The partitions that the turn owns: those that were asked for, and those
     /// that what was missed rests on.
     pub fn partitions(&self) -> Vec<Partition> {
-        self.state().lanes.keys().cloned().collect()
+        self.lanes().ends().into_keys().collect()
     }
 
     /// The last entry of a partition, acknowledged or not; `None` where the turn
     /// does not own it.
     pub fn end_of(&self, partition: &Partition) -> Option<Point> {
-        self.state().lanes.get(partition).map(|lane| lane.book.end)
+        self.lanes().ends().get(partition).copied()
+    }
+
+    /// Whether it was opened to read beside other sites: it takes no entries.
+    pub fn is_shared(&self) -> bool {
+        self.lanes().is_shared()
     }
 
     /// Whether the turn should take no more transactions: it is as old as one
@@ -192,25 +168,16 @@ impl Turn {
 
     /// Why the turn takes no more entries, if it does not.
     pub fn broken(&self) -> Option<Cause> {
-        let state = self.state();
-        state
-            .broken
-            .clone()
-            .or_else(|| lost(&state).map(Cause::Lost))
+        self.lanes().broken()
     }
 
     /// Gives the turn up, whoever uses it still: it takes no more entries, and
     /// the lock is released in the background when those under way are
     /// acknowledged or have failed.
     pub fn break_off(&self) {
-        let mut state = self.state();
-        state.broken.get_or_insert(Cause::Broken);
-        let (lanes, sections) = (
-            std::mem::take(&mut state.lanes),
-            std::mem::take(&mut state.sections),
-        );
-        drop(state);
-        drop((lanes, sections));
+        let mut lanes = self.lanes();
+        lanes.break_off(Cause::Broken);
+        lanes.clear();
     }
 
     /// Makes sure that what a transaction read of these partitions was the
@@ -230,27 +197,13 @@ impl Turn {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn prove(&self, read: &PartitionSet) -> Result<(), Error> {
-        let (last, sections) = {
-            let state = self.state();
-            let lanes: Option<Vec<&Lane>> = read
-                .iter()
-                .map(|partition| state.lanes.get(partition))
-                .collect();
-            let lanes = lanes.ok_or_else(|| self.over())?;
-            let last: Vec<Promise> = lanes.iter().filter_map(|lane| lane.last.clone()).collect();
-            let sections: Vec<_> = lanes.iter().map(|lane| Arc::clone(&lane.section)).collect();
-            (last, sections)
-        };
+        let owned = self.lanes().read(read);
+        let (last, sections) = owned.ok_or_else(|| self.over())?;
         for promise in last {
             let fate = promise.fate().await;
             fate.map_err(|failure| Error::Over(failure.cause))?;
         }
-        let mut asked: Vec<&str> = Vec::new();
         for section in &sections {
-            if asked.contains(&section.lock_ref()) {
-                continue;
-            }
-            asked.push(section.lock_ref());
             match section.prove().await {
                 Ok(()) => {}
                 Err(music_client::Error::Lost(lost)) => {
@@ -286,7 +239,8 @@ impl Turn {
         };
         let since = clock::now();
         loop {
-            match self.reserve(footprint, &digest) {
+            let reserved = self.lanes().reserve(&self.log, footprint, &digest);
+            match reserved {
                 Ok(reserved) => return Ok(self.start(reserved, slot)),
                 Err(cause @ Cause::Full(_)) => self.wait_for_room(since, cause).await?,
                 Err(cause) => return Err(Failure::not_applied(cause)),
@@ -305,118 +259,21 @@ impl Turn {
         Ok(())
     }
 
-    /// Takes positions, of all partitions or of none.
-    fn reserve(&self, footprint: &Footprint, digest: &Bytes) -> Result<Reserved, Cause> {
-        let mut state = self.state();
-        if let Some(cause) = &state.broken {
-            return Err(cause.clone());
-        }
-        if let Some(reason) = lost(&state) {
-            return Err(Cause::Lost(reason));
-        }
-        let not_owned = |partition: &Partition| Cause::NotOwned(partition.clone());
-        let mut read = Vec::new();
-        for partition in &footprint.reads {
-            let lane = state
-                .lanes
-                .get(partition)
-                .ok_or_else(|| not_owned(partition))?;
-            read.extend(lane.last.clone());
-        }
-        let mut bytes = digest.len().saturating_add(HEAD_BYTES);
-        let mut taken = Vec::new();
-        for partition in footprint.writes.iter() {
-            let lane = state
-                .lanes
-                .get(partition)
-                .ok_or_else(|| not_owned(partition))?;
-            let emptied = lane.book.room(bytes, self.floors(partition, lane));
-            let Ok(emptied) = emptied else {
-                return Err(Cause::Full(partition.clone()));
-            };
-            taken.push((partition.clone(), bytes, emptied));
-            // The others only prepare.
-            bytes = HEAD_BYTES;
-        }
-        self.job(&mut state, taken, (digest.clone(), read))
-            .ok_or(Cause::Broken)
-    }
-
-    fn floors(&self, partition: &Partition, lane: &Lane) -> Floors {
-        let (reports, list) = (self.log.sites.reports(), self.log.sites.list());
-        Floors {
-            all: reports.floor(partition, list.names().count()),
-            majority: reports.floor(partition, list.majority()),
-            committed: lane.committed.position,
-            under_way: u64::try_from(self.log.under_way_max()).unwrap_or(u64::MAX),
-        }
-    }
-
-    /// The entry with its positions, and what is told of it.
-    fn job(
-        &self,
-        state: &mut State,
-        taken: Vec<(Partition, usize, Vec<u64>)>,
-        (digest, read): (Bytes, Vec<Promise>),
-    ) -> Option<Reserved> {
-        let (sender, promise) = Promise::new();
-        let (mut places, mut before, mut rests) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, (partition, bytes, emptied)) in taken.into_iter().enumerate() {
-            let lane = state.lanes.get_mut(&partition)?;
-            let token_before = lane.book.end.token;
-            let pieces = if at == 0 { pieces(&digest).count() } else { 0 };
-            let pieces = u16::try_from(pieces).unwrap_or(u16::MAX);
-            let emptied = lane.book.take(bytes, pieces, emptied);
-            before.extend(lane.last.replace(promise.clone()));
-            rests.push((Arc::clone(&lane.section), lane.committed, emptied));
-            let point = lane.book.end;
-            places.push(Place {
-                partition,
-                point,
-                token_before,
-            });
-        }
-        let entry = Entry { places, digest };
-        let puts = entry.places.iter().zip(rests).enumerate();
-        let mut puts = puts.map(|(at, (place, (section, committed, emptied)))| Put {
-            section,
-            record: self.log.record(&place.partition),
-            head: Head::new(&entry, at, committed),
-            emptied,
-        });
-        let commit = puts.next()?;
-        let prepared = puts.collect();
-        let Entry { places, digest } = entry.clone();
-        let job = Job {
-            ring: self.log.ring,
-            digest,
-            commit,
-            prepared,
-            before,
-            read,
-        };
-        let ticket = Ticket { promise, places };
-        Some(Reserved {
-            job,
-            ticket,
-            sender,
-        })
-    }
-
     fn start(&self, reserved: Reserved, slot: OwnedSemaphorePermit) -> Ticket {
         let Reserved {
             job,
-            ticket,
+            places,
+            promise,
             sender,
         } = reserved;
-        let (state, places) = (Arc::clone(&self.state), ticket.places.clone());
+        let (lanes, noted) = (Arc::clone(&self.lanes), places.clone());
         self.jobs.spawn(async move {
             let fate = Box::pin(job.run()).await;
-            note(&state, &places, &fate);
+            lock(&lanes).note(&noted, &fate);
             sender.send_replace(Some(fate));
             drop(slot);
         });
-        ticket
+        Ticket { promise, places }
     }
 
     /// Owns further partitions as well, where the local database has applied all
@@ -439,17 +296,9 @@ impl Turn {
         wait: Duration,
     ) -> Result<Vec<Entry>, Error> {
         let _extending = self.extending.lock().await;
-        let (held, wanted) = {
-            let state = self.state();
-            let held: BTreeMap<Partition, Point> = state
-                .lanes
-                .iter()
-                .map(|(partition, lane)| (partition.clone(), lane.book.end))
-                .collect();
-            let is_new = |partition: &&Partition| !held.contains_key(*partition);
-            let wanted: BTreeSet<Partition> = partitions.iter().filter(is_new).cloned().collect();
-            (held, wanted)
-        };
+        let held = self.lanes().ends();
+        let is_new = |partition: &&Partition| !held.contains_key(*partition);
+        let wanted: BTreeSet<Partition> = partitions.iter().filter(is_new).cloned().collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
@@ -459,6 +308,7 @@ impl Turn {
         let wanted = PartitionSet::new(wanted)?;
         let wanted = Wanted {
             partitions: &wanted,
+            is_shared: self.is_shared(),
             applied,
             held: &held,
             wait,
@@ -468,28 +318,12 @@ impl Turn {
             return Err(self.over());
         }
         if acquired.missed.is_empty() {
-            return Ok(self.take(acquired));
+            return Ok(self.lanes().take(acquired));
         }
         if let Err(error) = acquired.section.release().await {
             tracing::debug!(%error, "a section could not be released");
         }
         Ok(acquired.missed)
-    }
-
-    fn take(&self, acquired: Acquired) -> Vec<Entry> {
-        let mut state = self.state();
-        let section = Arc::new(acquired.section);
-        for (partition, book) in acquired.books {
-            let lane = Lane {
-                section: Arc::clone(&section),
-                committed: book.end,
-                book,
-                last: None,
-            };
-            state.lanes.insert(partition, lane);
-        }
-        state.sections.push(section);
-        acquired.missed
     }
 
     /// Takes no more entries, waits until those under way are acknowledged or
@@ -510,36 +344,24 @@ impl Turn {
     pub async fn end(self) -> Result<(), Error> {
         self.jobs.close();
         self.jobs.wait().await;
-        let State {
-            lanes,
+        let Left {
+            committed,
             sections,
-            broken,
-        } = std::mem::take(&mut *self.state());
-        let committed: Applied = lanes
-            .iter()
-            .map(|(partition, lane)| (partition.clone(), lane.committed))
-            .collect();
-        let books: Vec<(Partition, Book)> = lanes
-            .into_iter()
-            .map(|(partition, lane)| (partition, lane.book))
-            .collect();
+            books,
+        } = self.lanes().end();
+        let news = News {
+            committed: committed.into_iter().collect(),
+            ..News::default()
+        };
         // Before the release: whoever owns the partitions next finds it said.
-        if let Err(error) = self
-            .log
-            .sites
-            .say(News {
-                committed,
-                ..News::default()
-            })
-            .await
-        {
+        if let Err(error) = self.log.sites.say(news).await {
             tracing::debug!(%error, "the other sites do not know yet what is committed");
         }
         let mut released = Ok(());
-        for section in sections.into_iter().filter_map(Arc::into_inner) {
+        for section in sections {
             released = released.and(section.release().await.map_err(Error::from));
         }
-        if broken.is_none() && released.is_ok() {
+        if released.is_ok() {
             self.log.keep_books(books);
         }
         released
@@ -549,32 +371,11 @@ impl Turn {
         Error::Over(self.broken().unwrap_or(Cause::Broken))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        lock(&self.lanes)
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn lost(state: &State) -> Option<LostReason> {
-    state.sections.iter().find_map(|section| section.is_lost())
-}
-
-/// Notes how an entry ended.
-fn note(state: &Mutex<State>, places: &[Place], fate: &Fate) {
-    let mut state = lock(state);
-    match fate {
-        Ok(()) => {
-            for place in places {
-                if let Some(lane) = state.lanes.get_mut(&place.partition) {
-                    lane.committed = lane.committed.max(place.point);
-                }
-            }
-        }
-        Err(failure) => {
-            state.broken.get_or_insert(failure.cause.clone());
-        }
-    }
+fn lock(lanes: &Mutex<Lanes>) -> MutexGuard<'_, Lanes> {
+    lanes.lock().unwrap_or_else(PoisonError::into_inner)
 }

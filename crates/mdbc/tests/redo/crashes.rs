@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use mdbc::redo_log::{Applied, RedoLog};
+use mdbc::redo_log::{Access, Applied, RedoLog};
 
 use crate::proxy::Proxy;
 use crate::sites::{Sites, client, digests, own, set, soon, writes};
@@ -29,7 +29,12 @@ async fn live(sites: &Sites, proxy: &Proxy, names: &[String]) -> Vec<&'static st
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let applied = Applied::default();
     let Ok(turn) = log
-        .turn(&set(&names), &applied, Duration::from_secs(20))
+        .turn(
+            &set(&names),
+            Access::Write,
+            &applied,
+            Duration::from_secs(20),
+        )
         .await
     else {
         return acknowledged;

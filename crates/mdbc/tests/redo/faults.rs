@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use mdbc::partition::{Partition, PartitionSet};
+use mdbc::redo_log::Access;
 use music_history::judges::strict_serializability::{self as judge, Step, Transaction};
 use tokio::sync::watch;
 
@@ -133,7 +134,7 @@ impl Bank {
                 let begun_us = self.clock.now_us();
                 let process = self.process(site).await;
                 let wait = std::time::Duration::from_secs(20);
-                let Ok(pass) = process.ownership.enter(&all, wait).await else {
+                let Ok(pass) = process.ownership.enter(&all, Access::Read, wait).await else {
                     continue;
                 };
                 let data = process.ledger.data();

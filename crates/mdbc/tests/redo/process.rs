@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mdbc::ownership::{Ownership, Pace, Pass};
 use mdbc::partition::{Partition, PartitionSet};
-use mdbc::redo_log::{Entry, Footprint, LogOptions, RedoLog};
+use mdbc::redo_log::{Access, Entry, Footprint, LogOptions, RedoLog};
 use music_client::Outcome;
 use music_history::judges::strict_serializability::{self as judge, Transaction};
 use tokio_util::sync::CancellationToken;
@@ -207,11 +207,13 @@ impl Process {
         } else {
             None
         };
-        let Ok(pass) = self
-            .ownership
-            .enter(&PartitionSet::new(first).unwrap(), WAIT)
-            .await
-        else {
+        let access = if plan.appends.is_empty() {
+            Access::Read
+        } else {
+            Access::Write
+        };
+        let first = PartitionSet::new(first).unwrap();
+        let Ok(pass) = self.ownership.enter(&first, access, WAIT).await else {
             return End::NotApplied;
         };
         if let Some(last) = last

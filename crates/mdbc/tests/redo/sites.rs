@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mdbc::partition::{Partition, PartitionSet};
-use mdbc::redo_log::{Applied, Error, Footprint, LogOptions, RedoLog, Turn};
+use mdbc::redo_log::{Access, Applied, Error, Footprint, LogOptions, RedoLog, Turn};
 use mdbc::sites::SiteList;
 use music_client::{Client, Options, RetryPolicy};
 use music_core::time::Lease;
@@ -113,7 +113,7 @@ pub(crate) async fn own(
     names: &[&str],
     applied: &mut Applied,
 ) -> Result<Turn, Error> {
-    let turn = soon(log.turn(&set(names), applied, DEADLINE)).await?;
+    let turn = soon(log.turn(&set(names), Access::Write, applied, DEADLINE)).await?;
     for entry in turn.missed() {
         applied.advance(entry);
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mdbc::partition::Partition;
-use mdbc::redo_log::{Applied, Cause, Error, Footprint, LogFault, LogOptions, RedoLog, Turn};
+use mdbc::redo_log::{
+    Access, Applied, Cause, Error, Footprint, LogFault, LogOptions, RedoLog, Turn,
+};
 use mdbc::sites::{SiteList, SitesError};
 use music_client::Outcome;
 use music_store::fault::{Call, Fault, Faults};
@@ -268,7 +270,13 @@ async fn bad_states_are_told_by_name() {
     let mut edited = applied.point(&t);
     edited.token += 1;
     let edited: Applied = [(t.clone(), edited)].into_iter().collect();
-    let forked = soon(log.turn(&t.clone().into(), &edited, Duration::from_secs(9))).await;
+    let forked = soon(log.turn(
+        &t.clone().into(),
+        Access::Write,
+        &edited,
+        Duration::from_secs(9),
+    ))
+    .await;
     let forked = forked.map(|turn: Turn| turn.partitions()).unwrap_err();
     let Error::Fault(LogFault::Forked {
         partition,
@@ -334,4 +342,39 @@ async fn a_follower_applies_what_is_known_to_be_committed_without_owning_it() {
     // Nothing was missed, though this site never had a turn.
     let turn = own(&second, &["a"], &mut other).await.unwrap();
     assert_eq!(digests(&turn), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn sites_that_read_do_so_at_the_same_time() {
+    let sites = Sites::start().await;
+    let mut applied = Applied::default();
+    let first = sites.log(0).await;
+    let turn = own(&first, &["t"], &mut applied).await.unwrap();
+    append(&turn, &["t"], "entry", &mut applied).await;
+    soon(turn.end()).await.unwrap();
+    let (second, third) = (sites.log(1).await, sites.log(2).await);
+    let wait = Duration::from_secs(20);
+    let (t, none) = (set(&["t"]), Applied::default());
+    let one = soon(second.turn(&t, Access::Read, &none, wait))
+        .await
+        .unwrap();
+    let two = soon(third.turn(&t, Access::Read, &none, wait))
+        .await
+        .unwrap();
+    for turn in [&one, &two] {
+        assert!(turn.is_shared());
+        assert_eq!(digests(turn), ["entry"]);
+        soon(turn.prove(&t)).await.unwrap();
+        let refused = soon(turn.append(&writes(&["t"]), Bytes::new()))
+            .await
+            .unwrap_err();
+        assert!(matches!(refused.cause, Cause::ReadOnly), "{refused}");
+    }
+    let soon_over = Duration::from_millis(50);
+    let writer = soon(first.turn(&t, Access::Write, &applied, soon_over)).await;
+    assert!(matches!(writer, Err(Error::TimedOut { .. })), "{writer:?}");
+    soon(one.end()).await.unwrap();
+    soon(two.end()).await.unwrap();
+    let turn = own(&first, &["t"], &mut applied).await.unwrap();
+    append(&turn, &["t"], "more", &mut applied).await;
 }
