@@ -7,6 +7,7 @@
 //! | `a:<partition>` | the last entry that the site's database has applied |
 //! | `c:<partition>` | the last entry that the site knows to be committed |
 //! | `s` | the last eventual digest that the site has sent |
+//! | `k` | up to which of these it has deleted |
 //! | `r:<site>` | the last eventual digest that it has applied of that site |
 //!
 //! All of these only grow, and all are true when they are written: what is read
@@ -128,6 +129,8 @@ pub struct Report {
     pub committed: Applied,
     /// The last eventual digest that it has sent; 0 before the first.
     pub sent: u64,
+    /// Up to which of these it has deleted.
+    pub collected: u64,
     /// The last eventual digest that it has applied, of each site.
     pub received: BTreeMap<String, u64>,
     list: Option<String>,
@@ -147,6 +150,7 @@ impl Report {
         match (name, name.split_once(':')) {
             ("", _) => self.list = Some(text),
             ("s", _) => self.sent = text.parse().unwrap_or_default(),
+            ("k", _) => self.collected = text.parse().unwrap_or_default(),
             (_, Some(("r", site))) => {
                 self.received
                     .insert(site.to_owned(), text.parse().unwrap_or_default());
@@ -212,14 +216,16 @@ impl Reports {
             .unwrap_or_default()
     }
 
-    /// The last eventual digest of a site that every other site has applied.
-    pub(crate) fn received_by_all(&self, sender: &str) -> u64 {
+    /// The last eventual digest of a site that so many other sites have applied,
+    /// or all of them where they are fewer; the highest number where there are
+    /// none.
+    pub(crate) fn received_by(&self, sender: &str, sites: usize) -> u64 {
         let others = self.0.iter().filter(|(site, _)| *site != sender);
         let received = others.map(|(_, report)| report.received.get(sender).copied());
-        received
-            .map(Option::unwrap_or_default)
-            .min()
-            .unwrap_or(u64::MAX)
+        let mut received: Vec<u64> = received.map(Option::unwrap_or_default).collect();
+        received.sort_unstable();
+        let place = received.len().saturating_sub(sites);
+        received.get(place).copied().unwrap_or(u64::MAX)
     }
 }
 
@@ -229,6 +235,7 @@ pub(crate) struct News {
     pub(crate) applied: Applied,
     pub(crate) committed: Applied,
     pub(crate) sent: u64,
+    pub(crate) collected: u64,
     pub(crate) received: BTreeMap<String, u64>,
 }
 
@@ -385,6 +392,10 @@ impl Sites {
             next.sent = news.sent;
             fields.push(("s".to_owned(), news.sent.to_string()));
         }
+        if news.collected > next.collected {
+            next.collected = news.collected;
+            fields.push(("k".to_owned(), news.collected.to_string()));
+        }
         for (site, sequence) in news.received {
             let known = next.received.entry(site.clone()).or_default();
             if sequence > *known {
@@ -445,9 +456,10 @@ mod tests {
         let mut report = Report::default();
         report.take("r:a", "4".to_owned());
         let mut reports = Reports(BTreeMap::from([("b".to_owned(), report)]));
-        assert_eq!(reports.received_by_all("a"), 4);
+        assert_eq!(reports.received_by("a", 2), 4);
         reports.0.insert("c".to_owned(), Report::default());
-        assert_eq!(reports.received_by_all("a"), 0);
+        let received = [0, 1, 2, 3].map(|sites| reports.received_by("a", sites));
+        assert_eq!(received, [u64::MAX, 4, 0, 0]);
     }
 
     #[test]

@@ -17,7 +17,9 @@
 //! number. Rows carry [stamps](Stamp); the highest wins.
 //!
 //! *Invariant*: a digest is kept until every site of the list has applied it, so
-//! a site may be away for any time. It leaves the outbox only by
+//! a site may be away for long. Beyond [`LETTERS_MAX`] digests, those that a
+//! majority of the sites has applied, the sender one of them, are given up; a site
+//! that lacks one finds that out by name. A digest leaves the outbox only by
 //! [`Outbox::collect`].
 //!
 //! *The worst failure survived*: the sender stops between its commit and the put
@@ -46,6 +48,10 @@ use crate::sites::{News, Sites, SitesError};
 
 /// How many digests of a site are received, sent again or collected by one call.
 pub const BATCH_MAX: u64 = 32;
+
+/// How many digests of a site are kept for sites that are away: several days of
+/// ten transactions a second.
+pub const LETTERS_MAX: u64 = 10_000_000;
 
 /// The version of the encoding.
 const VERSION: u8 = 1;
@@ -94,6 +100,17 @@ pub enum OutboxError {
         /// The number.
         sequence: u64,
     },
+    /// This site was away for too long: a digest that it lacks is given up.
+    #[error(
+        "digest {sequence} of site {site} is deleted, and this site has not applied it: restore \
+         its database from a snapshot of another site"
+    )]
+    Behind {
+        /// The sender.
+        site: String,
+        /// The number.
+        sequence: u64,
+    },
     /// The sites cannot be told.
     #[error(transparent)]
     Sites(#[from] SitesError),
@@ -106,7 +123,7 @@ impl OutboxError {
     /// Whether the same call may succeed later. All calls may be made again.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::TooLarge(_) | Self::Damaged { .. } => false,
+            Self::TooLarge(_) | Self::Damaged { .. } | Self::Behind { .. } => false,
             Self::Sites(error) => error.is_retryable(),
             Self::Music(error) => error.is_retryable(),
         }
@@ -215,7 +232,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Damaged`] where the next digest of a site cannot be read;
-    /// [`OutboxError::Music`].
+    /// [`OutboxError::Behind`] where it is given up; [`OutboxError::Music`].
     ///
     /// # Cost
     /// Requests to the own site, one for each digest; no wide-area round.
@@ -232,6 +249,10 @@ impl Outbox {
                 .unwrap_or_default()
                 .saturating_add(1);
             let last = report.sent.min(first.saturating_add(BATCH_MAX - 1));
+            if report.collected >= first {
+                let (site, sequence) = (site.to_owned(), first);
+                return Err(OutboxError::Behind { site, sequence });
+            }
             let read = (first..=last).map(|sequence| self.read(site, sequence));
             for (letter, sequence) in try_join_all(read).await?.into_iter().zip(first..) {
                 let Some(letter) = letter else {
@@ -283,7 +304,7 @@ impl Outbox {
     pub async fn resend(&self) -> Result<usize, OutboxError> {
         let own = self.sites.own();
         let reports = self.sites.refresh().await?;
-        let first = reports.received_by_all(own).saturating_add(1);
+        let first = reports.received_by(own, usize::MAX).saturating_add(1);
         let sent = reports.of(own).map_or(0, |report| report.sent);
         let last = sent.min(first.saturating_add(BATCH_MAX - 1));
         let mut count = 0;
@@ -296,31 +317,39 @@ impl Outbox {
         Ok(count)
     }
 
-    /// Deletes the digests of this site that every other site has applied, from
-    /// the one after `collected` on. Returns up to which they are deleted.
+    /// Deletes digests of this site that every other site has applied, and of more
+    /// than [`LETTERS_MAX`] those that a majority has. Returns how many.
     ///
     /// # Errors
-    /// [`OutboxError::Music`].
+    /// [`OutboxError::Music`], [`OutboxError::Sites`].
     ///
     /// # Cost
     /// Requests to the own site, one for each digest.
     ///
     /// # Cancel safety
     /// Some may be deleted.
-    pub async fn collect(&self, collected: u64) -> Result<u64, OutboxError> {
+    pub async fn collect(&self) -> Result<u64, OutboxError> {
         let own = self.sites.own();
         let reports = self.sites.refresh().await?;
-        let sent = reports.of(own).map_or(0, |report| report.sent);
-        let last = reports
-            .received_by_all(own)
-            .min(sent)
-            .min(collected.saturating_add(BATCH_MAX));
-        let deleted = (collected.saturating_add(1)..=last)
+        let report = reports.of(own).cloned().unwrap_or_default();
+        let by_all = reports.received_by(own, usize::MAX);
+        // The sender is one of the majority.
+        let by_most = reports.received_by(own, self.sites.list().majority().saturating_sub(1));
+        let excess = report.sent.saturating_sub(LETTERS_MAX).min(by_most);
+        let done = by_all.max(excess).min(report.sent);
+        let last = done.min(report.collected.saturating_add(BATCH_MAX));
+        let deleted = (report.collected.saturating_add(1)..=last)
             .map(|sequence| self.client.delete(self.record(own, sequence)));
         for deleted in join_all(deleted).await {
             deleted?;
         }
-        Ok(last.max(collected))
+        // Said last: after a crash in between they are deleted again.
+        let news = News {
+            collected: last,
+            ..News::default()
+        };
+        self.sites.say(news).await?;
+        Ok(last.saturating_sub(report.collected))
     }
 
     fn record(&self, site: &str, sequence: u64) -> RecordKey {

@@ -80,6 +80,12 @@ impl<D: Database> Pass<D> {
             .is_none_or(|turn| turn.broken().is_some())
     }
 
+    /// Whether the turn is one to read, beside other sites: a transaction in it
+    /// that has to write after all is tried again, with write access.
+    pub fn is_shared(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.is_shared())
+    }
+
     /// Owns further partitions, for this transaction and for others of the turn.
     ///
     /// # Errors

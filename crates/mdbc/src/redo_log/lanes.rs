@@ -32,7 +32,7 @@ pub struct Footprint {
 /// What a turn owns.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    lanes: BTreeMap<Partition, Lane>,
+    owned: BTreeMap<Partition, Lane>,
     sections: Vec<Arc<CriticalSection>>,
     /// Why the turn takes no more entries.
     broken: Option<Cause>,
@@ -86,7 +86,7 @@ impl Lanes {
                 book,
                 last: None,
             };
-            self.lanes.insert(partition, lane);
+            self.owned.insert(partition, lane);
         }
         self.sections.push(section);
         self.is_shared |= acquired.is_shared;
@@ -95,7 +95,7 @@ impl Lanes {
 
     pub(crate) fn ends(&self) -> BTreeMap<Partition, Point> {
         let end = |(partition, lane): (&Partition, &Lane)| (partition.clone(), lane.book.end);
-        self.lanes.iter().map(end).collect()
+        self.owned.iter().map(end).collect()
     }
 
     pub(crate) fn is_shared(&self) -> bool {
@@ -118,7 +118,7 @@ impl Lanes {
 
     /// Gives everything up.
     pub(crate) fn clear(&mut self) {
-        self.lanes.clear();
+        self.owned.clear();
         self.sections.clear();
     }
 
@@ -128,7 +128,7 @@ impl Lanes {
         &self,
         partitions: &PartitionSet,
     ) -> Option<(Vec<Promise>, Vec<Arc<CriticalSection>>)> {
-        let lanes = partitions.iter().map(|partition| self.lanes.get(partition));
+        let lanes = partitions.iter().map(|partition| self.owned.get(partition));
         let lanes: Vec<&Lane> = lanes.collect::<Option<_>>()?;
         let last = lanes.iter().filter_map(|lane| lane.last.clone()).collect();
         let is_used = |section: &&Arc<CriticalSection>| {
@@ -179,7 +179,7 @@ impl Lanes {
     }
 
     fn lane(&self, partition: &Partition) -> Result<&Lane, Cause> {
-        let lane = self.lanes.get(partition);
+        let lane = self.owned.get(partition);
         lane.ok_or_else(|| Cause::NotOwned(partition.clone()))
     }
 
@@ -198,7 +198,7 @@ impl Lanes {
             emptied,
         } in rooms
         {
-            let lane = self.lanes.get_mut(&partition)?;
+            let lane = self.owned.get_mut(&partition)?;
             let token_before = lane.book.end.token;
             let pieces = if places.is_empty() {
                 pieces(&digest).count()
@@ -250,7 +250,7 @@ impl Lanes {
             return self.break_off(failure.cause.clone());
         }
         for place in places {
-            if let Some(lane) = self.lanes.get_mut(&place.partition) {
+            if let Some(lane) = self.owned.get_mut(&place.partition) {
                 lane.committed = lane.committed.max(place.point);
             }
         }
@@ -259,7 +259,7 @@ impl Lanes {
     /// Takes everything out, when nothing is under way any more.
     pub(crate) fn end(&mut self) -> Left {
         let Self {
-            lanes,
+            owned,
             sections,
             broken,
             ..
@@ -269,7 +269,7 @@ impl Lanes {
             sections: Vec::new(),
             books: Vec::new(),
         };
-        for (partition, lane) in lanes {
+        for (partition, lane) in owned {
             left.committed.push((partition.clone(), lane.committed));
             if broken.is_none() {
                 left.books.push((partition, lane.book));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use mdbc::outbox::{Letter, Outbox};
+use mdbc::outbox::{Letter, Outbox, OutboxError};
 use mdbc::redo_log::RedoLog;
 use music_client::Client;
 
@@ -99,7 +99,7 @@ async fn a_site_that_was_away_gets_everything() {
     sender.send(1..=20).await;
     there.receive_until(20).await;
     assert_eq!(
-        soon(sender.outbox.collect(0)).await.unwrap(),
+        soon(sender.outbox.collect()).await.unwrap(),
         0,
         "a site lacks them"
     );
@@ -119,7 +119,7 @@ async fn a_site_that_was_away_gets_everything() {
     let collect = async {
         let mut collected = 0;
         while collected < 20 {
-            collected = sender.outbox.collect(collected).await.unwrap();
+            collected += sender.outbox.collect().await.unwrap();
         }
     };
     soon(collect).await;
@@ -128,4 +128,17 @@ async fn a_site_that_was_away_gets_everything() {
         .await
         .unwrap();
     assert!(record.is_none(), "it is deleted when all have it");
+    let late = async {
+        loop {
+            match away.outbox.receive(&BTreeMap::new()).await {
+                Ok(arrivals) => assert_eq!(arrivals.letters.first().map_or(1, |l| l.sequence), 1),
+                Err(error) => return error,
+            }
+        }
+    };
+    let late = soon(late).await;
+    assert!(
+        matches!(late, OutboxError::Behind { sequence: 1, .. }),
+        "{late}"
+    );
 }

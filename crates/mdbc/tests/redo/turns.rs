@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use mdbc::partition::Partition;
 use mdbc::redo_log::{
-    Access, Applied, Cause, Error, Footprint, LogFault, LogOptions, RedoLog, Turn,
+    Access, Applied, Cause, Error, Footprint, LogFault, LogOptions, RedoLog, Ticket, Turn,
 };
 use mdbc::sites::{SiteList, SitesError};
 use music_client::Outcome;
@@ -377,4 +378,114 @@ async fn sites_that_read_do_so_at_the_same_time() {
     soon(two.end()).await.unwrap();
     let turn = own(&first, &["t"], &mut applied).await.unwrap();
     append(&turn, &["t"], "more", &mut applied).await;
+}
+
+/// A turn of three partitions whose next put is held, and then one elsewhere.
+struct Held {
+    faults: Faults,
+    sites: Sites,
+    log: RedoLog,
+    turn: Turn,
+}
+
+impl Held {
+    async fn start() -> Self {
+        let faults = Faults::default();
+        let sites = Sites::counted(&faults).await;
+        let log = sites.log(0).await;
+        let turn = own(&log, &["a", "b", "c"], &mut Applied::default())
+            .await
+            .unwrap();
+        faults.next(Call::Write, Fault::HoldRequest);
+        Self {
+            faults,
+            sites,
+            log,
+            turn,
+        }
+    }
+
+    async fn append(&self, footprint: &Footprint) -> Ticket {
+        soon(self.turn.append(footprint, Bytes::from("x")))
+            .await
+            .unwrap()
+    }
+
+    /// Waits until the put is held, and until one that was begun later is done.
+    async fn held(&self) {
+        soon(self.faults.held(1)).await;
+        let later = self.append(&writes(&["c"])).await;
+        soon(later.acknowledged()).await.unwrap();
+    }
+
+    /// How many entries of a partition the replica of the site has.
+    async fn entries(&self, name: &str) -> usize {
+        soon(self.log.status(&partition(name)))
+            .await
+            .unwrap()
+            .entries
+    }
+
+    async fn release(self, tickets: Vec<Ticket>) {
+        self.faults.release_held();
+        for ticket in tickets {
+            soon(ticket.acknowledged()).await.unwrap();
+        }
+        soon(self.turn.end()).await.unwrap();
+        let log = self.sites.log(1).await;
+        let turn = own(&log, &["a", "b"], &mut Applied::default())
+            .await
+            .unwrap();
+        assert_eq!(turn.missed().len(), 2, "those of c are not asked for");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_is_put_when_what_it_read_is_acknowledged() {
+    let held = Held::start().await;
+    let first = held.append(&writes(&["a"])).await;
+    soon(held.faults.held(1)).await;
+    let reader = Footprint {
+        writes: set(&["b"]),
+        reads: [partition("a")].into(),
+    };
+    let reader = held.append(&reader).await;
+    held.held().await;
+    assert_eq!(held.entries("b").await, 0);
+    held.release(vec![first, reader]).await;
+}
+
+#[tokio::test]
+async fn a_commit_point_is_put_when_what_comes_before_is_acknowledged() {
+    let held = Held::start().await;
+    let first = held.append(&writes(&["b"])).await;
+    soon(held.faults.held(1)).await;
+    let both = held.append(&writes(&["a", "b"])).await;
+    held.held().await;
+    assert_eq!((held.entries("a").await, held.entries("b").await), (0, 1));
+    held.release(vec![first, both]).await;
+}
+
+#[tokio::test]
+async fn a_commit_point_is_put_when_the_entry_is_prepared_elsewhere() {
+    let held = Held::start().await;
+    let both = held.append(&writes(&["a", "b"])).await;
+    held.held().await;
+    assert_eq!((held.entries("a").await, held.entries("b").await), (0, 0));
+    let after = held.append(&writes(&["b"])).await;
+    held.release(vec![both, after]).await;
+}
+
+#[tokio::test]
+async fn an_entry_is_acknowledged_when_what_comes_before_is() {
+    let held = Held::start().await;
+    let first = held.append(&writes(&["a"])).await;
+    soon(held.faults.held(1)).await;
+    let second = held.append(&writes(&["a"])).await;
+    held.held().await;
+    assert_eq!(held.entries("a").await, 1, "it was put");
+    let mut second = Box::pin(second.acknowledged());
+    assert!((&mut second).now_or_never().is_none());
+    held.release(vec![first]).await;
+    soon(second).await.unwrap();
 }
