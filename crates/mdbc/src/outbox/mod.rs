@@ -467,7 +467,9 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_more_than_unreadable(bytes in vec(any::<u8>(), 0..100), flip in any::<bool>()) {
+        fn no_bytes_are_more_than_unreadable(
+            bytes in vec(any::<u8>(), 0..100), flip in any::<bool>(),
+        ) {
             let mut sealed = xxh3_64(&bytes).to_le_bytes().to_vec();
             sealed.extend(bytes);
             if flip {

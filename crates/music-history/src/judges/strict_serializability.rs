@@ -3,8 +3,7 @@
 //! Each transaction appends elements to lists and reads lists; no element is
 //! appended twice in a history. So the list that a read returns names the
 //! transactions that wrote it, in their order, and the dependencies of
-//! transactions follow from what clients saw (Kingsbury and Alvaro, "Elle:
-//! Inferring Isolation Anomalies from Experimental Observations", VLDB 2020):
+//! transactions follow from what clients saw (\[ELLE\]):
 //!
 //! | edge | from | to |
 //! |---|---|---|
