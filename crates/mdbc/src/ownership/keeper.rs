@@ -10,9 +10,15 @@ use crate::redo_log::Turn;
 /// Keeps a turn until nobody uses it and it is closed or was idle for a while,
 /// and ends it.
 pub(super) async fn keep<D: Database>(shared: Arc<Shared<D>>, id: TurnId, turn: Arc<Turn>) {
-    drain(&shared, id, &turn).await;
+    let taken = loop {
+        drain(&shared, id, &turn).await;
+        // Somebody may have joined it meanwhile.
+        if let Some(taken) = shared.table().take(id) {
+            break taken;
+        }
+    };
     drop(turn);
-    let last = shared.table().take(id).and_then(Arc::into_inner);
+    let last = Arc::into_inner(taken);
     if let Some(turn) = last
         && let Err(error) = Box::pin(turn.end()).await
     {

@@ -341,6 +341,110 @@ mod tests {
         assert_eq!(table.next(late), Next::Wait, "the writer came before");
     }
 
+    /// Transactions that come, join, open, finish, and turns that end.
+    #[derive(Default)]
+    struct Site {
+        table: Table<()>,
+        waiting: Vec<WaiterId>,
+        inside: Vec<TurnId>,
+        open: Vec<TurnId>,
+        served: usize,
+    }
+
+    impl Site {
+        fn come(&mut self, bits: u8) {
+            let names: String = "abcd"
+                .chars()
+                .enumerate()
+                .filter(|(n, _)| bits & (1 << n) != 0)
+                .map(|(_, name)| name)
+                .collect();
+            let access = if bits & 16 == 0 {
+                Access::Write
+            } else {
+                Access::Read
+            };
+            if !names.is_empty() {
+                self.waiting.push(self.table.wait(set(&names), access));
+            }
+        }
+
+        fn step(&mut self, index: usize) {
+            let waiter = self.waiting[index];
+            match self.table.next(waiter) {
+                Next::Wait => return,
+                Next::Joined(id, _) => self.inside.push(id),
+                Next::Open(id) => {
+                    let seat = &self.table.seats[&id];
+                    let (partitions, shared) = (seat.partitions.clone(), index.is_multiple_of(2));
+                    self.table.opened(id, (Arc::new(()), shared), &partitions);
+                    self.inside.push(id);
+                    self.open.push(id);
+                }
+            }
+            self.waiting.remove(index);
+            self.served += 1;
+        }
+
+        /// The first that is in a turn is done; turns without users end.
+        fn finish(&mut self) {
+            if !self.inside.is_empty() {
+                self.table.left(self.inside.remove(0));
+            }
+            let table = &mut self.table;
+            self.open.retain(|id| {
+                let is_over = table.take(*id).is_some();
+                if is_over {
+                    table.ended(*id);
+                }
+                !is_over
+            });
+        }
+
+        fn check(&self) {
+            let seats: Vec<_> = self.table.seats.values().collect();
+            for (n, seat) in seats.iter().enumerate() {
+                assert!(
+                    seats[..n]
+                        .iter()
+                        .all(|other| !other.partitions.meets(&seat.partitions))
+                );
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn turns_are_disjoint_and_everybody_is_served(
+            steps in proptest::collection::vec((0..3_u8, proptest::prelude::any::<u8>()), 0..80),
+        ) {
+            let mut site = Site::default();
+            let mut came = 0;
+            for (kind, bits) in steps {
+                match kind {
+                    0 => {
+                        site.come(bits);
+                        came = site.served + site.waiting.len();
+                    }
+                    1 if !site.waiting.is_empty() => {
+                        site.step(usize::from(bits) % site.waiting.len());
+                    }
+                    _ => site.finish(),
+                }
+                site.check();
+            }
+            // Everybody tries, and somebody finishes, as often as there are.
+            for _ in 0..=2 * came {
+                for index in (0..site.waiting.len()).rev() {
+                    site.step(index);
+                }
+                site.check();
+                site.finish();
+            }
+            assert_eq!((site.waiting.len(), site.served), (0, came));
+        }
+    }
+
     #[test]
     fn a_turn_takes_no_partition_that_another_has() {
         let mut table = Table::default();

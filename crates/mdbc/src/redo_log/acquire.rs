@@ -73,7 +73,10 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, wanted: Wanted<'_>) -> Result<Ac
                 if let Err(error) = section.release().await {
                     tracing::debug!(%error, "a section could not be released");
                 }
-                partitions = partitions.with(more)?;
+                let Ok(all) = partitions.with(more) else {
+                    return Err(Error::TooFarBehind);
+                };
+                partitions = all;
             }
         }
     }

@@ -24,6 +24,11 @@ pub enum Error {
         /// How long was waited.
         waited: Duration,
     },
+    /// What this site has missed rests on more partitions than a turn can have,
+    /// and its replica does not know them well enough yet. Nothing happened; try
+    /// again when the site has followed the other sites for a while.
+    #[error("this site has missed too much to own the partitions: try the transaction again later")]
+    TooFarBehind,
     /// A turn cannot have these partitions.
     #[error(transparent)]
     Partitions(#[from] PartitionError),
@@ -57,7 +62,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Fault(_) | Self::Partitions(_) | Self::Slots { .. } => false,
-            Self::TimedOut { .. } | Self::Over(_) => true,
+            Self::TimedOut { .. } | Self::TooFarBehind | Self::Over(_) => true,
             Self::Sites(error) => error.is_retryable(),
             Self::Music(error) => error.is_retryable() || is_lost(error),
         }

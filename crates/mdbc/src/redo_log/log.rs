@@ -22,6 +22,9 @@ use crate::sites::{SiteList, Sites};
 /// How many entries of a turn may be under way at a time.
 pub const UNDER_WAY_MAX: u64 = 64;
 
+/// Of how many partitions a site remembers what it left.
+const BOOKS_MAX: usize = 4096;
+
 /// The fewest slots that a log may have.
 pub const SLOTS_MIN: u64 = 4;
 
@@ -289,8 +292,15 @@ impl Inner {
     }
 
     /// Remembers logs as they are at the end of a turn.
-    pub(crate) fn keep_books(&self, books: Vec<(Partition, Book)>) {
-        self.books().extend(books);
+    pub(crate) fn keep_books(&self, kept: Vec<(Partition, Book)>) {
+        let mut books = self.books();
+        for (partition, book) in kept {
+            // One that is forgotten is read again.
+            if books.len() >= BOOKS_MAX {
+                books.pop_first();
+            }
+            books.insert(partition, book);
+        }
     }
 
     fn books(&self) -> MutexGuard<'_, BTreeMap<Partition, Book>> {

@@ -183,7 +183,9 @@ impl Turn {
     /// Makes sure that what a transaction read of these partitions was the
     /// latest state at some time since the call: what was appended there is
     /// acknowledged, and they were owned. To be asked before a transaction is
-    /// answered that appends nothing.
+    /// answered that appends nothing. It is as sure as an acknowledgement: it rests
+    /// on the rates of clocks, and does not hold where somebody forces the lock
+    /// out by hand.
     ///
     /// # Errors
     /// [`Error::Over`] where an entry failed or the lock is lost: what was read

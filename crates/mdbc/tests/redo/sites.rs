@@ -75,6 +75,11 @@ impl Sites {
 
 /// A client of this address alone.
 pub(crate) fn client(url: &str) -> Client {
+    hasty_client(url, Duration::from_secs(3))
+}
+
+/// The same, which waits that long for a majority.
+pub(crate) fn hasty_client(url: &str, majority_timeout: Duration) -> Client {
     let retry = RetryPolicy {
         pause_min: Duration::from_millis(2),
         pause_max: Duration::from_millis(50),
@@ -82,7 +87,7 @@ pub(crate) fn client(url: &str) -> Client {
     };
     let options = Options {
         local_timeout: Duration::from_secs(1),
-        majority_timeout: Duration::from_secs(3),
+        majority_timeout,
         lease: LEASE,
         retry,
         ..Options::default()

@@ -12,7 +12,9 @@ use mdbc::sites::{SiteList, SitesError};
 use music_client::Outcome;
 use music_store::fault::{Call, Fault, Faults};
 
-use crate::sites::{Sites, append, client, digests, own, partition, set, soon, writes};
+use crate::sites::{
+    Sites, append, client, digests, hasty_client, own, partition, set, soon, writes,
+};
 
 #[tokio::test]
 async fn a_turn_hands_over_what_other_sites_committed() {
@@ -390,9 +392,15 @@ struct Held {
 
 impl Held {
     async fn start() -> Self {
+        Self::with(Duration::from_secs(9)).await
+    }
+
+    /// The same, whose puts fail when they are held for that long.
+    async fn with(timeout: Duration) -> Self {
         let faults = Faults::default();
         let sites = Sites::counted(&faults).await;
-        let log = sites.log(0).await;
+        let client = hasty_client(&sites.urls[0], timeout);
+        let log = soon(RedoLog::open(client, sites.options(0))).await.unwrap();
         let turn = own(&log, &["a", "b", "c"], &mut Applied::default())
             .await
             .unwrap();
@@ -488,4 +496,17 @@ async fn an_entry_is_acknowledged_when_what_comes_before_is() {
     assert!((&mut second).now_or_never().is_none());
     held.release(vec![first]).await;
     soon(second).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_entry_of_several_partitions_never_counts_behind_one_that_failed() {
+    let held = Held::with(Duration::from_millis(300)).await;
+    let first = held.append(&writes(&["b"])).await;
+    soon(held.faults.held(1)).await;
+    let both = held.append(&writes(&["a", "b"])).await;
+    let unknown = soon(first.acknowledged()).await.unwrap_err();
+    assert_eq!(unknown.outcome, Outcome::Unknown);
+    let failure = soon(both.acknowledged()).await.unwrap_err();
+    assert_eq!(failure.outcome, Outcome::NotApplied);
+    assert_eq!(held.entries("a").await, 0, "no commit point");
 }
