@@ -245,6 +245,17 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_that_is_used_again_soon_is_not_emptied_before() {
+        let mut book = book();
+        for _ in 1..=250 {
+            put(&mut book, (10, 0), floors(0, 0, 0)).unwrap();
+        }
+        // 64 entries may be under way behind this one, of position 251.
+        let emptied = put(&mut book, (10, 0), floors(250, 250, 250)).unwrap();
+        assert_eq!(emptied[0], format!("e{}", 251 + 64 - 256));
+    }
+
+    #[test]
     fn a_slot_loses_the_pieces_that_its_next_entry_does_not_use() {
         let mut book = book();
         for position in 1..=256 {

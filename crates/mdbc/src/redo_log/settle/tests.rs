@@ -237,6 +237,11 @@ fn a_follower_stops_where_nothing_is_known_to_be_committed() {
         visible(&readings, &Applied::default()).unwrap().len()
     };
     assert_eq!(visible_with(&reading), 0);
+    let later = visible(
+        &Readings::from([(a.clone(), reading.clone())]),
+        &applied(&[("a", 1, 7)]),
+    );
+    assert_eq!(later, Ok(Vec::new()));
     reading.claims = vec![
         Point {
             position: 2,
