@@ -51,7 +51,7 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, wanted: Wanted<'_>) -> Result<Ac
     loop {
         let section = lock(inner, (&partitions, wanted.is_shared), (began, until)).await?;
         let tokens = tokens(&partitions, &section);
-        let known = inner.follow_books(&tokens);
+        let (known, alone) = inner.follow_books(&tokens);
         let mut case = Case {
             inner,
             wanted,
@@ -60,7 +60,10 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, wanted: Wanted<'_>) -> Result<Ac
         case.read_owned(&section, &tokens, &known).await?;
         match case.settle().await? {
             Settled::Entries(missed, ends) => {
-                let books = case.books(&tokens, known, &ends);
+                let mut books = case.books(&tokens, known, &ends);
+                for (partition, book) in &mut books {
+                    book.is_alone = alone.contains(partition);
+                }
                 return Ok(Acquired {
                     section,
                     books,

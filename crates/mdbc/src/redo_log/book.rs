@@ -33,6 +33,9 @@ const EMPTIED_MAX: usize = 64;
 /// How many bytes of slots are emptied though they are few.
 const EMPTIED_BYTES: usize = 256 * 1024;
 
+/// How many fencing tokens a ticket of MUSIC has.
+const TOKENS_OF_A_TICKET: u64 = 65_536;
+
 /// The most bytes of a log's slots.
 pub(crate) const RING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -48,7 +51,8 @@ pub(crate) struct Book {
     sizes: BTreeMap<u64, usize>,
     /// All of these together.
     bytes: usize,
-    /// Whether nobody else had a turn between this one and the one before.
+    /// Whether no other site had a turn between this one and the one before, as
+    /// far as that can be guessed.
     pub(crate) is_alone: bool,
     /// How many fields of pieces each slot has that has any.
     pieces: BTreeMap<u64, u16>,
@@ -95,6 +99,14 @@ impl Book {
         let follows = self.token.checked_add(1) == Some(token);
         (self.token, self.is_alone) = (token, true);
         follows.then_some(self)
+    }
+
+    /// Whether no other site had a ticket between the turn of this book and one
+    /// with that token. A guess: another process of this site may have had one.
+    pub(crate) fn is_next(&self, token: u64) -> bool {
+        let tickets = [self.token, token].map(|token| token / TOKENS_OF_A_TICKET);
+        let [before, after] = tickets;
+        before == after || before.checked_add(1) == Some(after)
     }
 
     /// Whether there is room for an entry of so many bytes: which positions are
@@ -206,6 +218,18 @@ mod tests {
         for token in [0, 4, 5, 7, 65_536] {
             assert!(book().follow(token).is_none(), "{token}");
         }
+    }
+
+    #[test]
+    fn the_next_ticket_is_that_of_a_site_alone() {
+        let mut book = book();
+        book.token = 2 * TOKENS_OF_A_TICKET + 7;
+        let ticket = |number| number * TOKENS_OF_A_TICKET;
+        let next = [ticket(2) + 9, ticket(3), ticket(4), ticket(1)];
+        assert_eq!(
+            next.map(|token| book.is_next(token)),
+            [true, true, false, false]
+        );
     }
 
     #[test]

@@ -270,17 +270,27 @@ impl Inner {
         })
     }
 
-    /// Takes the books of partitions out; those of logs that are as this site
-    /// left them, since its turn there was the last one.
+    /// Takes the books of partitions out, where turns with these tokens are
+    /// granted. Returns those of logs that are as this site left them, since its
+    /// turn there was the last one; and of which partitions it was the last site.
     pub(crate) fn follow_books(
         &self,
         tokens: &BTreeMap<Partition, u64>,
-    ) -> BTreeMap<Partition, Book> {
+    ) -> (BTreeMap<Partition, Book>, BTreeSet<Partition>) {
         let mut books = self.books();
-        let follow = |(partition, token): (&Partition, &u64)| {
-            Some((partition.clone(), books.remove(partition)?.follow(*token)?))
-        };
-        tokens.iter().filter_map(follow).collect()
+        let (mut known, mut alone) = (BTreeMap::new(), BTreeSet::new());
+        for (partition, token) in tokens {
+            let Some(book) = books.remove(partition) else {
+                continue;
+            };
+            if book.is_next(*token) {
+                alone.insert(partition.clone());
+            }
+            if let Some(book) = book.follow(*token) {
+                known.insert(partition.clone(), book);
+            }
+        }
+        (known, alone)
     }
 
     /// Whether this site alone had turns of these partitions lately: then it has

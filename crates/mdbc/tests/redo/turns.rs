@@ -510,3 +510,21 @@ async fn an_entry_of_several_partitions_never_counts_behind_one_that_failed() {
     assert_eq!(failure.outcome, Outcome::NotApplied);
     assert_eq!(held.entries("a").await, 0, "no commit point");
 }
+
+#[tokio::test]
+async fn a_site_that_reads_alone_pays_nothing_after_a_while() {
+    let faults = Faults::default();
+    let sites = Sites::counted(&faults).await;
+    let log = sites.log(0).await;
+    let (t, none, wait) = (set(&["t"]), Applied::default(), Duration::from_secs(20));
+    let mut costs = Vec::new();
+    for _ in 0..8 {
+        let calls = [Call::Read, Call::Apply, Call::Peek];
+        let before = calls.map(|call| faults.calls(call));
+        let turn = soon(log.turn(&t, Access::Read, &none, wait)).await.unwrap();
+        soon(turn.prove(&t)).await.unwrap();
+        soon(turn.end()).await.unwrap();
+        costs.push(before != calls.map(|call| faults.calls(call)));
+    }
+    assert!(costs[0] && !costs[7], "{costs:?}");
+}
