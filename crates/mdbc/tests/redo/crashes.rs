@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use mdbc::redo_log::{Access, Applied, RedoLog};
 
 use crate::proxy::Proxy;
-use crate::sites::{Sites, client, digests, own, set, soon, writes};
+use crate::sites::{Sites, digests, hasty_client, own, set, soon, writes};
 
 /// The most answers that a life of these tests has.
 const ANSWERS_MAX: usize = 64;
@@ -22,7 +22,7 @@ const PLAN: [(&str, &[usize]); 4] = [("1", &[0]), ("2", &[0, 1]), ("3", &[1]), (
 /// Lives until the way to its node is cut. Returns what was acknowledged.
 async fn live(sites: &Sites, proxy: &Proxy, names: &[String]) -> Vec<&'static str> {
     let mut acknowledged = Vec::new();
-    let client = client(&proxy.url);
+    let client = hasty_client(&proxy.url);
     let Ok(log) = RedoLog::open(client, sites.options(0)).await else {
         return acknowledged;
     };
@@ -89,7 +89,7 @@ async fn at_each_answer(
     how: impl Fn(&Proxy, usize) + Copy,
     is_over: impl Fn(&Proxy) -> bool + Copy,
 ) {
-    let sites = Sites::start().await;
+    let sites = Sites::hasty().await;
     let mut ends = 0;
     for first in (0..ANSWERS_MAX).step_by(AT_A_TIME) {
         let sites = &sites;

@@ -40,7 +40,7 @@ struct Bank {
 
 impl Bank {
     async fn start(deadly: u64) -> Self {
-        let sites = Sites::start().await;
+        let sites = Sites::hasty().await;
         let mut processes = Vec::new();
         for site in 0..3 {
             let options = sites.options(site);

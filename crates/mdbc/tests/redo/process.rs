@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dice::Dice;
 use crate::ledger::{Change, Data, Ledger, digest};
 use crate::proxy::Proxy;
-use crate::sites::client;
+use crate::sites::hasty_client;
 
 /// How long a transaction waits for its partitions.
 const WAIT: Duration = Duration::from_secs(3);
@@ -140,7 +140,7 @@ impl Process {
         options: LogOptions,
         disk: Data,
     ) -> Result<Self, (Proxy, Data)> {
-        let client = client(&proxy.url);
+        let client = hasty_client(&proxy.url);
         let Ok(log) = RedoLog::open(client, options).await else {
             return Err((proxy, disk));
         };
