@@ -15,6 +15,27 @@
 //! nobody has used it for a moment. The next turn of a site that works alone
 //! costs no wide-area round.
 //!
+//! ```
+//! # use std::{collections::BTreeSet, error::Error, time::Duration};
+//! # use bytes::Bytes;
+//! # use mdbc::ownership::{Database, Ownership};
+//! # use mdbc::partition::PartitionSet;
+//! # use mdbc::redo_log::{Access, Footprint};
+//! async fn commit<D: Database>(
+//!     ownership: &Ownership<D>,
+//!     accounts: PartitionSet,
+//! ) -> Result<(), Box<dyn Error>> {
+//!     let pass = ownership.enter(&accounts, Access::Write, Duration::from_secs(5)).await?;
+//!     let digest = Bytes::from("what it changed"); // Here it runs, in the local database.
+//!     let footprint = Footprint { writes: accounts, reads: BTreeSet::new() };
+//!     let ticket = pass.append(&footprint, digest).await?;
+//!     let _noted = ticket.places(); // Beside the data, in the same local transaction.
+//!     ticket.acknowledged().await?; // Now that may commit, and the client be told.
+//!     drop(pass);
+//!     Ok(())
+//! }
+//! ```
+//!
 //! *No deadlock within a site*: who waits holds nothing, and waits for turns that
 //! end and for those that came before. Only [`Pass::extend`] waits while it
 //! holds, and only for a bounded time.

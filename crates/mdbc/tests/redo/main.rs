@@ -8,6 +8,7 @@ mod dice;
 mod faults;
 mod ledger;
 mod mail;
+mod passes;
 mod process;
 #[path = "../../../music-client/tests/live/proxy.rs"]
 mod proxy;
