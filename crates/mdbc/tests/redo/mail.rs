@@ -142,3 +142,40 @@ async fn a_site_that_was_away_gets_everything() {
         "{late}"
     );
 }
+
+#[tokio::test]
+async fn a_digest_that_a_replica_lacks_is_waited_for() {
+    let sites = Sites::start().await;
+    let (sender, mut receiver) = (Office::open(&sites, 0).await, Office::open(&sites, 1).await);
+    sender.send(1..=3).await;
+    let key = |sequence: u64| format!("{}/{sequence:020}", sites.names[0]);
+    let lost = key(2);
+    soon(sender.client.delete(("mdbc_bank_outbox", &lost)))
+        .await
+        .unwrap();
+    let seen = async |sequence: u64| {
+        let key = key(sequence);
+        let record = receiver
+            .client
+            .fields(("mdbc_bank_outbox", &key))
+            .await
+            .unwrap();
+        record.is_some_and(|record| !record.fields.is_empty())
+    };
+    let arrive = async { while !(seen(1).await && seen(3).await) || seen(2).await {} };
+    soon(arrive).await;
+    let known = async {
+        while receiver.letters.is_empty() {
+            receiver.receive().await;
+        }
+    };
+    soon(known).await;
+    receiver.receive().await;
+    assert_eq!(receiver.letters.len(), 1);
+    let arrivals = soon(receiver.outbox.receive(&receiver.applied))
+        .await
+        .unwrap();
+    assert_eq!(arrivals.missing, [(sites.names[0].clone(), 2)].into());
+    sender.send(2..=2).await;
+    receiver.receive_until(3).await;
+}
