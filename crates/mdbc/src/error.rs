@@ -36,6 +36,7 @@ macro_rules! states {
 }
 
 states! {
+    SUCCESSFUL_COMPLETION = b"00000";
     CONNECTION_FAILURE = b"08006";
     PROTOCOL_VIOLATION = b"08P01";
     FEATURE_NOT_SUPPORTED = b"0A000";

@@ -24,8 +24,8 @@ CREATE TABLE mdbc_positions (partition TEXT PRIMARY KEY, position INTEGER NOT NU
 
 fn get(connection: &Connection, name: &str) -> Result<Option<i64>> {
     connection
-        .query_row("SELECT value FROM mdbc_meta WHERE name = ?1", [name], |row| row.get(0))
-        .optional()
+        .prepare_cached("SELECT value FROM mdbc_meta WHERE name = ?1")
+        .and_then(|mut statement| statement.query_row([name], |row| row.get(0)).optional())
         .plain()
 }
 
@@ -83,6 +83,11 @@ fn fingerprint(connection: &Connection) -> Result<i64> {
         }
     }
     Ok(hash.cast_signed())
+}
+
+/// The version of the schema; reading it takes a snapshot.
+pub(super) fn schema_version(connection: &Connection) -> Result<i64> {
+    Ok(get(connection, "schema_version")?.unwrap_or_default())
 }
 
 /// The schema as it is stored.

@@ -112,6 +112,16 @@ impl Held {
         self.connection.execute_batch("ROLLBACK").plain()
     }
 
+    /// Begins to read a state of the database that does not change; its schema.
+    pub(crate) fn take_snapshot(&mut self, known: &Arc<Schema>) -> Result<Arc<Schema>> {
+        self.connection.execute_batch("BEGIN DEFERRED").plain()?;
+        let version = store::schema_version(&self.connection)?;
+        if version == known.version {
+            return Ok(Arc::clone(known));
+        }
+        store::load_shared(&self.connection)
+    }
+
     pub(crate) fn savepoint(&mut self, name: &str) -> Result<()> {
         if self.savepoints.len() >= SAVEPOINTS_MAX {
             return Err(SqlError::new(
