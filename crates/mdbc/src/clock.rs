@@ -23,3 +23,8 @@ pub(crate) fn wall_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
 }
+
+/// The same for SQL's clock, which is signed.
+pub(crate) fn unix_micros() -> i64 {
+    i64::try_from(wall_us()).unwrap_or(i64::MAX)
+}

@@ -1,19 +1,41 @@
 //! A SQL database at every site over MUSIC.
 //!
+//! One process a site speaks the PostgreSQL protocol ([`proxy`]) in front of a
+//! local engine ([`engine`]). What PostgreSQL's SQL means is decided once, by
+//! `dialect`, against the schema of the database and the types of everything
+//! in a statement; what mdbc does not have is refused by its name.
+//!
 //! The log in MUSIC is the truth, and the database of a site is a cache of it.
 //! `docs/design/mdbc.md` tells how it works.
 //!
+//! A session is idle, or in a transaction, and everything that a client asks
+//! for runs through it; what the other sites are to know passes
+//! [`Replication`](engine::Replication), and [`replicated`] is that over MUSIC.
+//!
 //! | module | what it is |
 //! |---|---|
+//! | [`proxy`] | the PostgreSQL wire protocol |
+//! | `session` | transactions and statements of a connection |
+//! | `dialect`, `catalog`, [`types`] | what SQL means here |
+//! | [`engine`] | the local database |
 //! | [`partition`] | what is owned as one |
 //! | [`redo_log`] | strong tables: what committed, in order |
 //! | [`ownership`] | turns shared by the transactions of a site |
 //! | [`outbox`] | eventual tables: what each site tells the others |
 //! | [`sites`] | what the sites tell each other |
 
+mod catalog;
 mod clock;
+pub mod config;
+mod dialect;
+mod dice;
+pub mod engine;
+pub mod error;
 pub mod outbox;
 pub mod ownership;
 pub mod partition;
+pub mod proxy;
 pub mod redo_log;
+mod session;
 pub mod sites;
+pub mod types;

@@ -1,0 +1,232 @@
+//! The configuration of the process at one site.
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::engine::{Options, TableKind};
+
+/// What `mdbc.toml` says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// The name of the database, as clients give it.
+    #[serde(default = "database_name")]
+    pub database: String,
+    /// The file of the local database; its folder must be there.
+    pub path: PathBuf,
+    /// The number of this site, from 1, unlike that of every other.
+    pub site: u16,
+    /// How many sites there may be, the same at all of them. Values of a
+    /// sequence at one site are so far apart; it can never be changed.
+    #[serde(default = "sites_max")]
+    pub sites_max: u16,
+    /// What tables are that do not say: strong, eventual or local. The same at
+    /// all sites.
+    #[serde(default = "default_kind")]
+    pub default_kind: TableKind,
+    /// Clients at a time.
+    #[serde(default = "connections_max")]
+    pub connections_max: usize,
+    /// Bytes that a result may take in memory.
+    #[serde(default = "result_bytes_max")]
+    pub result_bytes_max: usize,
+    /// The certificate; without one, connections are not encrypted.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// Who may connect. With none, everybody may, from this machine alone.
+    #[serde(default)]
+    pub users: Vec<UserConfig>,
+}
+
+/// The certificate of the server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate and those that it rests on, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// Somebody who may connect.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserConfig {
+    /// The name.
+    pub name: String,
+    /// What PostgreSQL keeps of a password:
+    /// `SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`.
+    #[serde(default)]
+    pub scram: Option<String>,
+    /// A file with the password on its first line.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for UserConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, password_file, .. } = self;
+        f.debug_struct("UserConfig")
+            .field("name", name)
+            .field("password_file", password_file)
+            .finish_non_exhaustive()
+    }
+}
+
+fn database_name() -> String {
+    "music".to_owned()
+}
+
+fn sites_max() -> u16 {
+    16
+}
+
+fn default_kind() -> TableKind {
+    TableKind::Strong
+}
+
+fn connections_max() -> usize {
+    100
+}
+
+fn result_bytes_max() -> usize {
+    256 << 20
+}
+
+/// Why a configuration is none.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is no TOML, or has other names.
+    #[error("the configuration is wrong: {0}")]
+    Syntax(#[from] toml::de::Error),
+    /// Values that cannot be, all of them.
+    #[error("the configuration is wrong:\n{}", .0.join("\n"))]
+    Values(Vec<String>),
+}
+
+impl Config {
+    /// Reads a file and checks what it says.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], with every wrong value named.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text)
+    }
+
+    /// Reads a text and checks what it says.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Syntax`], or [`ConfigError::Values`] with every wrong value named.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)?;
+        let problems = config.problems();
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Values(problems))
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |is_right: bool, problem: String| {
+            if !is_right {
+                problems.push(problem);
+            }
+        };
+        check(!self.database.is_empty(), "database: a name is needed".to_owned());
+        check(
+            (1..=1024).contains(&self.sites_max),
+            format!("sites_max: {} is not one of 1 to 1024", self.sites_max),
+        );
+        check(
+            self.site >= 1 && self.site <= self.sites_max,
+            format!("site: {} is not one of 1 to sites_max, {}", self.site, self.sites_max),
+        );
+        check(
+            (1..=10_000).contains(&self.connections_max),
+            format!("connections_max: {} is not one of 1 to 10000", self.connections_max),
+        );
+        check(
+            self.result_bytes_max >= 1 << 16,
+            format!("result_bytes_max: {} is less than 65536", self.result_bytes_max),
+        );
+        check(
+            !self.users.is_empty() || self.listen.ip().is_loopback(),
+            format!("users: without any, listen must be of this machine, and {} is not", self.listen),
+        );
+        for (number, user) in self.users.iter().enumerate() {
+            let name = &user.name;
+            check(!name.is_empty(), format!("users[{number}].name: a name is needed"));
+            let is_twice = self.users.iter().take(number).any(|other| other.name == *name);
+            check(!is_twice, format!("users[{number}].name: {name} is there twice"));
+            check(
+                user.scram.is_some() != user.password_file.is_some(),
+                format!("users[{number}]: {name} needs either scram or password_file"),
+            );
+        }
+        problems
+    }
+
+    /// How the local database is opened.
+    pub fn options(&self) -> Options {
+        Options {
+            path: self.path.clone(),
+            site: self.site,
+            sites_max: self.sites_max,
+            default_kind: self.default_kind,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "listen = \"127.0.0.1:5432\"\npath = \"site.db\"\nsite = 1\n";
+
+    #[test]
+    fn little_need_be_said() {
+        let config = Config::parse(LEAST).unwrap();
+        assert_eq!(config.database, "music");
+        assert_eq!(config.default_kind, TableKind::Strong);
+    }
+
+    #[test]
+    fn every_wrong_value_is_named() {
+        let text = "listen = \"0.0.0.0:5432\"\npath = \"site.db\"\nsite = 20\nconnections_max = 0\n";
+        let error = Config::parse(text).unwrap_err().to_string();
+        for name in ["site:", "connections_max:", "users:"] {
+            assert!(error.contains(name), "{error}");
+        }
+        let text = format!("{LEAST}[[users]]\nname = \"a\"\n[[users]]\nname = \"a\"\nscram = \"x\"\n");
+        let error = Config::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("users[0]: a needs") && error.contains("is there twice"), "{error}");
+    }
+
+    #[test]
+    fn unknown_names_and_kinds_are_refused() {
+        for line in ["colour = 1", "default_kind = \"weak\""] {
+            assert!(matches!(Config::parse(&format!("{LEAST}{line}")), Err(ConfigError::Syntax(_))));
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! What stands in a `FROM`: tables, views, queries, functions, joins.
+
+use sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias,
+    TableFactor, TableWithJoins,
+};
+
+use super::cast::Strength;
+use super::parse::Place;
+use super::scope::{Scope, Source, SourceColumn};
+use super::{Compiler, Output, Typed, VIEW_DEPTH_MAX, parse};
+use crate::catalog;
+use crate::catalog::schema::{Relation, Table, View};
+use crate::error::{Result, SqlError, state};
+use crate::types::{Base, SqlType};
+
+/// Functions that return rows.
+const SET_RETURNING: &[&str] = &[
+    "_pg_expandarray",
+    "generate_series",
+    "generate_subscripts",
+    "json_array_elements",
+    "json_array_elements_text",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_object_keys",
+    "json_object_keys",
+    "regexp_split_to_table",
+    "string_to_table",
+    "unnest",
+];
+
+pub(super) fn is_set_returning(name: &str) -> bool {
+    SET_RETURNING.contains(&name)
+}
+
+/// A function's rows: what they are read from, and the columns, with
+/// `{alias}` for the name that it gets.
+pub(super) struct RowFunction {
+    pub(super) sql: String,
+    pub(super) columns: Vec<(String, SqlType, String)>,
+}
+
+impl Compiler<'_> {
+    /// Understands a `FROM` and adds what it names to the scope.
+    pub(super) fn from(&self, items: &[TableWithJoins], scope: &mut Scope<'_>) -> Result<String> {
+        let mut parts = Vec::new();
+        for item in items {
+            parts.push(self.joined(item, scope)?);
+        }
+        Ok(parts.join(", "))
+    }
+
+    fn joined(&self, item: &TableWithJoins, scope: &mut Scope<'_>) -> Result<String> {
+        let first = scope.sources.len();
+        let mut sql = self.factor(&item.relation, scope)?;
+        let mut is_outer = false;
+        for join in &item.joins {
+            let (joined, may_lack_left) = self.join(&sql, join, first, scope)?;
+            sql = joined;
+            is_outer |= may_lack_left;
+        }
+        // What is joined so must be one for SQLite, whatever stands beside it.
+        Ok(if is_outer { format!("({sql})") } else { sql })
+    }
+
+    fn join(&self, left: &str, join: &Join, first: usize, scope: &mut Scope<'_>) -> Result<(String, bool)> {
+        let middle = scope.sources.len();
+        let right = self.factor(&join.relation, scope)?;
+        let none = &JoinConstraint::None;
+        let (word, constraint) = match &join.join_operator {
+            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => ("JOIN", constraint),
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => ("LEFT JOIN", constraint),
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => ("RIGHT JOIN", constraint),
+            JoinOperator::FullOuter(constraint) => ("FULL JOIN", constraint),
+            JoinOperator::CrossJoin(JoinConstraint::None) => ("CROSS JOIN", none),
+            other => return Err(SqlError::refused(format!("the join {other:?}"))),
+        };
+        let on = match constraint {
+            JoinConstraint::None => None,
+            JoinConstraint::On(condition) => {
+                let condition = self.expression(condition, scope)?;
+                Some(self.condition(condition, "JOIN/ON")?.sql)
+            }
+            JoinConstraint::Using(names) => {
+                let names: Result<Vec<String>> = names
+                    .iter()
+                    .map(|name| Ok(parse::place(name)?.1))
+                    .collect();
+                self.merge(&names?, word, (first, middle), scope)?
+            }
+            JoinConstraint::Natural => {
+                let names = shared_names(scope, first, middle);
+                self.merge(&names, word, (first, middle), scope)?
+            }
+            JoinConstraint::UsingAlias(..) => return Err(SqlError::refused("USING with an alias")),
+        };
+        let on = match (on, word) {
+            (Some(condition), _) => format!(" ON {condition}"),
+            (None, "CROSS JOIN" | "JOIN") => String::new(),
+            (None, _) => " ON 1".to_owned(),
+        };
+        let is_outer = matches!(word, "RIGHT JOIN" | "FULL JOIN");
+        Ok((format!("{left} {word} {right}{on}"), is_outer))
+    }
+
+    /// Columns of both sides that become one.
+    fn merge(
+        &self,
+        names: &[String],
+        word: &str,
+        (first, middle): (usize, usize),
+        scope: &mut Scope<'_>,
+    ) -> Result<Option<String>> {
+        let mut tests = Vec::new();
+        for name in names {
+            let (lefts, rights) = scope.sources.split_at(middle);
+            let merged = scope.merged.iter().find(|column| column.name == *name);
+            let left = match merged {
+                Some(merged) => merged.clone(),
+                None => find(lefts.get(first..).unwrap_or_default(), name)?.clone(),
+            };
+            let right = find(rights, name)?.clone();
+            let (left_value, right_value) = self.unify(left.typed(), right.typed(), "=")?;
+            tests.push(format!("({} = {})", left_value.collated(), right_value.sql));
+            let sql = match word {
+                "RIGHT JOIN" => right_value.sql,
+                "FULL JOIN" => format!("coalesce({}, {})", left_value.sql, right_value.sql),
+                _ => left_value.sql,
+            };
+            let column = SourceColumn {
+                ty: left_value.ty,
+                sql,
+                is_merged: false,
+                ..left
+            };
+            for source in scope.sources.iter_mut().skip(first) {
+                for own in source.columns.iter_mut().filter(|own| own.name == *name) {
+                    own.is_merged = true;
+                }
+            }
+            scope.merged.retain(|column| column.name != *name);
+            scope.merged.push(column);
+        }
+        Ok((!tests.is_empty()).then(|| tests.join(" AND ")))
+    }
+
+    fn factor(&self, factor: &TableFactor, scope: &mut Scope<'_>) -> Result<String> {
+        match factor {
+            TableFactor::Table { name, alias, args: None, with_ordinality: false, sample: None, version: None, .. } => {
+                self.table_factor(name, alias.as_ref(), scope)
+            }
+            TableFactor::Table { name, alias, args: Some(args), with_ordinality, sample: None, .. } => {
+                self.function_factor(name, &args.args, (alias.as_ref(), *with_ordinality), scope)
+            }
+            TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+                self.function_factor(name, args, (alias.as_ref(), *with_ordinality), scope)
+            }
+            TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => {
+                let name = ObjectName::from(vec![sqlparser::ast::Ident::new("unnest")]);
+                let arguments: Vec<FunctionArg> = array_exprs
+                    .iter()
+                    .map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument.clone())))
+                    .collect();
+                self.function_factor(&name, &arguments, (alias.as_ref(), *with_ordinality), scope)
+            }
+            TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
+                let inner = self.query(subquery, Some(scope_of_common(scope)).as_ref())?;
+                let columns = known(inner.columns);
+                self.derived(&inner.sql, &columns, alias.as_ref(), scope)
+            }
+            TableFactor::Derived { lateral: true, .. } => Err(SqlError::refused("LATERAL")),
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                Ok(format!("({})", self.joined(table_with_joins, scope)?))
+            }
+            other => Err(SqlError::refused(format!("{other} in FROM"))),
+        }
+    }
+
+    fn table_factor(&self, name: &ObjectName, alias: Option<&TableAlias>, scope: &mut Scope<'_>) -> Result<String> {
+        let (place, last) = parse::place(name)?;
+        if place == Place::Anywhere
+            && let Some(common) = scope.common_table(&last).cloned()
+        {
+            let shown = alias.map_or_else(|| last.clone(), |alias| parse::fold(&alias.name));
+            let columns = common.columns.iter().map(|column| SourceColumn::of_output(&shown, column));
+            let source = Source { alias: shown.clone(), columns: columns.collect(), oid: None, key: Vec::new() };
+            scope.add(rename(source, alias)?)?;
+            return Ok(format!("{} AS {}", parse::quote(&common.sql_name), parse::quote(&shown)));
+        }
+        let shown = alias.map_or_else(|| last.clone(), |alias| parse::fold(&alias.name));
+        if matches!(place, Place::Anywhere | Place::Public) {
+            match self.schema().get(&last) {
+                Some(Relation::Table(table)) => return self.own_table(table, &shown, alias, scope),
+                Some(Relation::View(view)) => return self.view(view, alias, &shown, scope),
+                Some(Relation::Sequence(sequence)) => {
+                    return self.sequence_row(&sequence.name, sequence.oid, &shown, scope);
+                }
+                None => {}
+            }
+        }
+        if place != Place::Public
+            && let Some(system) = catalog::find(place, &last)
+        {
+            self.uses_catalog.set(true);
+            let quoted = parse::quote(&shown);
+            let columns = system.columns.iter().map(|(name, ty)| SourceColumn {
+                name: (*name).clone(),
+                ty: *ty,
+                modifier: -1,
+                sql: format!("{quoted}.{}", parse::quote(name)),
+                origin: None,
+                is_merged: false,
+            });
+            let source = Source { alias: shown.clone(), columns: columns.collect(), oid: Some(system.oid), key: Vec::new() };
+            scope.add(rename(source, alias)?)?;
+            return Ok(format!("{}.{} AS {quoted}", system.schema, parse::quote(&last)));
+        }
+        Err(undefined_table(name))
+    }
+
+    pub(super) fn own_table(
+        &self,
+        table: &Table,
+        shown: &str,
+        alias: Option<&TableAlias>,
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
+        self.needs_freedom("another table")?;
+        self.reads(&table.name);
+        scope.add(rename(source_of(table, shown), alias)?)?;
+        Ok(format!("main.{} AS {}", parse::quote(&table.name), parse::quote(shown)))
+    }
+
+    fn view(&self, view: &View, alias: Option<&TableAlias>, shown: &str, scope: &mut Scope<'_>) -> Result<String> {
+        if self.view_depth.get() >= VIEW_DEPTH_MAX {
+            return Err(SqlError::new(
+                state::STATEMENT_TOO_COMPLEX,
+                format!("views are nested more than {VIEW_DEPTH_MAX} deep"),
+            ));
+        }
+        self.view_depth.set(self.view_depth.get() + 1);
+        let inner = self.view_query(&view.query);
+        self.view_depth.set(self.view_depth.get() - 1);
+        let inner = inner?;
+        let columns: Vec<Output> = inner
+            .columns
+            .iter()
+            .zip(&view.columns)
+            .map(|(output, column)| Output {
+                name: column.name.clone(),
+                origin: Some((view.oid, column.number)),
+                ty: column.ty,
+                modifier: column.modifier,
+                ..output.clone()
+            })
+            .collect();
+        let quoted = parse::quote(shown);
+        let own = columns.iter().map(|column| SourceColumn::of_output(shown, column));
+        let source = Source { alias: shown.to_owned(), columns: own.collect(), oid: Some(view.oid), key: Vec::new() };
+        scope.add(rename(source, alias)?)?;
+        Ok(format!("({}) AS {quoted}", inner.sql))
+    }
+
+    fn sequence_row(&self, name: &str, oid: u32, shown: &str, scope: &mut Scope<'_>) -> Result<String> {
+        let quoted = parse::quote(shown);
+        let int8 = SqlType::of(Base::Int8);
+        let column = |column: &str, ty, sql: &str| SourceColumn {
+            name: column.to_owned(),
+            ty,
+            modifier: -1,
+            sql: format!("{quoted}.{sql}"),
+            origin: None,
+            is_merged: false,
+        };
+        let columns = vec![
+            column("last_value", int8, "last_value"),
+            column("log_cnt", int8, "log_cnt"),
+            column("is_called", SqlType::of(Base::Bool), "is_called"),
+        ];
+        scope.add(Source { alias: shown.to_owned(), columns, oid: Some(oid), key: Vec::new() })?;
+        self.reads(name);
+        Ok(format!("(SELECT pg_sequence_value({oid}) AS last_value, 0 AS log_cnt, 1 AS is_called) AS {quoted}"))
+    }
+
+    fn derived(&self, sql: &str, columns: &[Output], alias: Option<&TableAlias>, scope: &mut Scope<'_>) -> Result<String> {
+        let shown = alias.map_or_else(|| self.alias("query"), |alias| parse::fold(&alias.name));
+        let own = columns.iter().map(|column| SourceColumn::of_output(&shown, column));
+        let source = Source { alias: shown.clone(), columns: own.collect(), oid: None, key: Vec::new() };
+        scope.add(rename(source, alias)?)?;
+        Ok(format!("({sql}) AS {}", parse::quote(&shown)))
+    }
+
+    fn function_factor(
+        &self,
+        name: &ObjectName,
+        arguments: &[FunctionArg],
+        (alias, with_ordinality): (Option<&TableAlias>, bool),
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
+        let (_, function) = parse::place(name)?;
+        let expressions: Result<Vec<&Expr>> = arguments
+            .iter()
+            .map(|argument| match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Ok(expression),
+                other => Err(SqlError::refused(format!("the argument {other}"))),
+            })
+            .collect();
+        let mut values = Vec::new();
+        for expression in expressions? {
+            values.push(self.expression(expression, scope)?);
+        }
+        let shown = alias.map_or_else(|| function.clone(), |alias| parse::fold(&alias.name));
+        let quoted = parse::quote(&shown);
+        let mut rows = if is_set_returning(&function) || function == "pg_partition_ancestors" {
+            self.row_function(&function, &values)?
+        } else {
+            // A function of one value is a table of one row.
+            let value = self.call(&function, values)?;
+            RowFunction {
+                sql: format!("(SELECT {} AS value)", value.sql),
+                columns: vec![(function.clone(), value.ty, "{alias}.value".to_owned())],
+            }
+        };
+        if let ([column], true) = (rows.columns.as_mut_slice(), alias.is_some()) {
+            // The one column has the name of the alias.
+            column.0.clone_from(&shown);
+        }
+        if with_ordinality {
+            rows.columns.push(("ordinality".to_owned(), SqlType::of(Base::Int8), "({alias}.key + 1)".to_owned()));
+        }
+        let columns = rows.columns.into_iter().map(|(name, ty, sql)| SourceColumn {
+            name,
+            ty,
+            modifier: -1,
+            sql: sql.replace("{alias}", &quoted),
+            origin: None,
+            is_merged: false,
+        });
+        let source = Source { alias: shown.clone(), columns: columns.collect(), oid: None, key: Vec::new() };
+        scope.add(rename(source, alias)?)?;
+        Ok(format!("{} AS {quoted}", rows.sql))
+    }
+
+    /// The rows of a function that returns some.
+    pub(super) fn row_function(&self, name: &str, values: &[Typed]) -> Result<RowFunction> {
+        let types: Vec<SqlType> = values.iter().map(|value| value.ty).collect();
+        let value = |ty: SqlType| vec![(name.to_owned(), ty, "{alias}.value".to_owned())];
+        let key = |ty: SqlType| vec![(name.to_owned(), ty, "({alias}.key + 1)".to_owned())];
+        let error = || super::function::undefined(name, &types);
+        let each = |sql: &str, columns| Ok(RowFunction { sql: format!("json_each({sql})"), columns });
+        let int4 = SqlType::of(Base::Int4);
+        match (name, values) {
+            ("pg_partition_ancestors", [_]) => each("'[]'", value(SqlType::of(Base::Regclass))),
+            ("unnest", [array]) => each(&array.sql, value(array.ty.element().ok_or_else(error)?)),
+            ("_pg_expandarray", [array]) => {
+                let element = array.ty.element().ok_or_else(error)?;
+                let columns = vec![
+                    ("x".to_owned(), element, "{alias}.value".to_owned()),
+                    ("n".to_owned(), int4, "({alias}.key + 1)".to_owned()),
+                ];
+                each(&array.sql, columns)
+            }
+            ("generate_subscripts", [array, _]) => {
+                let element = array.ty.element().ok_or_else(error)?;
+                let _ = element;
+                if array.ty.is_array {
+                    each(&array.sql, key(int4))
+                } else {
+                    each(&array.sql, vec![(name.to_owned(), int4, "{alias}.key".to_owned())])
+                }
+            }
+            ("generate_series", [start, end, rest @ ..]) if rest.len() < 2 => {
+                self.series(name, start, end, rest.first())
+            }
+            ("json_array_elements" | "jsonb_array_elements", [document]) => {
+                let ty = if name.starts_with("jsonb") { Base::Jsonb } else { Base::Json };
+                let document = self.cast(document.clone(), SqlType::of(ty), Strength::Implicit)?;
+                each(&format!("pg_json_elements({}, 0)", document.sql), value(SqlType::of(ty)))
+            }
+            ("json_array_elements_text" | "jsonb_array_elements_text", [document]) => {
+                let document = self.cast(document.clone(), SqlType::of(Base::Jsonb), Strength::Implicit)?;
+                each(&format!("pg_json_elements({}, 1)", document.sql), value(SqlType::of(Base::Text)))
+            }
+            ("jsonb_object_keys" | "json_object_keys", [document]) => {
+                each(&format!("pg_json_keys({})", document.sql), value(SqlType::of(Base::Text)))
+            }
+            ("string_to_table", [text, separator]) => {
+                let array = self.call("string_to_array", vec![text.clone(), separator.clone()])?;
+                each(&array.sql, value(SqlType::of(Base::Text)))
+            }
+            ("regexp_split_to_table", [text, pattern]) => {
+                let text = self.cast(text.clone(), SqlType::of(Base::Text), Strength::Implicit)?;
+                let pattern = self.cast(pattern.clone(), SqlType::of(Base::Text), Strength::Implicit)?;
+                each(&format!("pg_regexp_split({}, {})", text.sql, pattern.sql), value(SqlType::of(Base::Text)))
+            }
+            _ => Err(error()),
+        }
+    }
+
+    fn series(&self, name: &str, start: &Typed, end: &Typed, step: Option<&Typed>) -> Result<RowFunction> {
+        let common = Self::common_type(start.ty, end.ty).unwrap_or(SqlType::of(Base::Unknown));
+        let common = if common.is_unknown() { SqlType::of(Base::Int4) } else { common };
+        let is_time = matches!(common.base, Base::Timestamp | Base::Timestamptz | Base::Date);
+        let wide = match common.base {
+            Base::Date => SqlType::of(Base::Timestamptz),
+            Base::Int2 => SqlType::of(Base::Int4),
+            _ => common,
+        };
+        if !is_time && !matches!(wide.base, Base::Int4 | Base::Int8) {
+            return Err(SqlError::refused(format!("generate_series of {common}")));
+        }
+        let start = self.cast(start.clone(), wide, Strength::Implicit)?;
+        let end = self.cast(end.clone(), wide, Strength::Implicit)?;
+        let step = match (step, is_time) {
+            (Some(step), true) => self.cast(step.clone(), SqlType::of(Base::Interval), Strength::Implicit)?.sql,
+            (Some(step), false) => self.cast(step.clone(), wide, Strength::Implicit)?.sql,
+            (None, false) => "1".to_owned(),
+            (None, true) => return Err(super::function::undefined(name, &[common, common])),
+        };
+        let sql = format!("json_each(pg_series({}, {}, {step}))", start.sql, end.sql);
+        Ok(RowFunction { sql, columns: vec![(name.to_owned(), wide, "{alias}.value".to_owned())] })
+    }
+}
+
+/// A table under the name that a query gives it.
+pub(super) fn source_of(table: &Table, shown: &str) -> Source {
+    let quoted = parse::quote(shown);
+    let columns = table.columns.iter().map(|column| SourceColumn {
+        name: column.name.clone(),
+        ty: column.ty,
+        modifier: column.modifier,
+        sql: format!("{quoted}.{}", parse::quote(&column.name)),
+        origin: Some((table.oid, column.number)),
+        is_merged: false,
+    });
+    Source {
+        alias: shown.to_owned(),
+        columns: columns.collect(),
+        oid: Some(table.oid),
+        key: table.key().to_vec(),
+    }
+}
+
+/// A derived table sees the common tables, not its siblings.
+fn scope_of_common<'p>(scope: &'p Scope<'p>) -> Scope<'p> {
+    let mut around = Scope::within(scope.parent);
+    around.common.clone_from(&scope.common);
+    around
+}
+
+/// Columns whose types are known: what is not is text.
+pub(super) fn known(columns: Vec<Output>) -> Vec<Output> {
+    let text = SqlType::of(Base::Text);
+    let settle = |column: Output| Output {
+        ty: if column.ty.is_unknown() { text } else { column.ty },
+        ..column
+    };
+    columns.into_iter().map(settle).collect()
+}
+
+/// The names of columns that an alias gives.
+fn rename(mut source: Source, alias: Option<&TableAlias>) -> Result<Source> {
+    let Some(alias) = alias else { return Ok(source) };
+    if alias.columns.len() > source.columns.len() {
+        return Err(SqlError::new(
+            state::INVALID_COLUMN_REFERENCE,
+            format!(
+                "table \"{}\" has {} columns available but {} columns specified",
+                source.alias,
+                source.columns.len(),
+                alias.columns.len()
+            ),
+        ));
+    }
+    for (column, new) in source.columns.iter_mut().zip(&alias.columns) {
+        if new.data_type.is_some() {
+            return Err(SqlError::refused("a column definition list"));
+        }
+        column.name = parse::fold(&new.name);
+    }
+    Ok(source)
+}
+
+fn find<'s>(sources: &'s [Source], name: &str) -> Result<&'s SourceColumn> {
+    let mut found = sources
+        .iter()
+        .flat_map(|source| &source.columns)
+        .filter(|column| column.name == name && !column.is_merged);
+    match (found.next(), found.next()) {
+        (Some(column), None) => Ok(column),
+        (Some(_), Some(_)) => Err(SqlError::new(
+            state::AMBIGUOUS_COLUMN,
+            format!("common column name \"{name}\" appears more than once"),
+        )),
+        (None, _) => Err(SqlError::new(
+            state::UNDEFINED_COLUMN,
+            format!("column \"{name}\" specified in USING clause does not exist"),
+        )),
+    }
+}
+
+fn shared_names(scope: &Scope<'_>, first: usize, middle: usize) -> Vec<String> {
+    let (lefts, rights) = scope.sources.split_at(middle);
+    let lefts: Vec<&SourceColumn> = lefts.iter().skip(first).flat_map(|source| &source.columns).collect();
+    let rights = rights.iter().flat_map(|source| &source.columns);
+    rights
+        .filter(|right| lefts.iter().any(|left| left.name == right.name))
+        .map(|right| right.name.clone())
+        .collect()
+}
+
+/// The error of a table that is not.
+pub(super) fn undefined_table(name: &ObjectName) -> SqlError {
+    let shown = parse::parts(name).map(|parts| parts.join(".")).unwrap_or_default();
+    SqlError::new(
+        state::UNDEFINED_TABLE,
+        format!("relation \"{shown}\" does not exist"),
+    )
+}

@@ -1,0 +1,76 @@
+//! The seam between a site's transactions and the other sites.
+//!
+//! A transaction of a client goes through it twice, and a third time when it
+//! ends:
+//!
+//! ```text
+//!  statement ── understood: Access ──▶ before(transaction, access)   own the tables, catch up
+//!            ── run by the engine, in a local transaction
+//!  COMMIT    ── sealed: Digest     ──▶ commit(transaction, digest)   put it in the log, wait
+//!            ── committed locally, answered
+//!            ── either way         ──▶ ended(transaction)
+//! ```
+
+use async_trait::async_trait;
+
+use super::{Access, Digest};
+use crate::error::Result;
+
+/// What happens with other sites around the statements of a transaction.
+#[async_trait]
+pub trait Replication: Send + Sync + 'static {
+    /// Called before a statement of a transaction touches tables: when it
+    /// returns, what other sites have acknowledged on them is in the local
+    /// database, and stays the last of it until the transaction has ended.
+    ///
+    /// `is_first` says that the transaction has touched nothing yet, so that
+    /// the local database may be changed under it. Later calls come while the
+    /// transaction holds the local database: an implementation that had to
+    /// catch up then answers with
+    /// [`SERIALIZATION_FAILURE`](crate::error::state::SERIALIZATION_FAILURE),
+    /// upon which the client tries again.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told; the transaction fails, with nothing done.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is dropped when the client cancels or its time is up; `ended` follows.
+    async fn before(&self, transaction: u64, access: &Access, is_first: bool) -> Result<()>;
+
+    /// Called when a transaction that has changed something is complete, in
+    /// order of the transactions: when it returns, the changes outlive the site.
+    /// The local commit follows.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told; the local transaction is rolled back. If the
+    /// changes may be in the log nonetheless, the state is
+    /// [`STATEMENT_COMPLETION_UNKNOWN`](crate::error::state::STATEMENT_COMPLETION_UNKNOWN).
+    ///
+    /// # Cancel safety
+    ///
+    /// It is never dropped.
+    async fn commit(&self, transaction: u64, digest: &Digest) -> Result<()>;
+
+    /// Called when a transaction for which `before` was called has ended.
+    fn ended(&self, transaction: u64);
+}
+
+/// No other sites: what is committed locally is committed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalOnly;
+
+#[async_trait]
+impl Replication for LocalOnly {
+    async fn before(&self, _transaction: u64, _access: &Access, _is_first: bool) -> Result<()> {
+        Ok(())
+    }
+
+    async fn commit(&self, _transaction: u64, _digest: &Digest) -> Result<()> {
+        Ok(())
+    }
+
+    fn ended(&self, _transaction: u64) {}
+}

@@ -1,0 +1,160 @@
+//! The front: PostgreSQL's wire protocol.
+
+mod auth;
+mod connection;
+mod copy_in;
+mod copy_out;
+mod extended;
+mod message;
+mod simple;
+mod tls;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pgwire::messages::startup::SecretKey;
+use pgwire::tokio::TlsAcceptor;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Facts;
+use crate::config::Config;
+use crate::engine::{Database, Replication};
+use crate::session::{Cancel, Shared};
+
+pub use auth::UserError;
+pub use tls::TlsError;
+
+/// Why clients cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The certificate or its key cannot be used.
+    #[error("the certificate cannot be used")]
+    Tls(#[from] TlsError),
+    /// A user's password cannot be used.
+    #[error("a user cannot be used")]
+    User(#[from] UserError),
+}
+
+/// A site that clients are served at.
+#[derive(Debug)]
+pub struct Site<R> {
+    /// How.
+    pub config: Config,
+    /// The local database.
+    pub database: Database,
+    /// What keeps it the same as those of other sites.
+    pub replication: R,
+}
+
+/// What all connections share.
+struct Hub {
+    shared: Arc<Shared>,
+    tls: Option<TlsAcceptor>,
+    users: auth::Users,
+    database_name: String,
+    /// Sessions that can be canceled: by the number and the key they were told.
+    running: Mutex<HashMap<i32, (SecretKey, Arc<Cancel>)>>,
+    sessions: AtomicU64,
+    shutdown: CancellationToken,
+}
+
+impl Hub {
+    fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn register(&self, pid: i32, key: SecretKey, cancel: Arc<Cancel>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.insert(pid, (key, cancel));
+    }
+
+    fn unregister(&self, pid: i32) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.remove(&pid);
+    }
+
+    fn cancel(&self, pid: i32, key: &SecretKey) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((own, cancel)) = running.get(&pid)
+            && own.eq_value(key)
+        {
+            cancel.ask();
+        }
+    }
+}
+
+/// Serves clients until `shutdown` is canceled; then their transactions are
+/// rolled back and their connections closed.
+///
+/// # Errors
+///
+/// [`ServeError`], before the first client.
+///
+/// # Cancel safety
+///
+/// A dropped future closes all connections; transactions that are open are
+/// rolled back, one that is being committed may turn out either way.
+pub async fn serve<R: Replication>(
+    listener: TcpListener,
+    site: Site<R>,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let Site { config, database, replication } = site;
+    let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    let certificate = config.tls.as_ref().map(tls::certificate).transpose()?;
+    let users = auth::Users::new(&config.users, certificate.as_deref())?;
+    let mut roles: Vec<String> = config.users.iter().map(|user| user.name.clone()).collect();
+    if roles.is_empty() {
+        roles.push("mdbc".to_owned());
+    }
+    let facts = Facts { database: config.database.clone(), roles, settings: Vec::new() };
+    let shared = Shared {
+        database,
+        replication: Arc::new(replication),
+        facts: Arc::new(facts),
+        result_bytes_max: config.result_bytes_max,
+    };
+    let hub = Arc::new(Hub {
+        shared: Arc::new(shared),
+        tls,
+        users,
+        database_name: config.database.clone(),
+        running: Mutex::default(),
+        sessions: AtomicU64::new(1),
+        shutdown: shutdown.clone(),
+    });
+    let places = Arc::new(Semaphore::new(config.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => accept(socket, &hub, &places, &mut connections),
+                Err(error) => tracing::warn!(%error, "a connection could not be accepted"),
+            },
+            Some(ended) = connections.join_next() => if let Err(error) = ended {
+                tracing::error!(%error, "a connection has failed");
+            },
+        }
+    }
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+fn accept(socket: TcpStream, hub: &Arc<Hub>, places: &Arc<Semaphore>, connections: &mut JoinSet<()>) {
+    let place = Arc::clone(places).try_acquire_owned().ok();
+    let hub = Arc::clone(hub);
+    connections.spawn(async move {
+        let is_full = place.is_none();
+        let served = Box::pin(connection::serve(socket, hub, is_full)).await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection has ended");
+        }
+        drop(place);
+    });
+}

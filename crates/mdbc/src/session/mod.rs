@@ -1,0 +1,336 @@
+//! A client's session: its settings, its transaction, its cursors. Everything
+//! that a client asks for runs through it.
+
+pub(crate) mod cancel;
+mod cursors;
+mod settings;
+mod statements;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::catalog::Facts;
+use crate::catalog::schema::Schema;
+use crate::dialect::{self, Copy, Environment, Output, Plan, Run};
+use crate::engine::Replication;
+use crate::engine::sqlite::Database;
+use crate::engine::sqlite::context::SessionState;
+use crate::engine::sqlite::lane::Lane;
+use crate::engine::sqlite::run::{Outcome, Setting};
+use crate::engine::sqlite::writer::Writing;
+use crate::error::{Result, SqlError, state};
+use crate::types::{SqlType, Value};
+
+pub(crate) use cancel::Cancel;
+pub(crate) use statements::Prepared;
+pub(crate) use transaction::Status;
+
+/// Prepared statements of one session.
+const STATEMENTS_MAX: usize = 1000;
+/// Cursors of one session.
+const CURSORS_MAX: usize = 100;
+/// How often a statement is understood anew because the schema has changed.
+const ATTEMPTS_MAX: usize = 3;
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) database: Database,
+    pub(crate) replication: Arc<dyn Replication>,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) result_bytes_max: usize,
+}
+
+/// A client's session.
+pub(crate) struct Session {
+    id: u64,
+    user: String,
+    shared: Arc<Shared>,
+    reader: Lane,
+    state: SessionState,
+    schema: Arc<Schema>,
+    block: transaction::Block,
+    writing: Option<Writing>,
+    /// How many commits there were when the snapshot was taken that is open.
+    snapshot: Option<u64>,
+    /// Whether the replication knows of the transaction.
+    is_announced: bool,
+    is_read_only: bool,
+    /// The settings before the transaction, if it has changed some.
+    before: Option<settings::Before>,
+    statements: HashMap<String, Prepared>,
+    cursors: HashMap<String, cursors::Cursor>,
+    cancel: Arc<Cancel>,
+    /// Settings that the client is told of.
+    reports: Vec<(String, String)>,
+    notices: Vec<SqlError>,
+}
+
+/// What a statement answers.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) tag: String,
+    pub(crate) columns: Option<Vec<Output>>,
+    pub(crate) rows: Vec<Vec<Value>>,
+    /// A `COPY` that begins.
+    pub(crate) copy: Option<Box<Copy>>,
+}
+
+impl Answer {
+    fn tagged(tag: impl Into<String>) -> Self {
+        Self { tag: tag.into(), ..Self::default() }
+    }
+}
+
+impl Session {
+    /// Begins a session, with settings that the client has asked for.
+    pub(crate) fn new(shared: Arc<Shared>, user: &str, (id, pid): (u64, i32), wanted: &[(String, String)]) -> Result<Self> {
+        let reader = shared.database.reader().map_err(SqlError::internal)?;
+        let mut session = Self {
+            id,
+            user: user.to_owned(),
+            schema: shared.database.schema(),
+            shared,
+            reader,
+            state: SessionState { pid, settings: settings::defaults(user), ..SessionState::default() },
+            block: transaction::Block::Idle,
+            writing: None,
+            snapshot: None,
+            is_announced: false,
+            is_read_only: false,
+            before: None,
+            statements: HashMap::new(),
+            cursors: HashMap::new(),
+            cancel: Arc::new(Cancel::new(id)),
+            reports: Vec::new(),
+            notices: Vec::new(),
+        };
+        for (name, value) in wanted {
+            session.set(name, Some(value))?;
+        }
+        session.reports.clear();
+        Ok(session)
+    }
+
+    pub(crate) fn cancel(&self) -> &Arc<Cancel> {
+        &self.cancel
+    }
+
+    pub(crate) fn look(&self) -> &crate::types::Look {
+        &self.state.look
+    }
+
+    /// Settings that have changed and that clients are told of.
+    pub(crate) fn take_reports(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.reports)
+    }
+
+    pub(crate) fn take_notices(&mut self) -> Vec<SqlError> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Every setting that clients are told of.
+    pub(crate) fn all_reports(&self) -> Vec<(String, String)> {
+        settings::reported(&self.state.settings)
+    }
+
+    fn setting(&self) -> Setting {
+        Setting {
+            schema: Arc::clone(&self.schema),
+            facts: Arc::clone(&self.shared.facts),
+            default_kind: self.shared.database.inner.default_kind,
+            result_bytes_max: self.shared.result_bytes_max,
+        }
+    }
+
+    /// The statements of a query.
+    pub(crate) async fn split(&self, text: &str) -> Result<Vec<String>> {
+        let text = text.to_owned();
+        let split = move |_: &mut crate::engine::sqlite::lane::Held| {
+            let statements = dialect::parse::split(&text)?;
+            Ok(statements.into_iter().map(str::to_owned).collect())
+        };
+        self.reader.call(self.id, split).await
+    }
+
+    /// Understands a statement.
+    pub(crate) async fn plan(&mut self, text: &str, types: &[Option<SqlType>]) -> Result<Plan> {
+        if self.writing.is_none() && self.snapshot.is_none() {
+            self.schema = self.shared.database.schema();
+        }
+        let (text, types) = (text.to_owned(), types.to_vec());
+        let setting = self.setting();
+        let (user, look) = (self.user.clone(), self.state.look.clone());
+        let compile = move |_: &mut crate::engine::sqlite::lane::Held| {
+            let environment = Environment {
+                schema: &setting.schema,
+                default_kind: setting.default_kind,
+                parameters: &types,
+                look: &look,
+                user: &user,
+                database: &setting.facts.database,
+            };
+            dialect::compile(&text, &environment)
+        };
+        self.reader.call(self.id, compile).await
+    }
+
+    /// Understands and runs a statement without parameters.
+    pub(crate) async fn run_text(&mut self, text: &str) -> Result<Answer> {
+        let plan = self.plan(text, &[]).await;
+        let plan = self.unless_failed(plan)?;
+        self.execute(plan, text, Vec::new()).await
+    }
+
+    /// Runs a plan; `text` is what it was understood from.
+    pub(crate) async fn execute(&mut self, plan: Plan, text: &str, parameters: Vec<Value>) -> Result<Answer> {
+        self.check_block(&plan)?;
+        match plan {
+            Plan::Run(run) => {
+                let (run, outcome) = self.run(*run, text, parameters).await?;
+                Ok(answer(&run, outcome))
+            }
+            Plan::Ddl { text, tag } => self.run_ddl(text, tag).await,
+            Plan::Copy(copy) => {
+                self.check_writable(&copy.run)?;
+                let columns = None;
+                Ok(Answer { copy: Some(copy), columns, ..Answer::default() })
+            }
+            Plan::Declare { name, is_held, run } => self.declare(name, is_held, *run, text).await,
+            Plan::Fetch { name, count, is_move } => self.fetch(&name, count, is_move),
+            Plan::Close(name) => self.close_cursor(name.as_deref()),
+            Plan::Prepare { name, types, text } => self.prepare_named(name, &types, text).await,
+            Plan::Execute { name, arguments } => self.execute_named(&name, &arguments).await,
+            Plan::Deallocate(name) => self.deallocate(name.as_deref()),
+            Plan::Set { name, value, is_local } => self.set_statement(&name, value.as_deref(), is_local),
+            Plan::SetTransaction { is_read_only } => Ok(self.set_transaction(is_read_only)),
+            Plan::Show(name) => self.show(&name),
+            Plan::DiscardAll => self.discard_all(),
+            Plan::Nothing(tag) => Ok(Answer::tagged(tag)),
+            other => self.transaction_statement(other).await,
+        }
+    }
+
+    /// Runs a statement, understood anew if the schema has changed meanwhile.
+    pub(crate) async fn run(&mut self, mut run: Run, text: &str, parameters: Vec<Value>) -> Result<(Run, Outcome)> {
+        self.check_writable(&run)?;
+        for _ in 0..ATTEMPTS_MAX {
+            self.enter(&run.access).await?;
+            if run.version == self.schema.version {
+                let outcome = self.run_here(&run, parameters).await?;
+                return Ok((run, outcome));
+            }
+            let types: Vec<Option<SqlType>> = run.parameters.iter().copied().map(Some).collect();
+            let before = run.columns.clone();
+            run = match self.plan(text, &types).await? {
+                Plan::Run(again) => *again,
+                Plan::Declare { run: again, .. } => *again,
+                Plan::Copy(copy) => copy.run,
+                _ => return Err(SqlError::internal("a statement has become another")),
+            };
+            let same = |a: &Output, b: &Output| a.name == b.name && a.ty == b.ty;
+            let is_same = match (&before, &run.columns) {
+                (None, None) => true,
+                (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+                _ => false,
+            };
+            if !is_same {
+                return Err(SqlError::new(
+                    state::FEATURE_NOT_SUPPORTED,
+                    "cached plan must not change result type",
+                ));
+            }
+        }
+        Err(SqlError::new(
+            state::SERIALIZATION_FAILURE,
+            "the schema changes faster than the statement is understood",
+        ))
+    }
+
+    /// Runs a statement where the transaction is.
+    async fn run_here(&mut self, run: &Run, parameters: Vec<Value>) -> Result<Outcome> {
+        let lane = match &self.writing {
+            Some(writing) => writing.lane().clone(),
+            None => self.reader.clone(),
+        };
+        let limit = settings::timeout(&self.state.settings, "statement_timeout");
+        let (run, setting, mut state) = (run.clone(), self.setting(), std::mem::take(&mut self.state));
+        state.statement = crate::types::datetime::of_unix(crate::clock::unix_micros());
+        // The state comes back whatever becomes of the statement.
+        let (back, came_back) = tokio::sync::oneshot::channel();
+        let call = lane.call(self.id, move |held| {
+            let outcome = held.for_session(&mut state, &setting, |held| held.run(&run, &parameters, &setting));
+            drop(back.send(state));
+            outcome
+        });
+        let outcome = self.cancel.supervise(&lane, call, limit).await;
+        self.state = came_back.await.map_err(|_| SqlError::internal("a connection has ended"))?;
+        let wanted = std::mem::take(&mut self.state.wanted);
+        let outcome = outcome?;
+        for (name, value, is_local) in wanted {
+            self.set_statement(&name, Some(&value), is_local)?;
+        }
+        Ok(outcome)
+    }
+
+    async fn run_ddl(&mut self, text: String, tag: String) -> Result<Answer> {
+        if self.is_read_only {
+            return Err(read_only(&tag));
+        }
+        let access = crate::engine::Access { is_schema: true, ..Default::default() };
+        self.enter(&access).await?;
+        let Some(writing) = &self.writing else {
+            return Err(SqlError::internal("a change of the schema outside a transaction"));
+        };
+        let (setting, user) = (self.setting(), self.user.clone());
+        let call = writing.lane().call(self.id, move |held| held.run_ddl(&text, &user, &setting));
+        let (schema, notices) = call.await?;
+        self.schema = schema;
+        for notice in notices {
+            self.notices.push(SqlError::new(state::SUCCESSFUL_COMPLETION, notice));
+        }
+        Ok(Answer::tagged(tag))
+    }
+
+    fn check_writable(&self, run: &Run) -> Result<()> {
+        if self.is_read_only && run.access.is_write() {
+            return Err(read_only(&verb_name(run)));
+        }
+        Ok(())
+    }
+}
+
+fn read_only(tag: &str) -> SqlError {
+    SqlError::new(
+        state::READ_ONLY_SQL_TRANSACTION,
+        format!("cannot execute {tag} in a read-only transaction"),
+    )
+}
+
+fn verb_name(run: &Run) -> String {
+    use dialect::Verb;
+    match run.verb {
+        Verb::Select => "SELECT FOR UPDATE",
+        Verb::Insert => "INSERT",
+        Verb::Update => "UPDATE",
+        Verb::Delete => "DELETE",
+        Verb::Truncate => "TRUNCATE TABLE",
+        Verb::Explain => "EXPLAIN",
+    }
+    .to_owned()
+}
+
+/// The answer of a statement that has run.
+fn answer(run: &Run, outcome: Outcome) -> Answer {
+    use dialect::Verb;
+    let count = outcome.count;
+    let tag = match run.verb {
+        Verb::Select => format!("SELECT {count}"),
+        Verb::Insert => format!("INSERT 0 {count}"),
+        Verb::Update => format!("UPDATE {count}"),
+        Verb::Delete => format!("DELETE {count}"),
+        Verb::Truncate => "TRUNCATE TABLE".to_owned(),
+        Verb::Explain => "EXPLAIN".to_owned(),
+    };
+    Answer { tag, columns: run.columns.clone(), rows: outcome.rows, copy: None }
+}
