@@ -159,6 +159,20 @@ async fn a_forced_release_is_told_to_the_holder_at_once() {
 }
 
 #[tokio::test]
+async fn a_section_is_proved_to_be_held_until_another_has_the_lock() {
+    let sites = Sites::start().await;
+    let first = section(&sites.client(&[0])).await;
+    soon(first.prove()).await.unwrap();
+    // Its node is paused beyond its lease, and so is taken for dead.
+    sites.set_suspended(0, true);
+    let next = section(&sites.client(&[1])).await;
+    sites.set_suspended(0, false);
+    let stale = soon(first.prove()).await;
+    assert!(stale.is_err(), "{stale:?}");
+    soon(next.prove()).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_idle_holder_is_told_of_a_forced_release_before_its_next_renewal() {
     let sites = Sites::start().await;
     let section = section(&sites.client(&[0])).await;
