@@ -36,6 +36,7 @@ pub mod ownership;
 pub mod partition;
 pub mod proxy;
 pub mod redo_log;
+pub mod replicated;
 mod session;
 pub mod sites;
 pub mod types;

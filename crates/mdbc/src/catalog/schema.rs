@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::types::SqlType;
 
 /// How a table is kept the same at all sites.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TableKind {
     /// Transactions on it are strictly serializable across sites.
+    #[default]
     Strong,
     /// A commit is visible at other sites later; the last writer of a row wins.
     Eventual,

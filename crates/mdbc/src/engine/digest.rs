@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::schema::TableKind;
 use crate::types::Value;
 
 /// Bytes that the changes of one transaction may take.
@@ -68,6 +69,8 @@ impl Change {
 pub struct Digest {
     /// The changes.
     pub changes: Vec<Change>,
+    /// What new tables are that do not say.
+    pub default_kind: TableKind,
 }
 
 /// A digest that cannot be read.
@@ -133,6 +136,7 @@ mod tests {
                 Change::Delete { table: 2, row },
                 Change::Schema("create table t (id int primary key)".into()),
             ],
+            default_kind: TableKind::Eventual,
         };
         assert_eq!(Digest::decode(&digest.encode().unwrap()).unwrap(), digest);
     }

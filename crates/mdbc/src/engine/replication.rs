@@ -7,13 +7,16 @@
 //!  statement ── understood: Access ──▶ before(transaction, access)   own the tables, catch up
 //!            ── run by the engine, in a local transaction
 //!  COMMIT    ── sealed: Digest     ──▶ commit(transaction, digest)   put it in the log, wait
+//!            ── nothing changed    ──▶ read(transaction)             it was the latest
 //!            ── committed locally, answered
 //!            ── either way         ──▶ ended(transaction)
 //! ```
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
-use super::{Access, Digest};
+use super::{Access, Digest, Position};
 use crate::error::Result;
 
 /// What happens with other sites around the statements of a transaction.
@@ -23,12 +26,15 @@ pub trait Replication: Send + Sync + 'static {
     /// returns, what other sites have acknowledged on them is in the local
     /// database, and stays the last of it until the transaction has ended.
     ///
-    /// `is_first` says that the transaction has touched nothing yet, so that
-    /// the local database may be changed under it. Later calls come while the
+    /// At the first call the transaction has touched nothing yet, so that the
+    /// local database may be changed under it. Later calls come while the
     /// transaction holds the local database: an implementation that had to
     /// catch up then answers with
     /// [`SERIALIZATION_FAILURE`](crate::error::state::SERIALIZATION_FAILURE),
     /// upon which the client tries again.
+    ///
+    /// `may_write` says that the transaction may write yet, whatever this
+    /// statement does.
     ///
     /// # Errors
     ///
@@ -37,11 +43,11 @@ pub trait Replication: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// It is dropped when the client cancels or its time is up; `ended` follows.
-    async fn before(&self, transaction: u64, access: &Access, is_first: bool) -> Result<()>;
+    async fn before(&self, transaction: u64, access: &Access, may_write: bool) -> Result<()>;
 
     /// Called when a transaction that has changed something is complete, in
     /// order of the transactions: when it returns, the changes outlive the site.
-    /// The local commit follows.
+    /// The local commit follows, with the positions of the logs that it returns.
     ///
     /// # Errors
     ///
@@ -52,10 +58,35 @@ pub trait Replication: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// It is never dropped.
-    async fn commit(&self, transaction: u64, digest: &Digest) -> Result<()>;
+    async fn commit(&self, transaction: u64, digest: &Digest) -> Result<BTreeMap<String, Position>>;
 
-    /// Called when a transaction for which `before` was called has ended.
-    fn ended(&self, transaction: u64);
+    /// Called when a transaction that has changed nothing is complete: when it
+    /// returns, what the transaction has read was the latest of all sites.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told: what it has read may have been old.
+    ///
+    /// # Cancel safety
+    ///
+    /// Changes nothing.
+    async fn read(&self, transaction: u64) -> Result<()>;
+
+    /// Called when a client names what is not there: other sites may have made
+    /// it. No transaction is open.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of what is new may be applied.
+    async fn refresh(&self) -> Result<()>;
+
+    /// Called when a transaction for which `before` was called has ended, and
+    /// whether it is committed locally.
+    fn ended(&self, transaction: u64, is_committed: bool);
 }
 
 /// No other sites: what is committed locally is committed.
@@ -64,13 +95,21 @@ pub struct LocalOnly;
 
 #[async_trait]
 impl Replication for LocalOnly {
-    async fn before(&self, _transaction: u64, _access: &Access, _is_first: bool) -> Result<()> {
+    async fn before(&self, _transaction: u64, _access: &Access, _may_write: bool) -> Result<()> {
         Ok(())
     }
 
-    async fn commit(&self, _transaction: u64, _digest: &Digest) -> Result<()> {
+    async fn commit(&self, _transaction: u64, _digest: &Digest) -> Result<BTreeMap<String, Position>> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn read(&self, _transaction: u64) -> Result<()> {
         Ok(())
     }
 
-    fn ended(&self, _transaction: u64) {}
+    async fn refresh(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn ended(&self, _transaction: u64, _is_committed: bool) {}
 }

@@ -80,6 +80,14 @@ impl<D: Database> Pass<D> {
             .is_none_or(|turn| turn.broken().is_some())
     }
 
+    /// As [`Turn::break_off`]: where the local database does not take what is in
+    /// the log.
+    pub fn break_off(&self) {
+        if let Some(turn) = &self.turn {
+            turn.break_off();
+        }
+    }
+
     /// Whether the turn is one to read, beside other sites: a transaction in it
     /// that has to write after all is tried again, with write access.
     pub fn is_shared(&self) -> bool {

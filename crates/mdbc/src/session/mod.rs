@@ -7,16 +7,16 @@ mod settings;
 mod statements;
 mod transaction;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::catalog::Facts;
 use crate::catalog::schema::Schema;
 use crate::dialect::{self, Copy, Environment, Output, Plan, Run};
-use crate::engine::Replication;
+use crate::engine::{Access, Replication};
 use crate::engine::sqlite::Database;
 use crate::engine::sqlite::context::SessionState;
-use crate::engine::sqlite::lane::Lane;
+use crate::engine::sqlite::lane::{Held, Lane};
 use crate::engine::sqlite::run::{Outcome, Setting};
 use crate::engine::sqlite::writer::Writing;
 use crate::error::{Result, SqlError, state};
@@ -146,22 +146,39 @@ impl Session {
     /// The statements of a query.
     pub(crate) async fn split(&self, text: &str) -> Result<Vec<String>> {
         let text = text.to_owned();
-        let split = move |_: &mut crate::engine::sqlite::lane::Held| {
+        let split = move |_: &mut Held| {
             let statements = dialect::parse::split(&text)?;
             Ok(statements.into_iter().map(str::to_owned).collect())
         };
         self.reader.call(self.id, split).await
     }
 
-    /// Understands a statement.
+    /// Understands a statement; what it names may have been made at another site
+    /// a moment ago.
     pub(crate) async fn plan(&mut self, text: &str, types: &[Option<SqlType>]) -> Result<Plan> {
+        let known = self.schema.version;
+        let plan = self.plan_here(text, types).await;
+        let is_free = !self.holds_something() && !self.is_announced;
+        match plan {
+            Err(error) if is_free && error.state == state::UNDEFINED_TABLE => {
+                self.shared.replication.refresh().await?;
+                if self.shared.database.schema().version == known {
+                    return Err(error);
+                }
+                self.plan_here(text, types).await
+            }
+            plan => plan,
+        }
+    }
+
+    async fn plan_here(&mut self, text: &str, types: &[Option<SqlType>]) -> Result<Plan> {
         if self.writing.is_none() && self.snapshot.is_none() {
             self.schema = self.shared.database.schema();
         }
         let (text, types) = (text.to_owned(), types.to_vec());
         let setting = self.setting();
         let (user, look) = (self.user.clone(), self.state.look.clone());
-        let compile = move |_: &mut crate::engine::sqlite::lane::Held| {
+        let compile = move |_: &mut Held| {
             let environment = Environment {
                 schema: &setting.schema,
                 default_kind: setting.default_kind,
@@ -277,8 +294,7 @@ impl Session {
         if self.is_read_only {
             return Err(read_only(&tag));
         }
-        let access = crate::engine::Access { is_schema: true, ..Default::default() };
-        self.enter(&access).await?;
+        self.enter_for_ddl(&text).await?;
         let Some(writing) = &self.writing else {
             return Err(SqlError::internal("a change of the schema outside a transaction"));
         };
@@ -290,6 +306,33 @@ impl Session {
             self.notices.push(SqlError::new(state::SUCCESSFUL_COMPLETION, notice));
         }
         Ok(Answer::tagged(tag))
+    }
+
+    /// Owns the schema, and the tables that a change of it concerns: what these
+    /// are may be another thing once the schema is the latest.
+    async fn enter_for_ddl(&mut self, text: &str) -> Result<()> {
+        let mut known = self.tables_of_ddl(text).await;
+        for _ in 0..ATTEMPTS_MAX {
+            let access = Access { is_schema: true, writes: known.clone(), ..Access::default() };
+            self.enter(&access).await?;
+            let tables = self.tables_of_ddl(text).await;
+            if tables.is_subset(&known) {
+                return Ok(());
+            }
+            known = tables;
+        }
+        Err(SqlError::new(
+            state::SERIALIZATION_FAILURE,
+            "the schema changes faster than the statement is understood",
+        ))
+    }
+
+    /// The tables that a change of the schema concerns; none where it is wrong,
+    /// as it may not be with the latest schema.
+    async fn tables_of_ddl(&self, text: &str) -> BTreeSet<String> {
+        let (text, user, setting) = (text.to_owned(), self.user.clone(), self.setting());
+        let tables = move |held: &mut Held| held.tables_of_ddl(&text, &user, &setting);
+        self.reader.call(self.id, tables).await.unwrap_or_default()
     }
 
     fn check_writable(&self, run: &Run) -> Result<()> {

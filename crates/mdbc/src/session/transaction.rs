@@ -1,5 +1,8 @@
 //! Transactions: where they run, and how they end.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::{Answer, Session};
 use crate::clock;
 use crate::dialect::{Access, Plan};
@@ -80,9 +83,9 @@ impl Session {
     pub(super) async fn enter(&mut self, access: &Access) -> Result<()> {
         let touches = access.is_write() || !access.reads.is_empty();
         if touches {
-            let is_first = !self.holds_something();
             self.is_announced = true;
-            let before = self.shared.replication.before(self.state.transaction, access, is_first);
+            let may_write = self.block == Block::Explicit && !self.is_read_only;
+            let before = self.shared.replication.before(self.state.transaction, access, may_write);
             self.cancel.wait(before, None).await?;
         }
         if access.is_write() {
@@ -272,13 +275,24 @@ impl Session {
     async fn commit_all(&mut self) -> Result<()> {
         let Some(writing) = self.writing.take() else {
             self.drop_snapshot();
-            return Ok(());
+            return self.read().await;
         };
         let digest = writing.seal().await?;
-        if !digest.is_empty() {
-            self.shared.replication.commit(self.state.transaction, &digest).await?;
+        let positions = if digest.is_empty() {
+            self.read().await?;
+            BTreeMap::new()
+        } else {
+            self.shared.replication.commit(self.state.transaction, &digest).await?
+        };
+        writing.commit(Arc::clone(&self.schema), positions).await
+    }
+
+    /// What was read was the latest, if others have a part in it.
+    async fn read(&self) -> Result<()> {
+        if self.is_announced {
+            self.shared.replication.read(self.state.transaction).await?;
         }
-        writing.commit(std::sync::Arc::clone(&self.schema)).await
+        Ok(())
     }
 
     pub(crate) fn rollback(&mut self) {
@@ -295,7 +309,7 @@ impl Session {
 
     fn finish(&mut self, is_committed: bool) {
         if std::mem::take(&mut self.is_announced) {
-            self.shared.replication.ended(self.state.transaction);
+            self.shared.replication.ended(self.state.transaction, is_committed);
         }
         self.block = Block::Idle;
         self.is_read_only = false;

@@ -52,7 +52,7 @@ impl Database {
             let setting = Setting {
                 schema: self.schema(),
                 facts: Arc::new(Facts { database: String::new(), roles: Vec::new(), settings: Vec::new() }),
-                default_kind: self.inner.default_kind,
+                default_kind: applied.digest.default_kind,
                 result_bytes_max: 0,
             };
             let schema = self.inner.writer.call(SESSION, move |held| held.apply(&applied, setting)).await?;
@@ -62,7 +62,9 @@ impl Database {
         Ok(())
     }
 
-    /// How far the log of a partition is applied; none where nothing is.
+    /// How far the logs are applied, by partition, as it is on the disk.
+    ///
+    /// Waits until no local transaction writes.
     ///
     /// # Errors
     ///
@@ -71,9 +73,10 @@ impl Database {
     /// # Cancel safety
     ///
     /// Nothing is changed.
-    pub async fn position(&self, partition: &str) -> Result<Option<Position>> {
-        let partition = partition.to_owned();
-        let read = move |held: &mut Held| store::position(&held.connection, &partition);
+    pub async fn positions(&self) -> Result<BTreeMap<String, Position>> {
+        let permit = Arc::clone(&self.inner.turn).acquire_owned().await;
+        let _permit = permit.map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
+        let read = |held: &mut Held| store::positions(&held.connection);
         self.inner.writer.call(SESSION, read).await
     }
 }

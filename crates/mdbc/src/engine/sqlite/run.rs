@@ -1,5 +1,6 @@
 //! Statements on a connection.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -9,7 +10,7 @@ use super::error::{Translated, name_foreign_key, translate};
 use super::functions::value_of;
 use super::lane::Held;
 use super::store;
-use crate::catalog::schema::{Schema, TableKind};
+use crate::catalog::schema::{Relation, Schema, TableKind};
 use crate::catalog::{self, Facts};
 use crate::dialect::{self, Environment, Run, Verb, ddl};
 use crate::engine::digest::Change;
@@ -71,18 +72,34 @@ impl Held {
         })
     }
 
-    /// Changes the schema; the new one is returned.
-    pub(crate) fn run_ddl(&mut self, text: &str, session: &str, setting: &Setting) -> Result<(Arc<Schema>, Vec<String>)> {
+    /// What a change of the schema does, and the object id that is free after it.
+    fn understand_ddl(&self, text: &str, user: &str, setting: &Setting) -> Result<(ddl::Change, u32)> {
         let look = crate::types::Look::default();
         let environment = Environment {
             schema: &setting.schema,
             default_kind: setting.default_kind,
             parameters: &[],
             look: &look,
-            user: session,
+            user,
             database: &setting.facts.database,
         };
-        let (change, next_oid) = ddl::change(text, &environment, store::next_oid(&self.connection)?)?;
+        ddl::change(text, &environment, store::next_oid(&self.connection)?)
+    }
+
+    /// The tables that a change of the schema makes, changes or drops.
+    pub(crate) fn tables_of_ddl(&self, text: &str, user: &str, setting: &Setting) -> Result<BTreeSet<String>> {
+        let (change, _) = self.understand_ddl(text, user, setting)?;
+        let put = change.put.iter().filter_map(|relation| match relation {
+            Relation::Table(table) => Some(table.name.clone()),
+            Relation::View(_) | Relation::Sequence(_) => None,
+        });
+        let removed = change.removed.iter().filter(|name| setting.schema.table(name).is_some());
+        Ok(put.chain(removed.cloned()).collect())
+    }
+
+    /// Changes the schema; the new one is returned.
+    pub(crate) fn run_ddl(&mut self, text: &str, user: &str, setting: &Setting) -> Result<(Arc<Schema>, Vec<String>)> {
+        let (change, next_oid) = self.understand_ddl(text, user, setting)?;
         let mark = self.context.lock().capture.changes.len();
         // Rows that are changed with the schema are changed so at all sites.
         let was_on = std::mem::replace(&mut self.context.lock().capture.is_on, false);

@@ -1,6 +1,6 @@
 //! mdbc's own tables in the local database.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -159,15 +159,14 @@ pub struct Position {
     pub id: Vec<u8>,
 }
 
-pub(super) fn position(connection: &Connection, partition: &str) -> Result<Option<Position>> {
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?));
-    let found = connection
-        .prepare_cached("SELECT position, id FROM mdbc_positions WHERE partition = ?1")
-        .plain()?
-        .query_row([partition], row)
-        .optional()
-        .plain()?;
-    Ok(found.map(|(position, id)| Position { position: u64::try_from(position).unwrap_or_default(), id }))
+pub(super) fn positions(connection: &Connection) -> Result<BTreeMap<String, Position>> {
+    let mut statement = connection.prepare_cached("SELECT partition, position, id FROM mdbc_positions").plain()?;
+    let row = |row: &rusqlite::Row<'_>| {
+        let position = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
+        Ok((row.get(0)?, Position { position, id: row.get(2)? }))
+    };
+    let rows = statement.query_map([], row).plain()?;
+    rows.collect::<rusqlite::Result<_>>().plain()
 }
 
 pub(super) fn set_position(connection: &Connection, partition: &str, at: &Position) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The writing connection: one transaction at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -7,8 +8,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Database;
 use super::error::Translated;
 use super::lane::{Held, Lane};
-use super::store;
-use crate::catalog::schema::Schema;
+use super::store::{self, Position};
+use crate::catalog::schema::{Schema, TableKind};
 use crate::engine::digest::Digest;
 use crate::error::{Result, SqlError, state};
 
@@ -58,13 +59,15 @@ impl Writing {
 
     /// What the transaction has done; it can change nothing more.
     pub(crate) async fn seal(&self) -> Result<Digest> {
-        self.lane().call(self.session, Held::seal).await
+        let default_kind = self.database.inner.default_kind;
+        self.lane().call(self.session, move |held| held.seal(default_kind)).await
     }
 
     /// Commits. When it fails, the transaction is rolled back, or, after a
     /// crash, may turn out either way.
-    pub(crate) async fn commit(mut self, schema: Arc<Schema>) -> Result<()> {
-        let committed = self.lane().call(self.session, Held::commit).await;
+    pub(crate) async fn commit(mut self, schema: Arc<Schema>, positions: BTreeMap<String, Position>) -> Result<()> {
+        let commit = move |held: &mut Held| held.commit(&positions);
+        let committed = self.lane().call(self.session, commit).await;
         self.is_open = committed.is_err();
         committed?;
         self.database.set_schema(schema);
@@ -83,7 +86,7 @@ impl Held {
         self.connection.execute_batch("BEGIN IMMEDIATE").plain()
     }
 
-    fn seal(&mut self) -> Result<Digest> {
+    fn seal(&mut self, default_kind: TableKind) -> Result<Digest> {
         let unstored = std::mem::take(&mut self.context.counters().unstored);
         for oid in unstored {
             let given = self.context.counters().given.get(&oid).copied();
@@ -91,10 +94,14 @@ impl Held {
         }
         let mut inner = self.context.lock();
         inner.capture.is_on = false;
-        Ok(Digest { changes: std::mem::take(&mut inner.capture.changes) })
+        let changes = std::mem::take(&mut inner.capture.changes);
+        Ok(Digest { changes, default_kind })
     }
 
-    fn commit(&mut self) -> Result<()> {
+    fn commit(&mut self, positions: &BTreeMap<String, Position>) -> Result<()> {
+        for (partition, position) in positions {
+            store::set_position(&self.connection, partition, position)?;
+        }
         let schema = Arc::clone(&self.context.lock().schema);
         self.savepoints.clear();
         self.connection.execute_batch("COMMIT").translated(&schema)

@@ -1,0 +1,53 @@
+//! Following other sites: what they have committed is applied here before
+//! anybody asks for it.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Replicated, chain, places};
+use crate::clock;
+use crate::engine::TableKind;
+use crate::error::Result;
+use crate::ownership::Database as _;
+use crate::partition::Partition;
+
+/// Between two looks at the own replica.
+const EVERY: Duration = Duration::from_millis(500);
+
+impl Replicated {
+    /// Follows the other sites until it is told to stop.
+    pub async fn follow(&self, stop: CancellationToken) {
+        let follow = async {
+            loop {
+                if let Err(error) = self.follow_once().await {
+                    tracing::warn!(error = chain(&error), "the other sites cannot be followed");
+                }
+                clock::sleep(EVERY).await;
+            }
+        };
+        stop.run_until_cancelled(follow).await;
+    }
+
+    async fn follow_once(&self) -> Result<()> {
+        let inner = &self.inner;
+        let followed = inner.log.follow(self.followed()?, &inner.local.applied()).await;
+        let entries = followed.map_err(super::unavailable)?;
+        if !entries.is_empty() {
+            inner.local.replay(entries).await?;
+        }
+        let durable = inner.local.durable().await?;
+        let published = inner.log.sites().publish_applied(&durable).await;
+        published.map_err(super::unavailable)
+    }
+
+    fn followed(&self) -> Result<Vec<Partition>> {
+        let mut partitions = vec![places::schema()?];
+        for (name, _, kind) in self.inner.local.database.tables() {
+            if kind == TableKind::Strong {
+                partitions.push(places::table(&name)?);
+            }
+        }
+        Ok(partitions)
+    }
+}

@@ -1,0 +1,127 @@
+//! The local database, as the owner of the logs sees it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::engine::{Applied as Redone, Database, Digest, Position};
+use crate::error::{Result, SqlError, state};
+use crate::ownership;
+use crate::partition::Partition;
+use crate::redo_log::{Applied, Entry, Place, Point, Step};
+
+/// The local database, and how far the logs are applied in it.
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) database: Database,
+    /// With what own transactions have appended and not rolled back.
+    applied: Mutex<Applied>,
+    /// Of several turns that hand over the same entry, one applies it.
+    replays: tokio::sync::Mutex<()>,
+}
+
+impl Local {
+    /// Reads how far the logs are applied.
+    pub(super) async fn open(database: Database) -> Result<Self> {
+        Ok(Self {
+            applied: Mutex::new(read(&database).await?),
+            database,
+            replays: tokio::sync::Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Applied> {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the disk has.
+    pub(super) async fn durable(&self) -> Result<Applied> {
+        read(&self.database).await
+    }
+
+    /// The same with what own transactions have appended.
+    pub(super) fn applied(&self) -> Applied {
+        self.lock().clone()
+    }
+
+    /// An own transaction is in the log, or on its way there.
+    pub(super) fn appended(&self, places: &[Place]) {
+        let mut applied = self.lock();
+        for place in places {
+            applied.set(place.partition.clone(), place.point);
+        }
+    }
+
+    /// It is not, or its local transaction is rolled back: what came before it
+    /// is what the disk has.
+    pub(super) fn rolled_back(&self, places: &[Place]) {
+        let mut applied = self.lock();
+        for place in places {
+            if applied.point(&place.partition) == place.point {
+                applied.set(place.partition.clone(), place.before());
+            }
+        }
+    }
+
+    async fn redo(&self, entry: &Entry) -> Result<()> {
+        let digest = Digest::decode(&entry.digest).map_err(|error| {
+            SqlError::new(state::DATA_CORRUPTED, format!("an entry of the log: {error}"))
+        })?;
+        let positions = positions(&entry.places);
+        self.database.apply(vec![Redone { digest, positions }]).await
+    }
+}
+
+impl ownership::Database for Local {
+    type Error = SqlError;
+
+    async fn applied(&self) -> Result<Applied> {
+        Ok(Self::applied(self))
+    }
+
+    async fn replay(&self, entries: Vec<Entry>) -> Result<()> {
+        let _one_at_a_time = self.replays.lock().await;
+        for entry in entries {
+            let step = self.lock().step(&entry);
+            match step {
+                Step::Done => {}
+                Step::Next => {
+                    self.redo(&entry).await?;
+                    self.lock().advance(&entry);
+                }
+                Step::Gap => {
+                    return Err(SqlError::new(
+                        state::DATA_CORRUPTED,
+                        "an entry of the log does not follow what the local database has applied",
+                    )
+                    .with_hint("Restore the local database from another site."));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn read(database: &Database) -> Result<Applied> {
+    let mut applied = Applied::default();
+    for (name, position) in database.positions().await? {
+        let partition = Partition::try_from(name).map_err(SqlError::internal)?;
+        applied.set(partition, point(&position)?);
+    }
+    Ok(applied)
+}
+
+/// The positions of an entry, as the database keeps them.
+pub(super) fn positions(places: &[Place]) -> BTreeMap<String, Position> {
+    let position = |place: &Place| {
+        let Point { position, token } = place.point;
+        let id = token.to_be_bytes().to_vec();
+        (place.partition.name().to_owned(), Position { position, id })
+    };
+    places.iter().map(position).collect()
+}
+
+fn point(position: &Position) -> Result<Point> {
+    let token = <[u8; 8]>::try_from(position.id.as_slice());
+    let token = token.map_err(|_| SqlError::internal("a position of the log is damaged"))?;
+    Ok(Point { position: position.position, token: u64::from_be_bytes(token) })
+}

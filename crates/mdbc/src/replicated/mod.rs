@@ -1,0 +1,306 @@
+//! Strong tables over MUSIC: transactions own what they touch, and are in the
+//! log before they are committed here.
+//!
+//! ```text
+//!  before ──▶ a place in a turn over the tables' partitions; what was missed is replayed
+//!  commit ──▶ the digest in the log of each partition that it changed; acknowledged
+//!             ──▶ the local commit, with the entry's positions in the same transaction
+//!  read   ──▶ nothing was changed: what was read is proved to be the latest
+//!  ended  ──▶ the place is given up
+//! ```
+//!
+//! A change of the schema is in the log of a partition that all sites have
+//! ([`SCHEMA`]), and in those of the tables that it concerns: it is replayed
+//! before any row that rests on it.
+//!
+//! *The worst failure survived*: the process ends between the log's
+//! acknowledgement and the local commit. The entry is missed by its own site's
+//! database, and replayed.
+
+mod follow;
+mod local;
+mod places;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use music_client::{Client, Outcome};
+
+use self::local::Local;
+use crate::engine::{Access as Touched, Database, Digest, Position, Replication, TableKind};
+use crate::error::{Result, SqlError, state};
+use crate::ownership::{EnterError, Ownership, Pace, Pass};
+use crate::partition::{Partition, PartitionSet};
+use crate::redo_log::{Access, Failure, Footprint, LogOptions, Place, RedoLog};
+
+pub use self::places::SCHEMA;
+
+/// How long a transaction waits for the tables that it touches first.
+const WAIT: Duration = Duration::from_secs(15);
+/// How long it waits for further ones, which another transaction may have that
+/// waits for what this one has.
+const FURTHER_WAIT: Duration = Duration::from_secs(2);
+
+/// Replication over MUSIC. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Replicated {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    local: Arc<Local>,
+    log: RedoLog,
+    ownership: Ownership<Local>,
+    transactions: Mutex<HashMap<u64, Arc<Transaction>>>,
+}
+
+/// A transaction that owns something.
+#[derive(Debug)]
+struct Transaction {
+    pass: Pass<Local>,
+    touched: Mutex<Partitions>,
+    /// Where its entry is, once it is appended.
+    appended: Mutex<Vec<Place>>,
+}
+
+/// What a transaction has touched.
+#[derive(Clone, Debug, Default)]
+struct Partitions {
+    reads: BTreeSet<Partition>,
+    writes: BTreeSet<Partition>,
+}
+
+impl Partitions {
+    fn all(&self) -> BTreeSet<Partition> {
+        self.reads.union(&self.writes).cloned().collect()
+    }
+
+    fn extend(&mut self, other: &Self) {
+        self.reads.extend(other.reads.iter().cloned());
+        self.writes.extend(other.writes.iter().cloned());
+    }
+}
+
+impl Replicated {
+    /// Joins the other sites: makes the logs if there are none, and catches up
+    /// with their schema.
+    ///
+    /// # Errors
+    /// [`SqlError`] where the sites do not agree, MUSIC cannot be reached, or
+    /// the local database cannot be read.
+    ///
+    /// # Cost
+    /// One consensus for each table of MUSIC that is new, and a turn over the
+    /// schema.
+    ///
+    /// # Cancel safety
+    /// The logs may or may not be made.
+    pub async fn join(client: Client, options: LogOptions, database: Database) -> Result<Self> {
+        let log = RedoLog::open(client, options).await.map_err(unavailable)?;
+        let local = Arc::new(Local::open(database).await?);
+        let ownership = Ownership::new(log.clone(), Arc::clone(&local), Pace::default());
+        let inner = Arc::new(Inner {
+            local,
+            log,
+            ownership,
+            transactions: Mutex::default(),
+        });
+        inner.catch_up_schema().await?;
+        Ok(Self { inner })
+    }
+
+    /// Ends all turns. Transactions that are open are waited for.
+    pub async fn close(&self) {
+        self.inner.ownership.close().await;
+    }
+}
+
+impl Inner {
+    fn transactions(&self) -> MutexGuard<'_, HashMap<u64, Arc<Transaction>>> {
+        self.transactions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn transaction(&self, number: u64) -> Option<Arc<Transaction>> {
+        self.transactions().get(&number).cloned()
+    }
+
+    /// Applies what other sites have done to the schema.
+    async fn catch_up_schema(&self) -> Result<()> {
+        let schema = PartitionSet::from(places::schema()?);
+        let entered = self.ownership.enter(&schema, Access::Read, WAIT).await;
+        drop(entered.map_err(not_entered)?);
+        Ok(())
+    }
+
+    /// The partitions that a statement touches.
+    fn partitions(&self, touched: &Touched) -> Result<Partitions> {
+        let kinds: BTreeMap<String, TableKind> = self
+            .local
+            .database
+            .tables()
+            .into_iter()
+            .map(|(name, _, kind)| (name, kind))
+            .collect();
+        // A table that is not there is being made, by a change of the schema
+        // that has named it.
+        let strong = |name: &&String| match kinds.get(*name) {
+            Some(kind) => *kind == TableKind::Strong || touched.is_schema,
+            None => touched.is_schema,
+        };
+        let of = |names: &BTreeSet<String>| -> Result<BTreeSet<Partition>> {
+            names.iter().filter(strong).map(|name| places::table(name)).collect()
+        };
+        let mut partitions = Partitions { reads: of(&touched.reads)?, writes: of(&touched.writes)? };
+        if touched.is_schema {
+            partitions.writes.insert(places::schema()?);
+        }
+        Ok(partitions)
+    }
+
+    async fn enter(&self, number: u64, touched: Partitions, access: Access) -> Result<()> {
+        let wanted = PartitionSet::new(touched.all()).map_err(SqlError::refused)?;
+        let pass = self.ownership.enter(&wanted, access, WAIT).await.map_err(not_entered)?;
+        let transaction = Transaction {
+            pass,
+            touched: Mutex::new(touched),
+            appended: Mutex::default(),
+        };
+        self.transactions().insert(number, Arc::new(transaction));
+        Ok(())
+    }
+}
+
+impl Transaction {
+    fn touched(&self) -> MutexGuard<'_, Partitions> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn appended(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.appended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn extend(&self, more: &Partitions) -> Result<()> {
+        if !more.writes.is_empty() && self.pass.is_shared() {
+            return Err(again("the transaction began to read, and then wrote"));
+        }
+        let wanted = PartitionSet::new(more.all()).map_err(SqlError::refused)?;
+        self.pass.extend(&wanted, FURTHER_WAIT).await.map_err(not_entered)?;
+        self.touched().extend(more);
+        Ok(())
+    }
+
+    async fn append(&self, digest: &Digest, local: &Local) -> Result<Vec<Place>> {
+        let touched = self.touched().clone();
+        let reads = touched.reads.difference(&touched.writes).cloned().collect();
+        let writes = PartitionSet::new(touched.writes).map_err(SqlError::internal)?;
+        let bytes = Bytes::from(digest.encode().map_err(SqlError::internal)?);
+        let ticket = self.pass.append(&Footprint { writes, reads }, bytes).await;
+        let ticket = ticket.map_err(not_appended)?;
+        let places = ticket.places().to_vec();
+        self.appended().clone_from(&places);
+        local.appended(&places);
+        ticket.acknowledged().await.map_err(not_appended)?;
+        Ok(places)
+    }
+}
+
+#[async_trait]
+impl Replication for Replicated {
+    async fn before(&self, number: u64, touched: &Touched, may_write: bool) -> Result<()> {
+        let partitions = self.inner.partitions(touched)?;
+        if partitions.all().is_empty() {
+            return Ok(());
+        }
+        if let Some(transaction) = self.inner.transaction(number) {
+            return transaction.extend(&partitions).await;
+        }
+        let access = if may_write || !partitions.writes.is_empty() {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        self.inner.enter(number, partitions, access).await
+    }
+
+    async fn commit(&self, number: u64, digest: &Digest) -> Result<BTreeMap<String, Position>> {
+        let digest = places::strong(digest, &self.inner.local.database);
+        let Some(transaction) = self.inner.transaction(number) else {
+            return if digest.is_empty() {
+                Ok(BTreeMap::new())
+            } else {
+                Err(SqlError::internal("a transaction has changed what it does not own"))
+            };
+        };
+        if digest.is_empty() {
+            return self.read(number).await.map(|()| BTreeMap::new());
+        }
+        let places = transaction.append(&digest, &self.inner.local).await?;
+        Ok(local::positions(&places))
+    }
+
+    async fn read(&self, number: u64) -> Result<()> {
+        let Some(transaction) = self.inner.transaction(number) else {
+            return Ok(());
+        };
+        let all = transaction.touched().all();
+        let read = PartitionSet::new(all).map_err(SqlError::internal)?;
+        transaction.pass.prove(&read).await.map_err(not_entered)
+    }
+
+    async fn refresh(&self) -> Result<()> {
+        self.inner.catch_up_schema().await
+    }
+
+    fn ended(&self, number: u64, is_committed: bool) {
+        let transaction = self.inner.transactions().remove(&number);
+        if let Some(transaction) = transaction.filter(|_| !is_committed) {
+            // What is in the log and not here is replayed by the next turn.
+            self.inner.local.rolled_back(&transaction.appended());
+            if !transaction.appended().is_empty() {
+                transaction.pass.break_off();
+            }
+        }
+    }
+}
+
+fn again(why: &str) -> SqlError {
+    SqlError::new(state::SERIALIZATION_FAILURE, format!("could not serialize access: {why}"))
+        .with_hint("The transaction had no effect. Try it again.")
+}
+
+fn not_entered(error: EnterError<SqlError>) -> SqlError {
+    match error {
+        EnterError::Database(error) => error,
+        error if error.is_retryable() => again(&chain(&error)),
+        error => unavailable(error),
+    }
+}
+
+fn not_appended(failure: Failure) -> SqlError {
+    match failure.outcome {
+        Outcome::NotApplied => again(&chain(&failure)),
+        Outcome::Unknown => {
+            SqlError::new(state::STATEMENT_COMPLETION_UNKNOWN, chain(&failure))
+                .with_hint("Read what the transaction would have changed before you try it again.")
+        }
+    }
+}
+
+fn unavailable(error: impl std::error::Error) -> SqlError {
+    SqlError::new(state::CANNOT_CONNECT_NOW, chain(&error))
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
