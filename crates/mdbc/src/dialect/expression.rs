@@ -85,11 +85,25 @@ impl Compiler<'_> {
             Expr::AllOp { left, compare_op, right } => self.all(left, compare_op, right, scope),
             Expr::AtTimeZone { timestamp, time_zone } => self.at_time_zone(timestamp, time_zone, scope),
             Expr::Extract { field, expr, .. } => {
-                let field = parse::literal(&field.to_string().to_lowercase());
+                let field = field.to_string().to_lowercase();
                 let value = self.expression(expr, scope)?;
-                let part = self.call("date_part", vec![Typed::of(field, Base::Text), value])?;
                 // EXTRACT answers exact numbers, date_part floating point ones.
-                self.call("pg_extract_numeric", vec![part])
+                let scale = match (field.as_str(), value.ty.base) {
+                    (_, Base::Date) => None,
+                    ("second" | "seconds" | "epoch", _) => Some(6),
+                    ("milliseconds" | "millisecond", _) => Some(3),
+                    _ => None,
+                };
+                let field = Typed::of(parse::literal(&field), Base::Text);
+                let part = self.call("date_part", vec![field, value])?;
+                let exact = self.call("pg_extract_numeric", vec![part])?;
+                Ok(match scale {
+                    Some(scale) => Typed::of(
+                        format!("pg_numeric_round('round', {}, {scale})", exact.sql),
+                        Base::Numeric,
+                    ),
+                    None => exact,
+                })
             }
             Expr::Ceil { expr, .. } => self.named("ceil", &[expr], scope),
             Expr::Floor { expr, .. } => self.named("floor", &[expr], scope),

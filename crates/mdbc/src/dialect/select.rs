@@ -337,6 +337,18 @@ fn row_function_of(expression: &Expr) -> Option<(&Function, Option<String>)> {
     }
 }
 
+/// Whether an expression has a name that a cast leaves.
+fn is_named(expression: &Expr) -> bool {
+    match expression {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_named(inner),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_) => true,
+        Expr::CompoundFieldAccess { .. } => true,
+        Expr::Extract { .. } | Expr::Substring { .. } | Expr::Trim { .. } | Expr::Position { .. } => true,
+        Expr::Subquery(_) => name_of(expression) != "?column?",
+        _ => false,
+    }
+}
+
 /// The name that PostgreSQL gives an output without one.
 pub(super) fn name_of(expression: &Expr) -> String {
     let named = match expression {
@@ -344,12 +356,10 @@ pub(super) fn name_of(expression: &Expr) -> String {
         Expr::CompoundIdentifier(parts) => parts.last().map(parse::fold),
         Expr::Function(function) => parse::place(&function.name).ok().map(|(_, name)| name),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => Some(name_of(inner)),
-        Expr::Cast { expr, data_type, .. } => match name_of(expr) {
-            name if name == "?column?" => {
-                super::resolve_type(data_type).ok().map(|(ty, _)| ty.base.name().to_owned())
-            }
-            name => Some(name),
-        },
+        Expr::Cast { expr, data_type, .. } if !is_named(expr) => {
+            super::resolve_type(data_type).ok().map(|(ty, _)| ty.base.name().to_owned())
+        }
+        Expr::Cast { expr, .. } => Some(name_of(expr)),
         Expr::TypedString(typed) => super::resolve_type(&typed.data_type).ok().map(|(ty, _)| ty.base.name().to_owned()),
         Expr::Case { else_result, .. } => match else_result.as_deref().map(name_of) {
             Some(name) if name != "?column?" => Some(name),

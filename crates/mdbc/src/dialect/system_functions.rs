@@ -74,6 +74,15 @@ impl Compiler<'_> {
                 let sql = format!("coalesce((SELECT rolname FROM pg_catalog.pg_authid WHERE oid = {}), 'unknown')", int(oid)?);
                 Ok(Some(Typed::of(sql, Base::Name)))
             }
+            ("pg_table_is_visible", [oid]) => {
+                self.uses_catalog.set(true);
+                let namespace = catalog::INFORMATION;
+                let sql = format!(
+                    "coalesce((SELECT relnamespace <> {namespace} FROM pg_catalog.pg_class WHERE oid = {}), 0)",
+                    int(oid)?
+                );
+                Ok(Some(Typed::of(sql, Base::Bool)))
+            }
             ("pg_get_indexdef", [oid]) | ("pg_get_constraintdef" | "pg_get_viewdef", [oid] | [oid, _]) => {
                 definition(oid, "0".to_owned())
             }
