@@ -170,6 +170,10 @@ pub(super) const SIGNATURES: &[Signature] = signatures! {
     pg_get_expr(PgNodeTree, Oid) Text "{0}";
     pg_get_expr(PgNodeTree, Oid, Bool) Text "{0}";
     pg_type_is_visible(Oid) Bool "({0} IS NOT NULL)";
+    pg_collation_is_visible(Oid) Bool "({0} IS NOT NULL)";
+    pg_operator_is_visible(Oid) Bool "({0} IS NOT NULL)";
+    pg_opclass_is_visible(Oid) Bool "({0} IS NOT NULL)";
+    pg_conversion_is_visible(Oid) Bool "({0} IS NOT NULL)";
     pg_function_is_visible(Oid) Bool "({0} IS NOT NULL)";
     pg_relation_is_publishable(Regclass) Bool "0";
     pg_partition_ancestors(Regclass) Regclass "NULL";
