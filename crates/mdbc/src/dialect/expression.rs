@@ -506,6 +506,10 @@ impl Compiler<'_> {
         }
         let mut value = self.expression(root, scope)?;
         for step in chain {
+            if let (AccessExpr::Dot(Expr::Identifier(field)), Base::Record) = (step, value.ty.base) {
+                value = expanded_field(&value, &parse::fold(field))?;
+                continue;
+            }
             let AccessExpr::Subscript(Subscript::Index { index }) = step else {
                 return Err(SqlError::refused(format!("the access {step}")));
             };
@@ -578,6 +582,22 @@ pub(super) fn number(digits: &str) -> Result<Typed> {
 /// Elements as a stored array.
 pub(super) fn json_array(elements: &[String]) -> String {
     format!("json_array({})", elements.join(", "))
+}
+
+/// A field of the one kind of row that is a value: an array's element and its
+/// number, as `_pg_expandarray` has them.
+fn expanded_field(value: &Typed, field: &str) -> Result<Typed> {
+    let (at, base) = match field {
+        "x" => (0, Base::Int2),
+        "n" => (1, Base::Int4),
+        _ => {
+            return Err(SqlError::new(
+                state::UNDEFINED_COLUMN,
+                format!("column \"{field}\" not found in data type record"),
+            ));
+        }
+    };
+    Ok(Typed::of(format!("json_extract({}, '$[{at}]')", value.sql), base))
 }
 
 fn strip(expression: &Expr) -> &Expr {

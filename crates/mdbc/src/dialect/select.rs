@@ -255,6 +255,10 @@ impl Compiler<'_> {
                 alias
             }
         };
+        if field.is_none() && name == "_pg_expandarray" {
+            let row = format!("json_array({alias}.value, {alias}.key + 1)");
+            return Ok(Typed::of(row, crate::types::Base::Record));
+        }
         let wanted = field.unwrap_or_default();
         let column = rows.columns.iter().find(|(name, ..)| wanted.is_empty() || *name == wanted);
         let Some((_, ty, sql)) = column.filter(|_| !wanted.is_empty() || rows.columns.len() == 1) else {

@@ -23,6 +23,7 @@ use crate::error::{Result, SqlError, state};
 use crate::types::{SqlType, Value};
 
 pub(crate) use cancel::Cancel;
+pub(crate) use settings::fixed as fixed_settings;
 pub(crate) use statements::Prepared;
 pub(crate) use transaction::Status;
 

@@ -100,6 +100,12 @@ pub(super) fn defaults(user: &str) -> Settings {
     defaults.chain([own]).collect()
 }
 
+/// Settings that are the same in every session, which the catalogue can tell.
+pub(crate) fn fixed() -> Vec<(String, String)> {
+    let own = DEFAULTS.iter().filter(|(name, _)| FIXED.contains(name));
+    own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
 pub(super) fn reported(settings: &Settings) -> Vec<(String, String)> {
     let value = |name: &str| settings.get(name).cloned().unwrap_or_default();
     REPORTED.iter().map(|(name, shown)| ((*shown).to_owned(), value(name))).collect()
