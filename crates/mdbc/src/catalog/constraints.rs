@@ -40,7 +40,7 @@ pub(super) fn table(table: &Table, schema: &Schema) -> Vec<Row> {
     for check in &table.checks {
         let names = describe::names_in(table, &check.expression);
         let columns = column_numbers(table, &names);
-        let definition = format!("CHECK (({}))", check.expression);
+        let definition = format!("CHECK ({})", check.expression);
         add(row(check.oid, &check.name, "c", columns).set("conbin", check.expression.as_str()), check.oid, definition);
     }
     for key in &table.foreign_keys {

@@ -29,7 +29,7 @@ pub(crate) const PUBLIC: u32 = 2200;
 /// The object id of the schema `pg_catalog`.
 const CATALOG: u32 = 11;
 /// The object id of the schema `information_schema`.
-const INFORMATION: u32 = 13_000;
+pub(crate) const INFORMATION: u32 = 13_000;
 /// Objects of the database have object ids from here, as in PostgreSQL.
 pub(crate) const FIRST_OID: u32 = 16_384;
 

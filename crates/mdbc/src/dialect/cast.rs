@@ -116,6 +116,12 @@ impl Compiler<'_> {
                 if !value.ty.is_unknown() {
                     return Ok(None);
                 }
+                if to.class() == Class::Registered {
+                    // What it names is looked up when it is known.
+                    self.set_parameter_type(*index, SqlType::of(Base::Text));
+                    self.uses_catalog.set(true);
+                    return Ok(Some(Typed::new(registered_oid(to, &value.sql), to)));
+                }
                 self.set_parameter_type(*index, to);
                 value.sql.clone()
             }
@@ -325,9 +331,12 @@ fn no_cast(from: SqlType, to: SqlType, strength: Strength) -> SqlError {
 /// The object id of a name that is only known when the statement runs.
 fn registered_oid(to: SqlType, sql: &str) -> String {
     let (table, column) = registry(to);
+    let noun = if to.base == Base::Regclass { "relation" } else { to.base.name() };
     format!(
-        "(SELECT oid FROM pg_catalog.{table} WHERE {column} = replace(replace({sql}, \
-         'pg_catalog.', ''), 'public.', '') LIMIT 1)"
+        "(CASE WHEN {sql} IS NULL THEN NULL WHEN {sql} GLOB '[0-9]*' THEN CAST({sql} AS INTEGER) \
+         ELSE coalesce((SELECT mdbc_c.oid FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.{column} = \
+         replace(replace(replace({sql}, 'pg_catalog.', ''), 'public.', ''), '\"', '') LIMIT 1), \
+         mdbc_refuse('42P01', '{noun} \"' || {sql} || '\" does not exist')) END)"
     )
 }
 

@@ -85,11 +85,25 @@ impl Compiler<'_> {
             Expr::AllOp { left, compare_op, right } => self.all(left, compare_op, right, scope),
             Expr::AtTimeZone { timestamp, time_zone } => self.at_time_zone(timestamp, time_zone, scope),
             Expr::Extract { field, expr, .. } => {
-                let field = parse::literal(&field.to_string().to_lowercase());
+                let field = field.to_string().to_lowercase();
                 let value = self.expression(expr, scope)?;
-                let part = self.call("date_part", vec![Typed::of(field, Base::Text), value])?;
                 // EXTRACT answers exact numbers, date_part floating point ones.
-                self.call("pg_extract_numeric", vec![part])
+                let scale = match (field.as_str(), value.ty.base) {
+                    (_, Base::Date) => None,
+                    ("second" | "seconds" | "epoch", _) => Some(6),
+                    ("milliseconds" | "millisecond", _) => Some(3),
+                    _ => None,
+                };
+                let field = Typed::of(parse::literal(&field), Base::Text);
+                let part = self.call("date_part", vec![field, value])?;
+                let exact = self.call("pg_extract_numeric", vec![part])?;
+                Ok(match scale {
+                    Some(scale) => Typed::of(
+                        format!("pg_numeric_round('round', {}, {scale})", exact.sql),
+                        Base::Numeric,
+                    ),
+                    None => exact,
+                })
             }
             Expr::Ceil { expr, .. } => self.named("ceil", &[expr], scope),
             Expr::Floor { expr, .. } => self.named("floor", &[expr], scope),
@@ -492,6 +506,10 @@ impl Compiler<'_> {
         }
         let mut value = self.expression(root, scope)?;
         for step in chain {
+            if let (AccessExpr::Dot(Expr::Identifier(field)), Base::Record) = (step, value.ty.base) {
+                value = expanded_field(&value, &parse::fold(field))?;
+                continue;
+            }
             let AccessExpr::Subscript(Subscript::Index { index }) = step else {
                 return Err(SqlError::refused(format!("the access {step}")));
             };
@@ -564,6 +582,22 @@ pub(super) fn number(digits: &str) -> Result<Typed> {
 /// Elements as a stored array.
 pub(super) fn json_array(elements: &[String]) -> String {
     format!("json_array({})", elements.join(", "))
+}
+
+/// A field of the one kind of row that is a value: an array's element and its
+/// number, as `_pg_expandarray` has them.
+fn expanded_field(value: &Typed, field: &str) -> Result<Typed> {
+    let (at, base) = match field {
+        "x" => (0, Base::Int2),
+        "n" => (1, Base::Int4),
+        _ => {
+            return Err(SqlError::new(
+                state::UNDEFINED_COLUMN,
+                format!("column \"{field}\" not found in data type record"),
+            ));
+        }
+    };
+    Ok(Typed::of(format!("json_extract({}, '$[{at}]')", value.sql), base))
 }
 
 fn strip(expression: &Expr) -> &Expr {

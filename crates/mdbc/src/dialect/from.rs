@@ -346,6 +346,7 @@ impl Compiler<'_> {
     pub(super) fn row_function(&self, name: &str, values: &[Typed]) -> Result<RowFunction> {
         let types: Vec<SqlType> = values.iter().map(|value| value.ty).collect();
         let value = |ty: SqlType| vec![(name.to_owned(), ty, "{alias}.value".to_owned())];
+        let elements = |ty: SqlType| vec![("value".to_owned(), ty, "{alias}.value".to_owned())];
         let key = |ty: SqlType| vec![(name.to_owned(), ty, "({alias}.key + 1)".to_owned())];
         let error = || super::function::undefined(name, &types);
         let each = |sql: &str, columns| Ok(RowFunction { sql: format!("json_each({sql})"), columns });
@@ -376,11 +377,11 @@ impl Compiler<'_> {
             ("json_array_elements" | "jsonb_array_elements", [document]) => {
                 let ty = if name.starts_with("jsonb") { Base::Jsonb } else { Base::Json };
                 let document = self.cast(document.clone(), SqlType::of(ty), Strength::Implicit)?;
-                each(&format!("pg_json_elements({}, 0)", document.sql), value(SqlType::of(ty)))
+                each(&format!("pg_json_elements({}, 0)", document.sql), elements(SqlType::of(ty)))
             }
             ("json_array_elements_text" | "jsonb_array_elements_text", [document]) => {
                 let document = self.cast(document.clone(), SqlType::of(Base::Jsonb), Strength::Implicit)?;
-                each(&format!("pg_json_elements({}, 1)", document.sql), value(SqlType::of(Base::Text)))
+                each(&format!("pg_json_elements({}, 1)", document.sql), elements(SqlType::of(Base::Text)))
             }
             ("jsonb_object_keys" | "json_object_keys", [document]) => {
                 each(&format!("pg_json_keys({})", document.sql), value(SqlType::of(Base::Text)))

@@ -127,6 +127,7 @@ pub(crate) enum Plan {
     Release(String),
     RollbackTo(String),
     Set { name: String, value: Option<String>, is_local: bool },
+    Reset(String),
     SetTransaction { is_read_only: Option<bool> },
     Show(String),
     Prepare { name: String, types: Vec<Option<SqlType>>, text: String },

@@ -36,8 +36,8 @@ impl Compiler<'_> {
         scope.allows_aggregates.set(true);
         let mut hoisted = Hoisted::default();
         let items = self.items(&select.projection, &mut scope, &mut hoisted)?;
-        for row_function in &hoisted.from {
-            from = if from.is_empty() { row_function.clone() } else { format!("{from}, {row_function}") };
+        if let Some(rows) = hoisted.from(&self.alias("rows")) {
+            from = if from.is_empty() { rows } else { format!("{from}, {rows}") };
         }
         let having = match &select.having {
             Some(having) => {
@@ -50,7 +50,7 @@ impl Compiler<'_> {
         let order = self.select_order(order, &items, is_distinct, &scope)?;
         if scope.has_aggregate() || !grouping.is_empty() || having.is_some() {
             scope.check_grouping()?;
-            if !hoisted.from.is_empty() {
+            if !hoisted.of.is_empty() {
                 return Err(SqlError::refused("a function that returns rows beside an aggregate"));
             }
         }
@@ -246,17 +246,19 @@ impl Compiler<'_> {
             }
         }
         let rows = self.row_function(&name, &values)?;
-        let alias = match hoisted.of.as_ref() {
-            // All are read from the same array, so that their rows go together.
-            Some((sql, alias)) if *sql == rows.sql => alias.clone(),
-            Some(_) => return Err(SqlError::refused("several functions that return rows of different arrays")),
+        let known = hoisted.of.iter().find(|(sql, _)| *sql == rows.sql);
+        let alias = match known {
+            Some((_, alias)) => alias.clone(),
             None => {
                 let alias = parse::quote(&self.alias("rows"));
-                hoisted.from.push(format!("{} AS {alias}", rows.sql));
-                hoisted.of = Some((rows.sql.clone(), alias.clone()));
+                hoisted.of.push((rows.sql.clone(), alias.clone()));
                 alias
             }
         };
+        if field.is_none() && name == "_pg_expandarray" {
+            let row = format!("json_array({alias}.value, {alias}.key + 1)");
+            return Ok(Typed::of(row, crate::types::Base::Record));
+        }
         let wanted = field.unwrap_or_default();
         let column = rows.columns.iter().find(|(name, ..)| wanted.is_empty() || *name == wanted);
         let Some((_, ty, sql)) = column.filter(|_| !wanted.is_empty() || rows.columns.len() == 1) else {
@@ -285,12 +287,34 @@ impl Compiler<'_> {
     }
 }
 
-/// Functions of the list that became part of the `FROM`.
+/// Functions of the list that became part of the `FROM`: what the rows are
+/// read from, and the names they have.
 #[derive(Default)]
 pub(super) struct Hoisted {
-    from: Vec<String>,
-    /// What the rows are read from, and the name it has.
-    of: Option<(String, String)>,
+    of: Vec<(String, String)>,
+}
+
+impl Hoisted {
+    /// All of them side by side, as long as the longest.
+    fn from(&self, alias: &str) -> Option<String> {
+        match self.of.as_slice() {
+            [] => None,
+            [(sql, alias)] => Some(format!("{sql} AS {alias}")),
+            several => {
+                let alias = parse::quote(alias);
+                let array = |sql: &str| -> String {
+                    let inner = sql.strip_prefix("json_each(").and_then(|rest| rest.strip_suffix(')'));
+                    inner.unwrap_or(sql).to_owned()
+                };
+                let arrays: Vec<String> = several.iter().map(|(sql, _)| array(sql)).collect();
+                let mut from = format!("json_each(pg_longest({})) AS {alias}", arrays.join(", "));
+                for (sql, own) in several {
+                    from.push_str(&format!(" LEFT JOIN {sql} AS {own} ON {own}.key = {alias}.key"));
+                }
+                Some(from)
+            }
+        }
+    }
 }
 
 /// All columns that `*` stands for.
@@ -337,6 +361,18 @@ fn row_function_of(expression: &Expr) -> Option<(&Function, Option<String>)> {
     }
 }
 
+/// Whether an expression has a name that a cast leaves.
+fn is_named(expression: &Expr) -> bool {
+    match expression {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_named(inner),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_) => true,
+        Expr::CompoundFieldAccess { .. } => true,
+        Expr::Extract { .. } | Expr::Substring { .. } | Expr::Trim { .. } | Expr::Position { .. } => true,
+        Expr::Subquery(_) => name_of(expression) != "?column?",
+        _ => false,
+    }
+}
+
 /// The name that PostgreSQL gives an output without one.
 pub(super) fn name_of(expression: &Expr) -> String {
     let named = match expression {
@@ -344,12 +380,10 @@ pub(super) fn name_of(expression: &Expr) -> String {
         Expr::CompoundIdentifier(parts) => parts.last().map(parse::fold),
         Expr::Function(function) => parse::place(&function.name).ok().map(|(_, name)| name),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => Some(name_of(inner)),
-        Expr::Cast { expr, data_type, .. } => match name_of(expr) {
-            name if name == "?column?" => {
-                super::resolve_type(data_type).ok().map(|(ty, _)| ty.base.name().to_owned())
-            }
-            name => Some(name),
-        },
+        Expr::Cast { expr, data_type, .. } if !is_named(expr) => {
+            super::resolve_type(data_type).ok().map(|(ty, _)| ty.base.name().to_owned())
+        }
+        Expr::Cast { expr, .. } => Some(name_of(expr)),
         Expr::TypedString(typed) => super::resolve_type(&typed.data_type).ok().map(|(ty, _)| ty.base.name().to_owned()),
         Expr::Case { else_result, .. } => match else_result.as_deref().map(name_of) {
             Some(name) if name != "?column?" => Some(name),

@@ -52,13 +52,11 @@ fn value(values: &[Expr]) -> Result<Option<String>> {
 
 pub(super) fn reset(statement: &ResetStatement) -> Plan {
     match &statement.reset {
-        Reset::ALL => Plan::Set { name: "all".to_owned(), value: None, is_local: false },
+        Reset::ALL => Plan::Reset("all".to_owned()),
         Reset::SessionAuthorization => Plan::Nothing("RESET"),
-        Reset::ConfigurationParameter(name) => Plan::Set {
-            name: parse::parts(name).map(|parts| parts.join(".")).unwrap_or_default(),
-            value: None,
-            is_local: false,
-        },
+        Reset::ConfigurationParameter(name) => {
+            Plan::Reset(parse::parts(name).map(|parts| parts.join(".")).unwrap_or_default())
+        }
     }
 }
 

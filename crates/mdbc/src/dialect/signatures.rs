@@ -71,6 +71,8 @@ pub(super) const SIGNATURES: &[Signature] = signatures! {
     ascii(Text) Int4 "coalesce(unicode({0}), 0)";
     chr(Int4) Text "pg_chr({0})";
     to_hex(Int8) Text "pg_to_hex({0})";
+    md5(Text) Text "pg_md5({0})";
+    md5(Bytea) Text "pg_md5({0})";
     quote_ident(Text) Text "pg_quote_ident({0})";
     quote_literal(Text) Text "pg_quote_literal({0})";
     encode(Bytea, Text) Text "pg_encode({0}, {1})";
@@ -167,8 +169,11 @@ pub(super) const SIGNATURES: &[Signature] = signatures! {
     format_type(Oid, Int4) Text "pg_format_type({0}, {1})";
     pg_get_expr(PgNodeTree, Oid) Text "{0}";
     pg_get_expr(PgNodeTree, Oid, Bool) Text "{0}";
-    pg_table_is_visible(Oid) Bool "({0} IS NOT NULL)";
     pg_type_is_visible(Oid) Bool "({0} IS NOT NULL)";
+    pg_collation_is_visible(Oid) Bool "({0} IS NOT NULL)";
+    pg_operator_is_visible(Oid) Bool "({0} IS NOT NULL)";
+    pg_opclass_is_visible(Oid) Bool "({0} IS NOT NULL)";
+    pg_conversion_is_visible(Oid) Bool "({0} IS NOT NULL)";
     pg_function_is_visible(Oid) Bool "({0} IS NOT NULL)";
     pg_relation_is_publishable(Regclass) Bool "0";
     pg_partition_ancestors(Regclass) Regclass "NULL";
@@ -180,6 +185,7 @@ pub(super) const SIGNATURES: &[Signature] = signatures! {
     pg_get_triggerdef(Oid, Bool) Text "NULL";
     pg_get_triggerdef(Oid) Text "NULL";
     pg_get_ruledef(Oid) Text "NULL";
+    pg_get_ruledef(Oid, Bool) Text "NULL";
     pg_get_function_result(Oid) Text "NULL";
     pg_get_function_arguments(Oid) Text "NULL";
     pg_get_function_identity_arguments(Oid) Text "NULL";

@@ -44,7 +44,7 @@ impl Compiler<'_> {
             self.uses_catalog.set(true);
             let oid = int(oid)?;
             let sql = format!(
-                "(SELECT definition FROM pg_catalog.mdbc_definition WHERE oid = {oid} AND part = {part})"
+                "(SELECT mdbc_c.definition FROM pg_catalog.mdbc_definition AS mdbc_c WHERE mdbc_c.oid = {oid} AND mdbc_c.part = {part})"
             );
             Ok(Some(Typed::of(sql, Base::Text)))
         };
@@ -52,7 +52,7 @@ impl Compiler<'_> {
             self.uses_catalog.set(true);
             let oid = int(oid)?;
             let sql = format!(
-                "(SELECT description FROM pg_catalog.pg_description WHERE objoid = {oid} AND objsubid = {part})"
+                "(SELECT mdbc_c.description FROM pg_catalog.pg_description AS mdbc_c WHERE mdbc_c.objoid = {oid} AND mdbc_c.objsubid = {part})"
             );
             Ok(Some(Typed::of(sql, Base::Text)))
         };
@@ -71,8 +71,17 @@ impl Compiler<'_> {
             }
             ("pg_get_userbyid", [oid]) => {
                 self.uses_catalog.set(true);
-                let sql = format!("coalesce((SELECT rolname FROM pg_catalog.pg_authid WHERE oid = {}), 'unknown')", int(oid)?);
+                let sql = format!("coalesce((SELECT mdbc_c.rolname FROM pg_catalog.pg_authid AS mdbc_c WHERE mdbc_c.oid = {}), 'unknown')", int(oid)?);
                 Ok(Some(Typed::of(sql, Base::Name)))
+            }
+            ("pg_table_is_visible", [oid]) => {
+                self.uses_catalog.set(true);
+                let namespace = catalog::INFORMATION;
+                let sql = format!(
+                    "coalesce((SELECT mdbc_c.relnamespace <> {namespace} FROM pg_catalog.pg_class AS mdbc_c WHERE mdbc_c.oid = {}), 0)",
+                    int(oid)?
+                );
+                Ok(Some(Typed::of(sql, Base::Bool)))
             }
             ("pg_get_indexdef", [oid]) | ("pg_get_constraintdef" | "pg_get_viewdef", [oid] | [oid, _]) => {
                 definition(oid, "0".to_owned())
@@ -91,11 +100,17 @@ impl Compiler<'_> {
                 let sql = self.cast_to_registered(&name.sql);
                 Ok(Some(Typed::of(sql, Base::Regclass)))
             }
+            ("to_regtype", [name]) => {
+                self.uses_catalog.set(true);
+                let name = self.cast(name.clone(), TEXT, Strength::Explicit)?;
+                let sql = format!("(SELECT mdbc_c.oid FROM pg_catalog.pg_type AS mdbc_c WHERE mdbc_c.typname = lower(replace({}, 'pg_catalog.', '')))", name.sql);
+                Ok(Some(Typed::of(sql, Base::Regtype)))
+            }
             ("pg_get_serial_sequence", [table, column]) => {
                 self.uses_catalog.set(true);
                 let table = self.cast(table.clone(), TEXT, Strength::Implicit)?;
                 let column = self.cast(column.clone(), TEXT, Strength::Implicit)?;
-                let sql = format!("(SELECT 'public.' || sequence FROM pg_catalog.mdbc_serial WHERE relation = replace(replace({}, 'public.', ''), '\"', '') AND attribute = {})", table.sql, column.sql);
+                let sql = format!("(SELECT 'public.' || mdbc_c.sequence FROM pg_catalog.mdbc_serial AS mdbc_c WHERE mdbc_c.relation = replace(replace({}, 'public.', ''), '\"', '') AND mdbc_c.attribute = {})", table.sql, column.sql);
                 Ok(Some(Typed::of(sql, Base::Text)))
             }
             ("nextval" | "currval" | "setval", [sequence, ..]) => self.sequence(name, sequence, arguments),
@@ -109,7 +124,7 @@ impl Compiler<'_> {
 
     fn cast_to_registered(&self, sql: &str) -> String {
         self.uses_catalog.set(true);
-        format!("(SELECT oid FROM pg_catalog.pg_class WHERE relname = replace(replace({sql}, 'public.', ''), '\"', ''))")
+        format!("(SELECT mdbc_c.oid FROM pg_catalog.pg_class AS mdbc_c WHERE mdbc_c.relname = replace(replace({sql}, 'public.', ''), '\"', ''))")
     }
 
     fn sequence(&self, name: &str, sequence: &Typed, arguments: &[Typed]) -> Result<Option<Typed>> {
@@ -198,7 +213,7 @@ impl Compiler<'_> {
         }
         self.uses_catalog.set(true);
         let (table, column) = registry(ty);
-        format!("coalesce((SELECT {column} FROM pg_catalog.{table} WHERE oid = {sql}), CAST({sql} AS TEXT))")
+        format!("coalesce((SELECT mdbc_c.{column} FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.oid = {sql}), CAST({sql} AS TEXT))")
     }
 
     /// A value as the client gets it: names instead of object ids.

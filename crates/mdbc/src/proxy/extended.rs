@@ -115,9 +115,14 @@ impl Connection {
             self.tell(Message::ParameterDescription(ParameterDescription::new(types))).await?;
             (prepared.columns, Vec::new())
         } else {
-            let portal = self.portals.get(&name).ok_or_else(|| no_portal(&name))?;
-            let count = portal.prepared.columns.as_ref().map_or(0, Vec::len);
-            (portal.prepared.columns.clone(), message::formats(&portal.format_codes, count)?)
+            match self.portals.get(&name) {
+                Some(portal) => {
+                    let count = portal.prepared.columns.as_ref().map_or(0, Vec::len);
+                    (portal.prepared.columns.clone(), message::formats(&portal.format_codes, count)?)
+                }
+                // A cursor that SQL declared is a portal too.
+                None => (Some(self.session.cursor_columns(&name).map_err(|_| no_portal(&name))?), Vec::new()),
+            }
         };
         let described = match columns {
             Some(columns) => message::row_description(&columns, &formats),

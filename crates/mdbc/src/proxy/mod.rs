@@ -112,7 +112,7 @@ pub async fn serve<R: Replication>(
     if roles.is_empty() {
         roles.push("mdbc".to_owned());
     }
-    let facts = Facts { database: config.database.clone(), roles, settings: Vec::new() };
+    let facts = Facts { database: config.database.clone(), roles, settings: crate::session::fixed_settings() };
     let shared = Shared {
         database,
         replication: Arc::new(replication),

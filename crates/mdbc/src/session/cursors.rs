@@ -19,7 +19,13 @@ pub(super) struct Cursor {
 }
 
 impl Session {
-    pub(super) async fn declare(&mut self, name: String, is_held: bool, run: Run, text: &str) -> Result<Answer> {
+    pub(super) async fn declare(
+        &mut self,
+        (name, is_held): (String, bool),
+        run: Run,
+        text: &str,
+        parameters: Vec<Value>,
+    ) -> Result<Answer> {
         if self.status() == super::Status::Idle && !is_held {
             return Err(SqlError::new(
                 state::NO_ACTIVE_SQL_TRANSACTION,
@@ -35,7 +41,7 @@ impl Session {
                 format!("a session has at most {CURSORS_MAX} cursors"),
             ));
         }
-        let (run, outcome) = self.run(run, text, Vec::new()).await?;
+        let (run, outcome) = self.run(run, text, parameters).await?;
         let cursor = Cursor {
             columns: run.columns.unwrap_or_default(),
             rows: outcome.rows.into(),

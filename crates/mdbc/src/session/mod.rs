@@ -23,6 +23,7 @@ use crate::error::{Result, SqlError, state};
 use crate::types::{SqlType, Value};
 
 pub(crate) use cancel::Cancel;
+pub(crate) use settings::fixed as fixed_settings;
 pub(crate) use statements::Prepared;
 pub(crate) use transaction::Status;
 
@@ -196,6 +197,11 @@ impl Session {
     pub(crate) async fn run_text(&mut self, text: &str) -> Result<Answer> {
         let plan = self.plan(text, &[]).await;
         let plan = self.unless_failed(plan)?;
+        if let Plan::Run(run) = &plan
+            && !run.parameters.is_empty()
+        {
+            return Err(SqlError::new(state::UNDEFINED_PARAMETER, "there is no parameter $1"));
+        }
         self.execute(plan, text, Vec::new()).await
     }
 
@@ -213,13 +219,17 @@ impl Session {
                 let columns = None;
                 Ok(Answer { copy: Some(copy), columns, ..Answer::default() })
             }
-            Plan::Declare { name, is_held, run } => self.declare(name, is_held, *run, text).await,
+            Plan::Declare { name, is_held, run } => self.declare((name, is_held), *run, text, parameters).await,
             Plan::Fetch { name, count, is_move } => self.fetch(&name, count, is_move),
             Plan::Close(name) => self.close_cursor(name.as_deref()),
             Plan::Prepare { name, types, text } => self.prepare_named(name, &types, text).await,
             Plan::Execute { name, arguments } => self.execute_named(&name, &arguments).await,
             Plan::Deallocate(name) => self.deallocate(name.as_deref()),
             Plan::Set { name, value, is_local } => self.set_statement(&name, value.as_deref(), is_local),
+            Plan::Reset(name) => {
+                self.set_statement(&name, None, false)?;
+                Ok(Answer::tagged("RESET"))
+            }
             Plan::SetTransaction { is_read_only } => Ok(self.set_transaction(is_read_only)),
             Plan::Show(name) => self.show(&name),
             Plan::DiscardAll => self.discard_all(),

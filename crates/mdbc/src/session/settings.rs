@@ -100,6 +100,12 @@ pub(super) fn defaults(user: &str) -> Settings {
     defaults.chain([own]).collect()
 }
 
+/// Settings that are the same in every session, which the catalogue can tell.
+pub(crate) fn fixed() -> Vec<(String, String)> {
+    let own = DEFAULTS.iter().filter(|(name, _)| FIXED.contains(name));
+    own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
 pub(super) fn reported(settings: &Settings) -> Vec<(String, String)> {
     let value = |name: &str| settings.get(name).cloned().unwrap_or_default();
     REPORTED.iter().map(|(name, shown)| ((*shown).to_owned(), value(name))).collect()
@@ -126,6 +132,21 @@ fn millis(value: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(scale).filter(|millis| i32::try_from(*millis).is_ok())
+}
+
+/// Settings that are times.
+const TIMEOUTS: &[&str] = &["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"];
+
+/// Milliseconds in the largest unit that fits.
+fn show_millis(value: &str) -> String {
+    let millis: u64 = value.parse().unwrap_or_default();
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)];
+    let fitting = units.iter().find(|(_, scale)| millis > 0 && millis % scale == 0);
+    match fitting {
+        Some((unit, scale)) => format!("{}{unit}", millis / scale),
+        None if millis == 0 => "0".to_owned(),
+        None => format!("{millis}ms"),
+    }
 }
 
 fn invalid(name: &str, value: &str, hint: &str) -> SqlError {
@@ -187,7 +208,7 @@ fn checked(name: &str, value: &str) -> Result<String> {
             only(datetime::zone_named(value).is_some(), "a name of the IANA time zone database")?;
             Ok(value.to_owned())
         }
-        "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" => {
+        _ if TIMEOUTS.contains(&name) => {
             let millis = millis(value).ok_or_else(|| invalid(name, value, "milliseconds, or ms, s, min, h, d"))?;
             Ok(millis.to_string())
         }
@@ -305,6 +326,7 @@ impl Session {
         let value = value.ok_or_else(|| {
             SqlError::new(state::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{lower}\""))
         })?;
+        let value = if TIMEOUTS.contains(&lower.as_str()) { show_millis(&value) } else { value };
         let shown = REPORTED.iter().find(|(own, _)| *own == lower).map_or(lower.as_str(), |(_, shown)| shown);
         let columns = Some(vec![column(shown)]);
         Ok(Answer { tag: "SHOW".to_owned(), rows: vec![vec![Value::from(value)]], columns, copy: None })

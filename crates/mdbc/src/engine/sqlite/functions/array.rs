@@ -9,6 +9,7 @@ use crate::types::{SqlType, Value, array, text};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
     strict("pg_subscript", 2, subscript),
+    lenient("pg_longest", -1, longest),
     lenient("pg_array_concat", 2, concat),
     lenient("pg_array_to_string", 4, to_string),
     lenient("pg_string_to_array", 2, from_string),
@@ -52,6 +53,20 @@ fn subscript(arguments: &Arguments<'_>) -> Result<Value> {
     let elements = elements(arguments.text(0)?)?;
     let at = usize::try_from(arguments.integer(1)?).ok();
     Ok(at.and_then(|at| elements.get(at)).map_or(Value::Null, value))
+}
+
+/// The array with the most elements.
+fn longest(arguments: &Arguments<'_>) -> Result<Value> {
+    let mut longest = (0, Value::Null);
+    for value in arguments.all() {
+        if let Value::Text(stored) = value {
+            let count = elements(stored)?.len();
+            if longest.1 == Value::Null || count > longest.0 {
+                longest = (count, value.clone());
+            }
+        }
+    }
+    Ok(longest.1)
 }
 
 fn concat(arguments: &Arguments<'_>) -> Result<Value> {

@@ -25,6 +25,7 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     strict("pg_to_hex", 1, |a| Ok(Value::Text(format!("{:x}", a.integer(0)?)))),
     strict("pg_quote_ident", 1, |a| Ok(Value::Text(parse::quote_if_needed(a.text(0)?)))),
     strict("pg_quote_literal", 1, |a| Ok(Value::Text(parse::literal(a.text(0)?)))),
+    strict("pg_md5", 1, md5),
     lenient("pg_concat", -1, concat),
     strict("pg_pretty_size", 1, pretty_size),
 ];
@@ -161,6 +162,14 @@ fn concat(arguments: &Arguments<'_>) -> Result<Value> {
         }
     }
     Ok(Value::Text(parts.join(separator)))
+}
+
+fn md5(arguments: &Arguments<'_>) -> Result<Value> {
+    let digest = match arguments.get(0) {
+        Value::Blob(bytes) => md5::compute(bytes),
+        _ => md5::compute(arguments.text(0)?),
+    };
+    Ok(Value::Text(format!("{digest:x}")))
 }
 
 fn pretty_size(arguments: &Arguments<'_>) -> Result<Value> {
