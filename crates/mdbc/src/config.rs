@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use crate::engine::{Options, TableKind};
 
+/// The longest name of a database that other sites have too, in bytes.
+const DATABASE_BYTES_MAX: usize = 40;
+
 /// What `mdbc.toml` says.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,12 +39,34 @@ pub struct Config {
     /// Bytes that a result may take in memory.
     #[serde(default = "result_bytes_max")]
     pub result_bytes_max: usize,
+    /// Where MUSIC is; without it the database is at this site alone.
+    #[serde(default)]
+    pub music: Option<MusicConfig>,
     /// The certificate; without one, connections are not encrypted.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
     /// Who may connect. With none, everybody may, from this machine alone.
     #[serde(default)]
     pub users: Vec<UserConfig>,
+}
+
+/// Where MUSIC is, and which sites there are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MusicConfig {
+    /// The nodes, as `http://host:port`; those of this site first.
+    pub nodes: Vec<String>,
+    /// The name of this site.
+    pub site: String,
+    /// The names of all sites with this database, the same at all of them.
+    pub sites: Vec<String>,
+    /// Goes up whenever `sites` changes.
+    #[serde(default = "sites_version")]
+    pub sites_version: u64,
+}
+
+fn sites_version() -> u64 {
+    1
 }
 
 /// The certificate of the server.
@@ -174,6 +199,22 @@ impl Config {
             !self.users.is_empty() || self.listen.ip().is_loopback(),
             format!("users: without any, listen must be of this machine, and {} is not", self.listen),
         );
+        if let Some(music) = &self.music {
+            check(!music.nodes.is_empty(), "music.nodes: a node is needed".to_owned());
+            check(
+                music.sites.contains(&music.site),
+                format!("music.site: {} is not in music.sites", music.site),
+            );
+            let is_name = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
+            check(
+                self.database.len() <= DATABASE_BYTES_MAX && self.database.chars().all(is_name),
+                format!(
+                    "database: {}, as tables of MUSIC are named after it, must have at most {DATABASE_BYTES_MAX} \
+                     lower-case letters, digits and underscores",
+                    self.database
+                ),
+            );
+        }
         for (number, user) in self.users.iter().enumerate() {
             let name = &user.name;
             check(!name.is_empty(), format!("users[{number}].name: a name is needed"));

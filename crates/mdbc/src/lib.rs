@@ -15,9 +15,11 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`proxy`] | the PostgreSQL wire protocol |
+//! | [`server`] | the process at one site |
 //! | `session` | transactions and statements of a connection |
 //! | `dialect`, `catalog`, [`types`] | what SQL means here |
 //! | [`engine`] | the local database |
+//! | [`replicated`] | what transactions have to do with other sites |
 //! | [`partition`] | what is owned as one |
 //! | [`redo_log`] | strong tables: what committed, in order |
 //! | [`ownership`] | turns shared by the transactions of a site |
@@ -37,6 +39,7 @@ pub mod partition;
 pub mod proxy;
 pub mod redo_log;
 pub mod replicated;
+pub mod server;
 mod session;
 pub mod sites;
 pub mod types;

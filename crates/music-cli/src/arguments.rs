@@ -15,7 +15,7 @@ use crate::{
     barrier, bench, completions, counter, delete, demo, dev, doctor, elect, engine, get, queue,
 };
 use crate::{group, latch, lock, lock_child, lock_queue, once, put, register, scan, semaphore};
-use crate::{serve, status, table, watch};
+use crate::{serve, sql, status, table, watch};
 
 /// Critical sections over state at many sites.
 #[derive(Debug, Parser)]
@@ -109,6 +109,7 @@ impl Global {
 pub(crate) enum Command {
     Dev(dev::Dev),
     Serve(serve::Serve),
+    Sql(sql::Sql),
     Engine(engine::Engine),
     Doctor(doctor::Doctor),
     Put(put::Put),

@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, columns};
 use crate::signals::Signals;
+use crate::sql::{SqlSite, SqlSites};
 
 /// The port of the controls; the nodes have those after it, so that the first
 /// is where commands look for a node.
@@ -68,6 +69,9 @@ struct Start {
     /// The port of the controls; the nodes have those after it. 0 for any free ones
     #[arg(long, default_value_t = PORT, value_parser = value_parser!(u16).range(..=PORT_MAX))]
     port: u16,
+    /// Also start a SQL database at each site
+    #[arg(long)]
+    sql: bool,
     /// What is logged to standard error: a level, or directives as `music_server=debug`
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log: String,
@@ -82,6 +86,8 @@ struct DevJson<'a> {
     data: &'a Path,
     control: &'a str,
     nodes: &'a [DevNode],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    sql: &'a [SqlSite],
     r#try: &'a [String],
 }
 
@@ -116,11 +122,22 @@ async fn start(start: Start, output: &Output) -> Result<Exit, Failure> {
     config.dir = Some(data.clone());
     config.base_port = start.port;
     let deployment = Box::pin(Deployment::start(config)).await?;
-    announce(&start, &data, &deployment, output)?;
+    let sql = if start.sql {
+        SqlSites::start(&deployment.nodes(), &data, start.port).await?
+    } else {
+        SqlSites::default()
+    };
+    announce((&start, &data), &deployment, &sql.sites, output)?;
     signals.next().await;
     output.progress("ending: a second Ctrl-C ends at once");
+    let ended = async {
+        let stopped = sql.stop().await;
+        deployment.shutdown().await;
+        stopped
+    };
     tokio::select! {
-        () = deployment.shutdown() => {
+        ended = ended => {
+            ended?;
             traces.close().await;
             Ok(Exit::Done)
         }
@@ -129,9 +146,9 @@ async fn start(start: Start, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn announce(
-    start: &Start,
-    data: &Path,
+    (start, data): (&Start, &Path),
     deployment: &Deployment,
+    sql: &[SqlSite],
     output: &Output,
 ) -> Result<(), Failure> {
     let (nodes, control) = (deployment.nodes(), deployment.control_url());
@@ -141,6 +158,7 @@ fn announce(
         data,
         control: &control,
         nodes: &nodes,
+        sql,
         r#try: &commands,
     };
     output.either(&json, || {
@@ -152,13 +170,23 @@ fn announce(
             ", removed at the end"
         };
         format!(
-            "{}\n\ncontrols and dashboard  {control}\ndata                    {}{kept}\n\n\
+            "{}\n{}\ncontrols and dashboard  {control}\ndata                    {}{kept}\n\n\
              Try, in another terminal:\n  {}\n\nCtrl-C ends it. See also: music dev --help",
             columns(["SITE", "NODE", "ADDRESS"], &rows),
+            databases(sql),
             data.display(),
             commands.join("\n  "),
         )
     })
+}
+
+/// How the databases are reached, a line each.
+fn databases(sites: &[SqlSite]) -> String {
+    let line = |site: &SqlSite| {
+        let (host, port) = site.address.rsplit_once(':').unwrap_or_default();
+        format!("database at {:<12}psql -h {host} -p {port} music\n", site.site)
+    };
+    sites.iter().map(line).collect()
 }
 
 /// Three commands to try, which work as they are in a shell.

@@ -33,6 +33,12 @@ pub(crate) enum Failure {
     /// A node does not start.
     #[error(transparent)]
     Serve(#[from] serve::Error),
+    /// The database of a site does not start, or does not serve.
+    #[error(transparent)]
+    Sql(#[from] mdbc::server::Error),
+    /// The settings of a site's database cannot be used.
+    #[error(transparent)]
+    SqlConfiguration(#[from] mdbc::config::ConfigError),
     /// The engines cannot be used.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -171,11 +177,13 @@ impl Failure {
             Self::NoNode { .. } | Self::Bench(_) => Exit::Unavailable,
             Self::Configuration(_)
             | Self::ActivePassive(_)
+            | Self::SqlConfiguration(_)
             | Self::Logging(_)
             | Self::Dev(music_server::dev::Error::Config(_)) => Exit::Configuration,
             Self::Serve(error) | Self::Dev(music_server::dev::Error::Serve(error)) => {
                 exit_of_start(error)
             }
+            Self::Sql(error) => exit_of_sql(error),
             Self::Engine(error) => exit_of_engine(error),
             Self::Dev(_)
             | Self::Temporary(_)
@@ -234,6 +242,14 @@ fn exit_of_start(error: &serve::Error) -> Exit {
     match error {
         serve::Error::Engine(error) => exit_of_engine(error),
         serve::Error::Listen { .. } => Exit::Io,
+        _ => Exit::Configuration,
+    }
+}
+
+fn exit_of_sql(error: &mdbc::server::Error) -> Exit {
+    match error {
+        mdbc::server::Error::Join(_) => Exit::Unavailable,
+        mdbc::server::Error::Database(_) | mdbc::server::Error::Listen { .. } => Exit::Io,
         _ => Exit::Configuration,
     }
 }

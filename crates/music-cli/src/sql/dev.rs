@@ -1,0 +1,100 @@
+//! The databases of `music dev --sql`: one a site.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use mdbc::config::{Config, MusicConfig};
+use mdbc::engine::TableKind;
+use mdbc::server::{Error, Server};
+use music_client::api::status::DevNode;
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+
+/// How far the port of a site's database is above that of the controls.
+const PORTS_ABOVE: u16 = 100;
+/// The database's name.
+const DATABASE: &str = "music";
+
+/// Where a site's database is.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SqlSite {
+    pub(crate) site: String,
+    pub(crate) address: String,
+}
+
+/// The databases that run.
+#[derive(Debug, Default)]
+pub(crate) struct SqlSites {
+    pub(crate) sites: Vec<SqlSite>,
+    running: JoinSet<Result<(), Error>>,
+    shutdown: CancellationToken,
+}
+
+impl SqlSites {
+    /// Starts a database at each site, on the ports above `port`; on free ones
+    /// where that is 0.
+    pub(crate) async fn start(nodes: &[DevNode], data: &Path, port: u16) -> Result<Self, Failure> {
+        let folder = data.join("sql");
+        std::fs::create_dir_all(&folder).map_err(|source| Failure::File {
+            path: folder.clone(),
+            source,
+        })?;
+        let mut names: Vec<String> = nodes.iter().map(|node| node.site.clone()).collect();
+        names.dedup();
+        let mut all = Self::default();
+        for (site, number) in names.iter().zip(1..) {
+            let port = if port == 0 { 0 } else { port + PORTS_ABOVE + number };
+            let config = Config {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+                path: folder.join(format!("{site}.db")),
+                ..config(nodes, &names, (site, number))
+            };
+            let server = Server::open(config).await?;
+            all.sites.push(SqlSite {
+                site: site.clone(),
+                address: server.address().to_string(),
+            });
+            all.running.spawn(server.run(all.shutdown.clone()));
+        }
+        Ok(all)
+    }
+
+    /// Ends them all.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        self.shutdown.cancel();
+        while let Some(ended) = self.running.join_next().await {
+            // One that failed in the middle has said so in the log.
+            if let Ok(ended) = ended {
+                ended?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn config(nodes: &[DevNode], names: &[String], (site, number): (&str, u16)) -> Config {
+    let (own, others): (Vec<&DevNode>, Vec<&DevNode>) =
+        nodes.iter().partition(|node| node.site == site);
+    let urls = own.into_iter().chain(others).map(|node| node.url.clone());
+    Config {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        database: DATABASE.to_owned(),
+        path: site.into(),
+        site: number,
+        sites_max: 16,
+        default_kind: TableKind::Strong,
+        connections_max: 100,
+        result_bytes_max: 256 << 20,
+        music: Some(MusicConfig {
+            nodes: urls.collect(),
+            site: site.to_owned(),
+            sites: names.to_vec(),
+            sites_version: 1,
+        }),
+        tls: None,
+        users: Vec::new(),
+    }
+}

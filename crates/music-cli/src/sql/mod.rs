@@ -1,0 +1,30 @@
+//! `music sql`.
+
+mod dev;
+mod serve;
+
+use clap::{Args, Subcommand};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+pub(crate) use dev::{SqlSite, SqlSites};
+
+/// A SQL database at every site, for PostgreSQL's clients
+#[derive(Debug, Args)]
+pub(crate) struct Sql {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Serve(serve::Serve),
+}
+
+pub(crate) async fn run(sql: Sql, output: &Output) -> Result<Exit, Failure> {
+    match sql.action {
+        Action::Serve(serve) => serve::run(serve, output).await,
+    }
+}
