@@ -57,6 +57,8 @@ pub(crate) struct Session {
     /// Whether the replication knows of the transaction.
     is_announced: bool,
     is_read_only: bool,
+    /// Whether the client knows the columns of what it runs.
+    is_described: bool,
     /// The settings before the transaction, if it has changed some.
     before: Option<settings::Before>,
     statements: HashMap<String, Prepared>,
@@ -99,6 +101,7 @@ impl Session {
             snapshot: None,
             is_announced: false,
             is_read_only: false,
+            is_described: true,
             before: None,
             statements: HashMap::new(),
             cursors: HashMap::new(),
@@ -154,14 +157,14 @@ impl Session {
         self.reader.call(self.id, split).await
     }
 
-    /// Understands a statement; what it names may have been made at another site
-    /// a moment ago.
+    /// Understands a statement. One that cannot be may rest on what was done to
+    /// the schema at another site a moment ago.
     pub(crate) async fn plan(&mut self, text: &str, types: &[Option<SqlType>]) -> Result<Plan> {
         let known = self.schema.version;
         let plan = self.plan_here(text, types).await;
         let is_free = !self.holds_something() && !self.is_announced;
         match plan {
-            Err(error) if is_free && error.state == state::UNDEFINED_TABLE => {
+            Err(error) if is_free => {
                 self.shared.replication.refresh().await?;
                 if self.shared.database.schema().version == known {
                     return Err(error);
@@ -202,7 +205,10 @@ impl Session {
         {
             return Err(SqlError::new(state::UNDEFINED_PARAMETER, "there is no parameter $1"));
         }
-        self.execute(plan, text, Vec::new()).await
+        self.is_described = false;
+        let answer = self.execute(plan, text, Vec::new()).await;
+        self.is_described = true;
+        answer
     }
 
     /// Runs a plan; `text` is what it was understood from.
@@ -261,7 +267,7 @@ impl Session {
                 (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
                 _ => false,
             };
-            if !is_same {
+            if self.is_described && !is_same {
                 return Err(SqlError::new(
                     state::FEATURE_NOT_SUPPORTED,
                     "cached plan must not change result type",
