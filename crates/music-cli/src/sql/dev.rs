@@ -76,9 +76,8 @@ impl SqlSites {
 }
 
 fn config(nodes: &[DevNode], names: &[String], (site, number): (&str, u16)) -> Config {
-    let (own, others): (Vec<&DevNode>, Vec<&DevNode>) =
-        nodes.iter().partition(|node| node.site == site);
-    let urls = own.into_iter().chain(others).map(|node| node.url.clone());
+    // Those alone that a site which is cut off would reach.
+    let own = nodes.iter().filter(|node| node.site == site);
     Config {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         database: DATABASE.to_owned(),
@@ -89,7 +88,7 @@ fn config(nodes: &[DevNode], names: &[String], (site, number): (&str, u16)) -> C
         connections_max: 100,
         result_bytes_max: 256 << 20,
         music: Some(MusicConfig {
-            nodes: urls.collect(),
+            nodes: own.map(|node| node.url.clone()).collect(),
             site: site.to_owned(),
             sites: names.to_vec(),
             sites_version: 1,

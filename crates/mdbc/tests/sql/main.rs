@@ -1,0 +1,9 @@
+//! Databases at three real sites in this process, for clients of PostgreSQL.
+
+#![cfg(test)]
+
+mod bank;
+#[path = "../redo/dice.rs"]
+mod dice;
+mod schema;
+mod sites;
