@@ -21,6 +21,7 @@ const CHANCES: &[Chance] = &[
         name: "the clock",
         needles: &["Instant::now", "SystemTime::now"],
         owners: &[
+            "crates/mdbc/src/clock.rs",
             "crates/music-cli/src/active_passive/clock.rs",
             "crates/music-cli/src/bench/clock.rs",
             "crates/music-cli/src/demo/clock.rs",
@@ -43,6 +44,7 @@ const CHANCES: &[Chance] = &[
         name: "dice",
         needles: &["rand::", "fastrand::", "getrandom::", "Uuid::new_v4"],
         owners: &[
+            "crates/mdbc/src/dice.rs",
             "crates/music-client/src/dice.rs",
             "crates/music-history/src/workload/dice.rs",
             "crates/music-server/src/node/world.rs",

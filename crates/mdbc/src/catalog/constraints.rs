@@ -9,7 +9,12 @@ pub(super) fn table(table: &Table, schema: &Schema) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut add = |row: Row, oid: u32, definition: String| {
         rows.push(row);
-        rows.push(Row::of("mdbc_definition").set("oid", oid).set("part", 0).set("definition", definition));
+        rows.push(
+            Row::of("mdbc_definition")
+                .set("oid", oid)
+                .set("part", 0)
+                .set("definition", definition),
+        );
     };
     let row = |oid: u32, name: &str, kind: &'static str, columns: Value| {
         Row::of("pg_constraint")
@@ -28,24 +33,40 @@ pub(super) fn table(table: &Table, schema: &Schema) -> Vec<Row> {
     if let Some(key) = &table.primary_key {
         let columns = column_numbers(table, &key.columns);
         let definition = format!("PRIMARY KEY ({})", describe::names(&key.columns));
-        add(row(key.oid, &key.name, "p", columns).set("conindid", key.index_oid), key.oid, definition);
+        add(
+            row(key.oid, &key.name, "p", columns).set("conindid", key.index_oid),
+            key.oid,
+            definition,
+        );
     }
     for index in &table.indexes {
-        let (Some(oid), Some(names)) = (index.constraint, index.columns()) else { continue };
+        let (Some(oid), Some(names)) = (index.constraint, index.columns()) else {
+            continue;
+        };
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let columns = column_numbers(table, &names);
         let definition = format!("UNIQUE ({})", describe::names(&names));
-        add(row(oid, &index.name, "u", columns).set("conindid", index.oid), oid, definition);
+        add(
+            row(oid, &index.name, "u", columns).set("conindid", index.oid),
+            oid,
+            definition,
+        );
     }
     for check in &table.checks {
         let names = describe::names_in(table, &check.expression);
         let columns = column_numbers(table, &names);
         let definition = format!("CHECK ({})", check.expression);
-        add(row(check.oid, &check.name, "c", columns).set("conbin", check.expression.as_str()), check.oid, definition);
+        add(
+            row(check.oid, &check.name, "c", columns).set("conbin", check.expression.as_str()),
+            check.oid,
+            definition,
+        );
     }
     for key in &table.foreign_keys {
         let parent = schema.table(&key.parent);
-        let parent_columns = parent.map_or(Value::Null, |parent| column_numbers(parent, &key.parent_columns));
+        let parent_columns = parent.map_or(Value::Null, |parent| {
+            column_numbers(parent, &key.parent_columns)
+        });
         let own = column_numbers(table, &key.columns);
         let index = parent.map_or(0, |parent| describe::index_of(parent, &key.parent_columns));
         add(

@@ -26,13 +26,21 @@ impl Row {
     /// A row of `pg_catalog`, all of whose columns are zero, false or empty.
     pub(super) fn of(table: &'static str) -> Self {
         let schema = "pg_catalog";
-        Self { schema, table, values: Vec::new() }
+        Self {
+            schema,
+            table,
+            values: Vec::new(),
+        }
     }
 
     /// A row of `information_schema`, all of whose columns are null.
     pub(super) fn informing(table: &'static str) -> Self {
         let schema = "information_schema";
-        Self { schema, table, values: Vec::new() }
+        Self {
+            schema,
+            table,
+            values: Vec::new(),
+        }
     }
 
     pub(super) fn set(mut self, column: &'static str, value: impl Into<Value>) -> Self {
@@ -62,7 +70,9 @@ fn zero(ty: SqlType) -> Value {
     match ty.class() {
         Class::Bool | Class::Integer | Class::Registered => Value::Integer(0),
         Class::Float => Value::Real(0.0),
-        Class::Text if ty.base != Base::PgNodeTree && ty.base != Base::Text => Value::Text(String::new()),
+        Class::Text if ty.base != Base::PgNodeTree && ty.base != Base::Text => {
+            Value::Text(String::new())
+        }
         _ => Value::Null,
     }
 }

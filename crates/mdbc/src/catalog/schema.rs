@@ -288,10 +288,12 @@ impl Schema {
     }
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.relations.values().filter_map(|relation| match relation {
-            Relation::Table(table) => Some(table),
-            _ => None,
-        })
+        self.relations
+            .values()
+            .filter_map(|relation| match relation {
+                Relation::Table(table) => Some(table),
+                _ => None,
+            })
     }
 
     /// The foreign keys that refer to a table, with the tables that have them.
@@ -315,7 +317,10 @@ impl Schema {
     /// The table that has an index of that name.
     pub(crate) fn table_of_index(&self, name: &str) -> Option<&Arc<Table>> {
         self.tables().find(|table| {
-            let is_key = table.primary_key.as_ref().is_some_and(|key| key.name == name);
+            let is_key = table
+                .primary_key
+                .as_ref()
+                .is_some_and(|key| key.name == name);
             is_key || table.indexes.iter().any(|index| index.name == name)
         })
     }

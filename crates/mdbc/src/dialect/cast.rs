@@ -63,7 +63,9 @@ pub(super) fn is_castable(from: SqlType, to: SqlType, strength: Strength) -> boo
     if let (Some(from), Some(to)) = (rank(from.base), rank(to.base)) {
         return from <= to || strength >= Strength::Assignment;
     }
-    use Class::{Bool, Bytes, Float, Integer, Interval, Json, Numeric, Registered, Text, Time, Uuid};
+    use Class::{
+        Bool, Bytes, Float, Integer, Interval, Json, Numeric, Registered, Text, Time, Uuid,
+    };
     match (from.class(), to.class()) {
         (Text, Text) | (Json, Json) => true,
         (Integer, Integer | Registered) | (Registered, Integer | Registered) => true,
@@ -75,12 +77,15 @@ pub(super) fn is_castable(from: SqlType, to: SqlType, strength: Strength) -> boo
         },
         (Time, Interval) => from.base == Base::Time,
         (Interval, Time) => to.base == Base::Time && strength >= Strength::Assignment,
-        (Bool | Integer | Float | Numeric | Bytes | Time | Interval | Uuid | Json | Registered, Text) => {
-            strength >= Strength::Assignment
-        }
+        (
+            Bool | Integer | Float | Numeric | Bytes | Time | Interval | Uuid | Json | Registered,
+            Text,
+        ) => strength >= Strength::Assignment,
         (Text, Registered) => true,
         (Text, _) | (Bool, Integer) | (Integer, Bool) => strength == Strength::Explicit,
-        (Json, Bool | Integer | Float | Numeric) => strength == Strength::Explicit && from.base == Base::Jsonb,
+        (Json, Bool | Integer | Float | Numeric) => {
+            strength == Strength::Explicit && from.base == Base::Jsonb
+        }
         _ => false,
     }
 }
@@ -158,7 +163,8 @@ impl Compiler<'_> {
             }
             (Json, Json) if to.base == Base::Json => sql.clone(),
             (Integer, Integer | Registered) | (Registered, Registered | Integer)
-                if text::range(from.base) == text::range(to.base) || rank(from.base) < rank(to.base) =>
+                if text::range(from.base) == text::range(to.base)
+                    || rank(from.base) < rank(to.base) =>
             {
                 sql.clone()
             }
@@ -209,7 +215,13 @@ impl Compiler<'_> {
     }
 
     /// `value` for a column.
-    pub(super) fn assign(&self, value: Typed, to: SqlType, modifier: i32, column: &str) -> Result<Typed> {
+    pub(super) fn assign(
+        &self,
+        value: Typed,
+        to: SqlType,
+        modifier: i32,
+        column: &str,
+    ) -> Result<Typed> {
         let from = value.ty;
         let cast = self
             .cast(value, to, Strength::Assignment)
@@ -254,7 +266,11 @@ impl Compiler<'_> {
         {
             let wide = if a >= b { left } else { right };
             let is_mixed = wide.base == Base::Float4;
-            return Some(if is_mixed && a != b { SqlType::of(Base::Float8) } else { wide });
+            return Some(if is_mixed && a != b {
+                SqlType::of(Base::Float8)
+            } else {
+                wide
+            });
         }
         if left.class() == Class::Text && right.class() == Class::Text {
             return Some(SqlType::of(Base::Text));
@@ -270,16 +286,35 @@ impl Compiler<'_> {
     }
 
     /// Both values as one type, by which they are compared.
-    pub(super) fn unify(&self, left: Typed, right: Typed, operator: &str) -> Result<(Typed, Typed)> {
+    pub(super) fn unify(
+        &self,
+        left: Typed,
+        right: Typed,
+        operator: &str,
+    ) -> Result<(Typed, Typed)> {
         let common = Self::common_type(left.ty, right.ty)
-            .map(|ty| if ty.is_unknown() { SqlType::of(Base::Text) } else { ty })
+            .map(|ty| {
+                if ty.is_unknown() {
+                    SqlType::of(Base::Text)
+                } else {
+                    ty
+                }
+            })
             .ok_or_else(|| no_operator(operator, left.ty, right.ty))?;
         let mismatch = |error: SqlError| {
             let is_type = error.state == state::CANNOT_COERCE;
-            if is_type { no_operator(operator, left.ty, right.ty) } else { error }
+            if is_type {
+                no_operator(operator, left.ty, right.ty)
+            } else {
+                error
+            }
         };
-        let left_cast = self.cast(left.clone(), common, Strength::Implicit).map_err(mismatch)?;
-        let right_cast = self.cast(right.clone(), common, Strength::Implicit).map_err(mismatch)?;
+        let left_cast = self
+            .cast(left.clone(), common, Strength::Implicit)
+            .map_err(mismatch)?;
+        let right_cast = self
+            .cast(right.clone(), common, Strength::Implicit)
+            .map_err(mismatch)?;
         Ok((left_cast, right_cast))
     }
 
@@ -331,7 +366,11 @@ fn no_cast(from: SqlType, to: SqlType, strength: Strength) -> SqlError {
 /// The object id of a name that is only known when the statement runs.
 fn registered_oid(to: SqlType, sql: &str) -> String {
     let (table, column) = registry(to);
-    let noun = if to.base == Base::Regclass { "relation" } else { to.base.name() };
+    let noun = if to.base == Base::Regclass {
+        "relation"
+    } else {
+        to.base.name()
+    };
     format!(
         "(CASE WHEN {sql} IS NULL THEN NULL WHEN {sql} GLOB '[0-9]*' THEN CAST({sql} AS INTEGER) \
          ELSE coalesce((SELECT mdbc_c.oid FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.{column} = \

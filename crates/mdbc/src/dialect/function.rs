@@ -17,9 +17,26 @@ const TEXT: SqlType = SqlType::of(Base::Text);
 
 /// Functions over the rows of a group.
 const AGGREGATES: &[&str] = &[
-    "array_agg", "avg", "bool_and", "bool_or", "count", "every", "json_agg", "jsonb_agg",
-    "json_object_agg", "jsonb_object_agg", "max", "min", "stddev", "stddev_pop", "stddev_samp",
-    "string_agg", "sum", "var_pop", "var_samp", "variance",
+    "array_agg",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "count",
+    "every",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+    "max",
+    "min",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
 ];
 
 /// Whether a name is that of an aggregate.
@@ -45,7 +62,9 @@ impl<'a> Arguments<'a> {
         };
         let list = match &function.args {
             FunctionArguments::None => return Ok(arguments),
-            FunctionArguments::Subquery(_) => return Err(SqlError::refused("a query as an argument")),
+            FunctionArguments::Subquery(_) => {
+                return Err(SqlError::refused("a query as an argument"));
+            }
             FunctionArguments::List(list) => list,
         };
         arguments.is_distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
@@ -101,7 +120,9 @@ impl Compiler<'_> {
             ));
         }
         if super::from::is_set_returning(&name) {
-            return Err(SqlError::refused(format!("{name}(), which returns rows, here")));
+            return Err(SqlError::refused(format!(
+                "{name}(), which returns rows, here"
+            )));
         }
         let typed: Result<Vec<Typed>> = arguments
             .expressions
@@ -164,11 +185,19 @@ impl Compiler<'_> {
             ("greatest" | "least", [_, ..]) => {
                 let values = self.unify_all(arguments.to_vec(), "GREATEST/LEAST")?;
                 let ty = values.first().map_or(TEXT, |value| value.ty);
-                let items = values.iter().map(|value| format!("SELECT {} AS v", value.sql));
+                let items = values
+                    .iter()
+                    .map(|value| format!("SELECT {} AS v", value.sql));
                 let items: Vec<String> = items.collect();
                 let pick = if name == "greatest" { "max" } else { "min" };
                 let value = Typed::new("v", ty).collated();
-                Typed::new(format!("(SELECT {pick}({value}) FROM ({}))", items.join(" UNION ALL ")), ty)
+                Typed::new(
+                    format!(
+                        "(SELECT {pick}({value}) FROM ({}))",
+                        items.join(" UNION ALL ")
+                    ),
+                    ty,
+                )
             }
             ("nullif", [left, right]) => {
                 let test = self.compare("=", left.clone(), right.clone())?;
@@ -177,7 +206,10 @@ impl Compiler<'_> {
                 } else {
                     left.clone()
                 };
-                Typed::new(format!("(CASE WHEN {} THEN NULL ELSE {} END)", test.sql, value.sql), value.ty)
+                Typed::new(
+                    format!("(CASE WHEN {} THEN NULL ELSE {} END)", test.sql, value.sql),
+                    value.ty,
+                )
             }
             ("concat", [_, ..]) => {
                 let values = texts(arguments)?;
@@ -193,19 +225,42 @@ impl Compiler<'_> {
             }
             ("quote_nullable", [value]) => {
                 let value = self.cast(value.clone(), TEXT, Strength::Explicit)?;
-                Typed::new(format!("coalesce(pg_quote_literal({}), 'NULL')", value.sql), TEXT)
+                Typed::new(
+                    format!("coalesce(pg_quote_literal({}), 'NULL')", value.sql),
+                    TEXT,
+                )
             }
-            ("to_json" | "to_jsonb", [value]) => {
-                Typed::of(self.document(value)?, if name == "to_json" { Base::Json } else { Base::Jsonb })
-            }
+            ("to_json" | "to_jsonb", [value]) => Typed::of(
+                self.document(value)?,
+                if name == "to_json" {
+                    Base::Json
+                } else {
+                    Base::Jsonb
+                },
+            ),
             ("json_build_object" | "jsonb_build_object", values) if values.len() % 2 == 0 => {
                 self.build_object(name, values)?
             }
             ("json_build_array" | "jsonb_build_array", values) => {
-                let values: Result<Vec<String>> = values.iter().map(|value| self.document(value)).collect();
-                let base = if name.starts_with("jsonb") { Base::Jsonb } else { Base::Json };
+                let values: Result<Vec<String>> =
+                    values.iter().map(|value| self.document(value)).collect();
+                let base = if name.starts_with("jsonb") {
+                    Base::Jsonb
+                } else {
+                    Base::Json
+                };
                 let concat = values?.join(", ");
-                Typed::of(format!("pg_json_array({})", if concat.is_empty() { String::new() } else { concat }), base)
+                Typed::of(
+                    format!(
+                        "pg_json_array({})",
+                        if concat.is_empty() {
+                            String::new()
+                        } else {
+                            concat
+                        }
+                    ),
+                    base,
+                )
             }
             _ => return self.array_function(name, arguments),
         }))
@@ -218,8 +273,15 @@ impl Compiler<'_> {
             parts.push(self.cast(key.clone(), TEXT, Strength::Explicit)?.sql);
             parts.push(self.document(value)?);
         }
-        let base = if name.starts_with("jsonb") { Base::Jsonb } else { Base::Json };
-        Ok(Typed::of(format!("pg_json_object({})", parts.join(", ")), base))
+        let base = if name.starts_with("jsonb") {
+            Base::Jsonb
+        } else {
+            Base::Json
+        };
+        Ok(Typed::of(
+            format!("pg_json_object({})", parts.join(", ")),
+            base,
+        ))
     }
 
     /// A value as a document.
@@ -236,7 +298,10 @@ impl Compiler<'_> {
     }
 
     fn array_function(&self, name: &str, arguments: &[Typed]) -> Result<Option<Typed>> {
-        let array_type = arguments.iter().map(|argument| argument.ty).find(|ty| ty.element().is_some());
+        let array_type = arguments
+            .iter()
+            .map(|argument| argument.ty)
+            .find(|ty| ty.element().is_some());
         let is_split = matches!(name, "string_to_array");
         if is_split && let [text, separator] = arguments {
             let text = self.cast(text.clone(), TEXT, Strength::Implicit)?;
@@ -244,23 +309,40 @@ impl Compiler<'_> {
             let sql = format!("pg_string_to_array({}, {})", text.sql, separator.sql);
             return Ok(Some(Typed::new(sql, SqlType::array_of(Base::Text))));
         }
-        let Some(ty) = array_type else { return Ok(None) };
+        let Some(ty) = array_type else {
+            return Ok(None);
+        };
         let element = ty.element().unwrap_or(TEXT);
-        let first = arguments.first().map(|argument| argument.sql.clone()).unwrap_or_default();
+        let first = arguments
+            .first()
+            .map(|argument| argument.sql.clone())
+            .unwrap_or_default();
         let length = format!("json_array_length({first})");
         Ok(Some(match (name, arguments) {
             ("array_length" | "array_upper", [_, dimension]) => {
-                let dimension = self.cast(dimension.clone(), SqlType::of(Base::Int4), Strength::Implicit)?;
+                let dimension = self.cast(
+                    dimension.clone(),
+                    SqlType::of(Base::Int4),
+                    Strength::Implicit,
+                )?;
                 // Vectors count from zero.
                 let shift = u8::from(!ty.is_array && name == "array_upper");
-                let sql = format!("(CASE WHEN {} = 1 AND {length} > 0 THEN {length} - {shift} END)", dimension.sql);
+                let sql = format!(
+                    "(CASE WHEN {} = 1 AND {length} > 0 THEN {length} - {shift} END)",
+                    dimension.sql
+                );
                 Typed::of(sql, Base::Int4)
             }
             ("array_lower", [_, _]) => {
                 let least = u8::from(ty.is_array);
-                Typed::of(format!("(CASE WHEN {length} > 0 THEN {least} END)"), Base::Int4)
+                Typed::of(
+                    format!("(CASE WHEN {length} > 0 THEN {least} END)"),
+                    Base::Int4,
+                )
             }
-            ("array_ndims", [_]) => Typed::of(format!("(CASE WHEN {length} > 0 THEN 1 END)"), Base::Int4),
+            ("array_ndims", [_]) => {
+                Typed::of(format!("(CASE WHEN {length} > 0 THEN 1 END)"), Base::Int4)
+            }
             ("cardinality", [_]) => Typed::of(length, Base::Int4),
             ("array_to_string", [array, separator, rest @ ..]) if rest.len() < 2 => {
                 let separator = self.cast(separator.clone(), TEXT, Strength::Implicit)?;
@@ -268,16 +350,35 @@ impl Compiler<'_> {
                     Some(null) => self.cast(null.clone(), TEXT, Strength::Implicit)?.sql,
                     None => "NULL".to_owned(),
                 };
-                let sql = format!("pg_array_to_string({}, {}, {}, {null})", ty.oid(), array.sql, separator.sql);
+                let sql = format!(
+                    "pg_array_to_string({}, {}, {}, {null})",
+                    ty.oid(),
+                    array.sql,
+                    separator.sql
+                );
                 Typed::of(sql, Base::Text)
             }
             ("array_append", [array, item]) => {
                 let item = self.cast(item.clone(), element, Strength::Implicit)?;
-                Typed::new(format!("pg_array_concat({}, {})", array.sql, json_array(&[item.sql])), ty)
+                Typed::new(
+                    format!(
+                        "pg_array_concat({}, {})",
+                        array.sql,
+                        json_array(&[item.sql])
+                    ),
+                    ty,
+                )
             }
             ("array_prepend", [item, array]) => {
                 let item = self.cast(item.clone(), element, Strength::Implicit)?;
-                Typed::new(format!("pg_array_concat({}, {})", json_array(&[item.sql]), array.sql), ty)
+                Typed::new(
+                    format!(
+                        "pg_array_concat({}, {})",
+                        json_array(&[item.sql]),
+                        array.sql
+                    ),
+                    ty,
+                )
             }
             ("array_cat", [left, right]) => self.operate("||", left.clone(), right.clone())?,
             ("array_remove", [array, item]) => {
@@ -286,7 +387,10 @@ impl Compiler<'_> {
             }
             ("array_position", [array, item]) => {
                 let item = self.cast(item.clone(), element, Strength::Implicit)?;
-                Typed::of(format!("pg_array_position({}, {})", array.sql, item.sql), Base::Int4)
+                Typed::of(
+                    format!("pg_array_position({}, {})", array.sql, item.sql),
+                    Base::Int4,
+                )
             }
             _ => return Ok(None),
         }))
@@ -336,10 +440,16 @@ impl Compiler<'_> {
         if arguments.is_star && name == "count" {
             return Ok(Typed::of(format!("count(*){filter}"), Base::Int8));
         }
-        let distinct = if arguments.is_distinct { "DISTINCT " } else { "" };
+        let distinct = if arguments.is_distinct {
+            "DISTINCT "
+        } else {
+            ""
+        };
         let (call, inner, ty, finish) = self.aggregate_call(name, values)?;
         if !distinct.is_empty() && inner.len() > 1 {
-            return Err(SqlError::refused(format!("{name}(DISTINCT …) of more than one argument")));
+            return Err(SqlError::refused(format!(
+                "{name}(DISTINCT …) of more than one argument"
+            )));
         }
         let sql = format!("{call}({distinct}{}{order}){filter}", inner.join(", "));
         Ok(Typed::new(finish.replace("{}", &sql), ty))
@@ -360,9 +470,8 @@ impl Compiler<'_> {
         }
         let error = || undefined(name, &types);
         let first = values.first().ok_or_else(error)?.clone();
-        let one = |call: &str, value: String, ty: SqlType| {
-            Ok((call.to_owned(), vec![value], ty, "{}"))
-        };
+        let one =
+            |call: &str, value: String, ty: SqlType| Ok((call.to_owned(), vec![value], ty, "{}"));
         let number = |call: &str| -> Result<_> {
             let class = first.ty.class();
             let (call, ty) = match (class, first.ty.base) {
@@ -384,7 +493,8 @@ impl Compiler<'_> {
             ("sum", 1) => number("sum"),
             ("avg", 1) => number("avg"),
             ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", 1) => {
-                let value = self.cast(first.clone(), SqlType::of(Base::Float8), Strength::Implicit)?;
+                let value =
+                    self.cast(first.clone(), SqlType::of(Base::Float8), Strength::Implicit)?;
                 let name = match name {
                     "stddev" => "stddev_samp",
                     "variance" => "var_samp",
@@ -392,29 +502,62 @@ impl Compiler<'_> {
                 };
                 one(&format!("pg_{name}"), value.sql, SqlType::of(Base::Float8))
             }
-            ("min" | "max", 1) if !matches!(first.ty.class(), Class::Json | Class::Bool | Class::Uuid) => {
+            ("min" | "max", 1)
+                if !matches!(first.ty.class(), Class::Json | Class::Bool | Class::Uuid) =>
+            {
                 one(name, first.collated(), first.ty)
             }
-            ("bool_and" | "every", 1) => one("min", self.condition(first, name)?.sql, SqlType::of(Base::Bool)),
-            ("bool_or", 1) => one("max", self.condition(first, name)?.sql, SqlType::of(Base::Bool)),
+            ("bool_and" | "every", 1) => one(
+                "min",
+                self.condition(first, name)?.sql,
+                SqlType::of(Base::Bool),
+            ),
+            ("bool_or", 1) => one(
+                "max",
+                self.condition(first, name)?.sql,
+                SqlType::of(Base::Bool),
+            ),
             ("string_agg", 2) if first.ty.class() == Class::Text => {
                 let separator = values.get(1).ok_or_else(error)?.clone();
                 let separator = self.cast(separator, TEXT, Strength::Implicit)?;
-                Ok(("string_agg".to_owned(), vec![first.sql, separator.sql], TEXT, "{}"))
+                Ok((
+                    "string_agg".to_owned(),
+                    vec![first.sql, separator.sql],
+                    TEXT,
+                    "{}",
+                ))
             }
             ("array_agg", 1) if !first.ty.is_array && first.ty.base != Base::Bytea => {
                 let ty = SqlType::array_of(first.ty.base);
-                Ok(("json_group_array".to_owned(), vec![first.sql], ty, "nullif({}, '[]')"))
+                Ok((
+                    "json_group_array".to_owned(),
+                    vec![first.sql],
+                    ty,
+                    "nullif({}, '[]')",
+                ))
             }
             ("json_agg" | "jsonb_agg", 1) => {
-                let base = if name == "json_agg" { Base::Json } else { Base::Jsonb };
+                let base = if name == "json_agg" {
+                    Base::Json
+                } else {
+                    Base::Jsonb
+                };
                 one("pg_json_agg", self.document(&first)?, SqlType::of(base))
             }
             ("json_object_agg" | "jsonb_object_agg", 2) => {
-                let base = if name == "json_object_agg" { Base::Json } else { Base::Jsonb };
+                let base = if name == "json_object_agg" {
+                    Base::Json
+                } else {
+                    Base::Jsonb
+                };
                 let key = self.cast(first, TEXT, Strength::Explicit)?;
                 let value = self.document(values.get(1).ok_or_else(error)?)?;
-                Ok(("pg_json_object_agg".to_owned(), vec![key.sql, value], SqlType::of(base), "{}"))
+                Ok((
+                    "pg_json_object_agg".to_owned(),
+                    vec![key.sql, value],
+                    SqlType::of(base),
+                    "{}",
+                ))
             }
             _ => Err(error()),
         }
@@ -428,7 +571,9 @@ fn best(name: &str, types: &[SqlType]) -> Option<&'static Signature> {
         .filter(|signature| signature.name == name && signature.arguments.len() == types.len());
     let mut best: Option<(usize, &Signature)> = None;
     for signature in candidates {
-        let Some(score) = score(signature, types) else { continue };
+        let Some(score) = score(signature, types) else {
+            continue;
+        };
         if best.is_none_or(|(most, _)| score > most) {
             best = Some((score, signature));
         }

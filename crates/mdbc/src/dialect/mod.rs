@@ -119,22 +119,48 @@ pub(crate) struct Run {
 pub(crate) enum Plan {
     Run(Box<Run>),
     /// A change of the schema, run as its text.
-    Ddl { text: String, tag: String },
-    Begin { is_read_only: bool },
+    Ddl {
+        text: String,
+        tag: String,
+    },
+    Begin {
+        is_read_only: bool,
+    },
     Commit,
     Rollback,
     Savepoint(String),
     Release(String),
     RollbackTo(String),
-    Set { name: String, value: Option<String>, is_local: bool },
+    Set {
+        name: String,
+        value: Option<String>,
+        is_local: bool,
+    },
     Reset(String),
-    SetTransaction { is_read_only: Option<bool> },
+    SetTransaction {
+        is_read_only: Option<bool>,
+    },
     Show(String),
-    Prepare { name: String, types: Vec<Option<SqlType>>, text: String },
-    Execute { name: String, arguments: Vec<String> },
+    Prepare {
+        name: String,
+        types: Vec<Option<SqlType>>,
+        text: String,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<String>,
+    },
     Deallocate(Option<String>),
-    Declare { name: String, is_held: bool, run: Box<Run> },
-    Fetch { name: String, count: Count, is_move: bool },
+    Declare {
+        name: String,
+        is_held: bool,
+        run: Box<Run>,
+    },
+    Fetch {
+        name: String,
+        count: Count,
+        is_move: bool,
+    },
     Close(Option<String>),
     DiscardAll,
     Copy(Box<Copy>),

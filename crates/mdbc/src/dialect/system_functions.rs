@@ -16,7 +16,11 @@ impl Compiler<'_> {
         let zoned = |sql: &str, to: Base| -> Result<Option<Typed>> {
             self.needs_freedom(name)?;
             let moment = Typed::of(sql, Base::Timestamptz);
-            Ok(Some(self.cast(moment, SqlType::of(to), Strength::Explicit)?))
+            Ok(Some(self.cast(
+                moment,
+                SqlType::of(to),
+                Strength::Explicit,
+            )?))
         };
         match name {
             "current_timestamp" => zoned("pg_now()", Base::Timestamptz),
@@ -25,11 +29,15 @@ impl Compiler<'_> {
             "localtime" => zoned("pg_now()", Base::Time),
             "current_user" | "session_user" | "user" | "current_role" => {
                 self.needs_freedom(name)?;
-                Ok(Some(Typed::of(parse::literal(self.environment.user), Base::Name)))
+                Ok(Some(Typed::of(
+                    parse::literal(self.environment.user),
+                    Base::Name,
+                )))
             }
-            "current_catalog" => {
-                Ok(Some(Typed::of(parse::literal(self.environment.database), Base::Name)))
-            }
+            "current_catalog" => Ok(Some(Typed::of(
+                parse::literal(self.environment.database),
+                Base::Name,
+            ))),
             "current_schema" => Ok(Some(Typed::of("'public'", Base::Name))),
             _ => Ok(None),
         }
@@ -38,7 +46,9 @@ impl Compiler<'_> {
     /// Functions that ask the catalogue.
     pub(super) fn system_function(&self, name: &str, arguments: &[Typed]) -> Result<Option<Typed>> {
         let int = |value: &Typed| -> Result<String> {
-            Ok(self.cast(value.clone(), SqlType::of(Base::Oid), Strength::Explicit)?.sql)
+            Ok(self
+                .cast(value.clone(), SqlType::of(Base::Oid), Strength::Explicit)?
+                .sql)
         };
         let definition = |oid: &Typed, part: String| -> Result<Option<Typed>> {
             self.uses_catalog.set(true);
@@ -58,9 +68,12 @@ impl Compiler<'_> {
         };
         match (name, arguments) {
             ("current_database", []) => self.bare_function("current_catalog"),
-            ("current_timestamp" | "localtimestamp" | "current_date" | "current_user" | "session_user"
-                | "current_schema" | "current_role" | "user" | "localtime" | "current_catalog", [])
-            => self.bare_function(name),
+            (
+                "current_timestamp" | "localtimestamp" | "current_date" | "current_user"
+                | "session_user" | "current_schema" | "current_role" | "user" | "localtime"
+                | "current_catalog",
+                [],
+            ) => self.bare_function(name),
             ("current_schemas", [with_implicit]) => {
                 let with_implicit = self.condition(with_implicit.clone(), "current_schemas")?;
                 let sql = format!(
@@ -71,7 +84,10 @@ impl Compiler<'_> {
             }
             ("pg_get_userbyid", [oid]) => {
                 self.uses_catalog.set(true);
-                let sql = format!("coalesce((SELECT mdbc_c.rolname FROM pg_catalog.pg_authid AS mdbc_c WHERE mdbc_c.oid = {}), 'unknown')", int(oid)?);
+                let sql = format!(
+                    "coalesce((SELECT mdbc_c.rolname FROM pg_catalog.pg_authid AS mdbc_c WHERE mdbc_c.oid = {}), 'unknown')",
+                    int(oid)?
+                );
                 Ok(Some(Typed::of(sql, Base::Name)))
             }
             ("pg_table_is_visible", [oid]) => {
@@ -83,7 +99,8 @@ impl Compiler<'_> {
                 );
                 Ok(Some(Typed::of(sql, Base::Bool)))
             }
-            ("pg_get_indexdef", [oid]) | ("pg_get_constraintdef" | "pg_get_viewdef", [oid] | [oid, _]) => {
+            ("pg_get_indexdef", [oid])
+            | ("pg_get_constraintdef" | "pg_get_viewdef", [oid] | [oid, _]) => {
                 definition(oid, "0".to_owned())
             }
             ("pg_get_indexdef", [oid, part, _]) => {
@@ -103,17 +120,25 @@ impl Compiler<'_> {
             ("to_regtype", [name]) => {
                 self.uses_catalog.set(true);
                 let name = self.cast(name.clone(), TEXT, Strength::Explicit)?;
-                let sql = format!("(SELECT mdbc_c.oid FROM pg_catalog.pg_type AS mdbc_c WHERE mdbc_c.typname = lower(replace({}, 'pg_catalog.', '')))", name.sql);
+                let sql = format!(
+                    "(SELECT mdbc_c.oid FROM pg_catalog.pg_type AS mdbc_c WHERE mdbc_c.typname = lower(replace({}, 'pg_catalog.', '')))",
+                    name.sql
+                );
                 Ok(Some(Typed::of(sql, Base::Regtype)))
             }
             ("pg_get_serial_sequence", [table, column]) => {
                 self.uses_catalog.set(true);
                 let table = self.cast(table.clone(), TEXT, Strength::Implicit)?;
                 let column = self.cast(column.clone(), TEXT, Strength::Implicit)?;
-                let sql = format!("(SELECT 'public.' || mdbc_c.sequence FROM pg_catalog.mdbc_serial AS mdbc_c WHERE mdbc_c.relation = replace(replace({}, 'public.', ''), '\"', '') AND mdbc_c.attribute = {})", table.sql, column.sql);
+                let sql = format!(
+                    "(SELECT 'public.' || mdbc_c.sequence FROM pg_catalog.mdbc_serial AS mdbc_c WHERE mdbc_c.relation = replace(replace({}, 'public.', ''), '\"', '') AND mdbc_c.attribute = {})",
+                    table.sql, column.sql
+                );
                 Ok(Some(Typed::of(sql, Base::Text)))
             }
-            ("nextval" | "currval" | "setval", [sequence, ..]) => self.sequence(name, sequence, arguments),
+            ("nextval" | "currval" | "setval", [sequence, ..]) => {
+                self.sequence(name, sequence, arguments)
+            }
             ("lastval", []) => {
                 self.needs_freedom("lastval()")?;
                 Ok(Some(Typed::of("pg_lastval()", Base::Int8)))
@@ -124,12 +149,18 @@ impl Compiler<'_> {
 
     fn cast_to_registered(&self, sql: &str) -> String {
         self.uses_catalog.set(true);
-        format!("(SELECT mdbc_c.oid FROM pg_catalog.pg_class AS mdbc_c WHERE mdbc_c.relname = replace(replace({sql}, 'public.', ''), '\"', ''))")
+        format!(
+            "(SELECT mdbc_c.oid FROM pg_catalog.pg_class AS mdbc_c WHERE mdbc_c.relname = replace(replace({sql}, 'public.', ''), '\"', ''))"
+        )
     }
 
     fn sequence(&self, name: &str, sequence: &Typed, arguments: &[Typed]) -> Result<Option<Typed>> {
         self.needs_freedom(&format!("{name}()"))?;
-        let sequence = self.cast(sequence.clone(), SqlType::of(Base::Regclass), Strength::Implicit)?;
+        let sequence = self.cast(
+            sequence.clone(),
+            SqlType::of(Base::Regclass),
+            Strength::Implicit,
+        )?;
         let int8 = SqlType::of(Base::Int8);
         let sql = match arguments {
             [_] if name != "setval" => format!("pg_{name}({})", sequence.sql),
@@ -140,7 +171,10 @@ impl Compiler<'_> {
             [_, value, is_called] if name == "setval" => {
                 let value = self.cast(value.clone(), int8, Strength::Implicit)?;
                 let is_called = self.condition(is_called.clone(), "setval")?;
-                format!("pg_setval({}, {}, {})", sequence.sql, value.sql, is_called.sql)
+                format!(
+                    "pg_setval({}, {}, {})",
+                    sequence.sql, value.sql, is_called.sql
+                )
             }
             _ => return Ok(None),
         };
@@ -151,8 +185,16 @@ impl Compiler<'_> {
     }
 
     /// `(information_schema._pg_expandarray(…)).n` and the like are rows.
-    pub(super) fn expanded_field(&self, function: &Function, field: &str, _: &super::scope::Scope<'_>) -> Result<Typed> {
-        Err(SqlError::refused(format!("the field {field} of {}()", function.name)))
+    pub(super) fn expanded_field(
+        &self,
+        function: &Function,
+        field: &str,
+        _: &super::scope::Scope<'_>,
+    ) -> Result<Typed> {
+        Err(SqlError::refused(format!(
+            "the field {field} of {}()",
+            function.name
+        )))
     }
 
     /// The object id that a constant names, where `to` is a type of them.
@@ -167,13 +209,20 @@ impl Compiler<'_> {
             .trim()
             .trim_start_matches("public.")
             .trim_start_matches("pg_catalog.");
-        let name = match name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        let name = match name
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+        {
             Some(quoted) => quoted.replace("\"\"", "\""),
             None => name.to_lowercase(),
         };
         let found = match to.base {
             Base::Regtype => SqlType::by_name(name.trim_end_matches("[]")).map(|ty| {
-                if name.ends_with("[]") { SqlType::array_of(ty.base).oid() } else { ty.oid() }
+                if name.ends_with("[]") {
+                    SqlType::array_of(ty.base).oid()
+                } else {
+                    ty.oid()
+                }
             }),
             Base::Regproc => catalog::procedure(&name),
             Base::Regnamespace => catalog::namespace(&name),
@@ -194,7 +243,10 @@ impl Compiler<'_> {
                     Base::Regproc => (state::UNDEFINED_FUNCTION, "function"),
                     _ => (state::UNDEFINED_OBJECT, "schema"),
                 };
-                Err(SqlError::new(code, format!("{noun} \"{name}\" does not exist")))
+                Err(SqlError::new(
+                    code,
+                    format!("{noun} \"{name}\" does not exist"),
+                ))
             }
         }
     }
@@ -203,7 +255,8 @@ impl Compiler<'_> {
         let table = self.schema().table_of_index(name)?;
         let key = table.primary_key.as_ref().filter(|key| key.name == name);
         let index = table.indexes.iter().find(|index| index.name == name);
-        key.map(|key| key.index_oid).or_else(|| index.map(|index| index.oid))
+        key.map(|key| key.index_oid)
+            .or_else(|| index.map(|index| index.oid))
     }
 
     /// The name of an object id.
@@ -213,7 +266,9 @@ impl Compiler<'_> {
         }
         self.uses_catalog.set(true);
         let (table, column) = registry(ty);
-        format!("coalesce((SELECT mdbc_c.{column} FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.oid = {sql}), CAST({sql} AS TEXT))")
+        format!(
+            "coalesce((SELECT mdbc_c.{column} FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.oid = {sql}), CAST({sql} AS TEXT))"
+        )
     }
 
     /// A value as the client gets it: names instead of object ids.

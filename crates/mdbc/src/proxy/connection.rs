@@ -7,8 +7,13 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
 use pgwire::api::auth::sasl::SASLAuthStartupHandler;
-use pgwire::api::auth::{ServerParameterProvider, StartupHandler, finish_authentication, save_startup_parameters_to_metadata, protocol_negotiation};
-use pgwire::api::{ClientInfo, PgWireConnectionState, PidSecretKeyGenerator, RandomPidSecretKeyGenerator};
+use pgwire::api::auth::{
+    ServerParameterProvider, StartupHandler, finish_authentication, protocol_negotiation,
+    save_startup_parameters_to_metadata,
+};
+use pgwire::api::{
+    ClientInfo, PgWireConnectionState, PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
+};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus};
 use pgwire::messages::startup::{ParameterStatus, SecretKey};
@@ -46,7 +51,9 @@ impl Decoder for Codec {
         if let Some([_, a, b, c, d]) = source.first_chunk::<5>()
             && u32::from_be_bytes([*a, *b, *c, *d]) > MESSAGE_BYTES_MAX
         {
-            return Err(PgWireError::IoError(io::Error::other("a message is too long")));
+            return Err(PgWireError::IoError(io::Error::other(
+                "a message is too long",
+            )));
         }
         self.inner.decode(source)
     }
@@ -124,6 +131,10 @@ async fn greet(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> Option<(
                 failed.state = crate::error::State::new(code);
             }
             failed.hint = info.hint;
+            if failed.state == state::INVALID_PASSWORD {
+                let user = socket.metadata().get("user").cloned().unwrap_or_default();
+                failed.message = format!("password authentication failed for user \"{user}\"");
+            }
             // The client may be gone already.
             drop(socket.send(message::fatal(&failed)).await);
             None
@@ -132,16 +143,26 @@ async fn greet(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> Option<(
 }
 
 fn refused(error: SqlError) -> PgWireError {
-    let mut info = pgwire::error::ErrorInfo::new("FATAL".to_owned(), error.state.code().to_owned(), error.message);
+    let mut info = pgwire::error::ErrorInfo::new(
+        "FATAL".to_owned(),
+        error.state.code().to_owned(),
+        error.message,
+    );
     info.hint = error.hint;
     PgWireError::UserError(Box::new(info))
 }
 
-async fn greeted(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> PgWireResult<Option<(Session, i32)>> {
+async fn greeted(
+    socket: &mut Stranger,
+    hub: &Arc<Hub>,
+    is_full: bool,
+) -> PgWireResult<Option<(Session, i32)>> {
     let mut handler = None;
     let mut session = None;
     while !matches!(socket.state(), PgWireConnectionState::ReadyForQuery) {
-        let Some(request) = socket.next().await else { return Ok(None) };
+        let Some(request) = socket.next().await else {
+            return Ok(None);
+        };
         match request? {
             Request::CancelRequest(cancel) => {
                 hub.cancel(cancel.pid, &cancel.secret_key);
@@ -149,7 +170,10 @@ async fn greeted(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> PgWire
             }
             Request::Startup(startup) if session.is_none() => {
                 if is_full {
-                    let full = SqlError::new(state::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
+                    let full = SqlError::new(
+                        state::TOO_MANY_CONNECTIONS,
+                        "sorry, too many clients already",
+                    );
                     return Err(refused(full.with_hint("connections_max is the limit")));
                 }
                 let user = startup.parameters.get("user").cloned().unwrap_or_default();
@@ -159,25 +183,41 @@ async fn greeted(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> PgWire
                         state::INVALID_CATALOG_NAME,
                         format!("database \"{database}\" does not exist"),
                     );
-                    return Err(refused(unknown.with_hint(format!("This site has one database, {}.", hub.database_name))));
+                    return Err(refused(unknown.with_hint(format!(
+                        "This site has one database, {}.",
+                        hub.database_name
+                    ))));
                 }
                 let pids = RandomPidSecretKeyGenerator::default();
                 let mut wanted: Vec<(String, String)> = startup
                     .parameters
                     .iter()
-                    .filter(|(name, _)| !STARTUP_PARAMETERS.contains(&name.as_str()) && !name.starts_with("_pq_"))
+                    .filter(|(name, _)| {
+                        !STARTUP_PARAMETERS.contains(&name.as_str()) && !name.starts_with("_pq_")
+                    })
                     .map(|(name, value)| (name.clone(), value.clone()))
                     .collect();
-                wanted.extend(options(startup.parameters.get("options").map(String::as_str).unwrap_or_default()));
+                wanted.extend(options(
+                    startup
+                        .parameters
+                        .get("options")
+                        .map(String::as_str)
+                        .unwrap_or_default(),
+                ));
                 let id = hub.next_session();
                 let pid = i32::try_from(id % 1_000_000_000).unwrap_or_default() + 1000;
-                let new = Session::new(Arc::clone(&hub.shared), &user, (id, pid), &wanted).map_err(refused)?;
-                let parameters = Arc::new(Parameters { reports: new.all_reports() });
+                let new = Session::new(Arc::clone(&hub.shared), &user, (id, pid), &wanted)
+                    .map_err(refused)?;
+                let parameters = Arc::new(Parameters {
+                    reports: new.all_reports(),
+                });
                 let generator = Arc::new(Numbered { pid, pids });
                 session = Some((new, pid));
                 match hub.users.scram() {
                     Some(scram) => {
-                        let scram = SASLAuthStartupHandler::new(parameters).with_scram(scram).with_pid_secret_key_generator(generator);
+                        let scram = SASLAuthStartupHandler::new(parameters)
+                            .with_scram(scram)
+                            .with_pid_secret_key_generator(generator);
                         scram.on_startup(socket, Request::Startup(startup)).await?;
                         handler = Some(scram);
                     }
@@ -208,7 +248,10 @@ fn options(text: &str) -> Vec<(String, String)> {
     let words = text.split_whitespace().filter(|word| *word != "-c");
     words
         .filter_map(|word| {
-            let word = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).unwrap_or(word);
+            let word = word
+                .strip_prefix("--")
+                .or_else(|| word.strip_prefix("-c"))
+                .unwrap_or(word);
             let (name, value) = word.split_once('=')?;
             Some((name.replace('-', "_"), value.replace("\\ ", " ")))
         })
@@ -250,7 +293,10 @@ impl Connection {
                 None | Some(Ok(Request::Terminate(_))) => return Ok(()),
                 Some(Ok(request)) => self.request(request).await?,
                 Some(Err(error)) => {
-                    let error = SqlError::new(state::PROTOCOL_VIOLATION, format!("invalid message: {error}"));
+                    let error = SqlError::new(
+                        state::PROTOCOL_VIOLATION,
+                        format!("invalid message: {error}"),
+                    );
                     return self.socket.send(message::fatal(&error)).await;
                 }
             }
@@ -307,14 +353,18 @@ impl Connection {
             self.tell(message::notice(&notice)).await?;
         }
         for (name, value) in self.session.take_reports() {
-            self.tell(Message::ParameterStatus(ParameterStatus::new(name, value))).await?;
+            self.tell(Message::ParameterStatus(ParameterStatus::new(name, value)))
+                .await?;
         }
         Ok(())
     }
 
     /// A statement has failed: the client is told, and the transaction too.
     pub(super) async fn fail(&mut self, error: &SqlError) -> io::Result<()> {
-        if matches!(error.state, state::INTERNAL_ERROR | state::DATA_CORRUPTED | state::IO_ERROR) {
+        if matches!(
+            error.state,
+            state::INTERNAL_ERROR | state::DATA_CORRUPTED | state::IO_ERROR
+        ) {
             tracing::error!(state = error.state.code(), %error, "a statement has failed");
         }
         self.tag = None;
@@ -330,7 +380,8 @@ impl Connection {
             Status::Open => TransactionStatus::Transaction,
             Status::Failed => TransactionStatus::Error,
         };
-        self.tell(Message::ReadyForQuery(ReadyForQuery::new(status))).await?;
+        self.tell(Message::ReadyForQuery(ReadyForQuery::new(status)))
+            .await?;
         self.socket.flush().await
     }
 }

@@ -79,13 +79,21 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn tagged(tag: impl Into<String>) -> Self {
-        Self { tag: tag.into(), ..Self::default() }
+        Self {
+            tag: tag.into(),
+            ..Self::default()
+        }
     }
 }
 
 impl Session {
     /// Begins a session, with settings that the client has asked for.
-    pub(crate) fn new(shared: Arc<Shared>, user: &str, (id, pid): (u64, i32), wanted: &[(String, String)]) -> Result<Self> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        user: &str,
+        (id, pid): (u64, i32),
+        wanted: &[(String, String)],
+    ) -> Result<Self> {
         let reader = shared.database.reader().map_err(SqlError::internal)?;
         let mut session = Self {
             id,
@@ -93,7 +101,11 @@ impl Session {
             schema: shared.database.schema(),
             shared,
             reader,
-            state: SessionState { pid, settings: settings::defaults(user), ..SessionState::default() },
+            state: SessionState {
+                pid,
+                settings: settings::defaults(user),
+                ..SessionState::default()
+            },
             block: transaction::Block::Idle,
             writing: None,
             snapshot: None,
@@ -183,13 +195,21 @@ impl Session {
         if let Plan::Run(run) = &plan
             && !run.parameters.is_empty()
         {
-            return Err(SqlError::new(state::UNDEFINED_PARAMETER, "there is no parameter $1"));
+            return Err(SqlError::new(
+                state::UNDEFINED_PARAMETER,
+                "there is no parameter $1",
+            ));
         }
         self.execute(plan, text, Vec::new()).await
     }
 
     /// Runs a plan; `text` is what it was understood from.
-    pub(crate) async fn execute(&mut self, plan: Plan, text: &str, parameters: Vec<Value>) -> Result<Answer> {
+    pub(crate) async fn execute(
+        &mut self,
+        plan: Plan,
+        text: &str,
+        parameters: Vec<Value>,
+    ) -> Result<Answer> {
         self.check_block(&plan)?;
         match plan {
             Plan::Run(run) => {
@@ -200,15 +220,29 @@ impl Session {
             Plan::Copy(copy) => {
                 self.check_writable(&copy.run)?;
                 let columns = None;
-                Ok(Answer { copy: Some(copy), columns, ..Answer::default() })
+                Ok(Answer {
+                    copy: Some(copy),
+                    columns,
+                    ..Answer::default()
+                })
             }
-            Plan::Declare { name, is_held, run } => self.declare((name, is_held), *run, text, parameters).await,
-            Plan::Fetch { name, count, is_move } => self.fetch(&name, count, is_move),
+            Plan::Declare { name, is_held, run } => {
+                self.declare((name, is_held), *run, text, parameters).await
+            }
+            Plan::Fetch {
+                name,
+                count,
+                is_move,
+            } => self.fetch(&name, count, is_move),
             Plan::Close(name) => self.close_cursor(name.as_deref()),
             Plan::Prepare { name, types, text } => self.prepare_named(name, &types, text).await,
             Plan::Execute { name, arguments } => self.execute_named(&name, &arguments).await,
             Plan::Deallocate(name) => self.deallocate(name.as_deref()),
-            Plan::Set { name, value, is_local } => self.set_statement(&name, value.as_deref(), is_local),
+            Plan::Set {
+                name,
+                value,
+                is_local,
+            } => self.set_statement(&name, value.as_deref(), is_local),
             Plan::Reset(name) => {
                 self.set_statement(&name, None, false)?;
                 Ok(Answer::tagged("RESET"))
@@ -222,7 +256,12 @@ impl Session {
     }
 
     /// Runs a statement, understood anew if the schema has changed meanwhile.
-    pub(crate) async fn run(&mut self, mut run: Run, text: &str, parameters: Vec<Value>) -> Result<(Run, Outcome)> {
+    pub(crate) async fn run(
+        &mut self,
+        mut run: Run,
+        text: &str,
+        parameters: Vec<Value>,
+    ) -> Result<(Run, Outcome)> {
         self.check_writable(&run)?;
         for _ in 0..ATTEMPTS_MAX {
             self.enter(&run.access).await?;
@@ -241,7 +280,9 @@ impl Session {
             let same = |a: &Output, b: &Output| a.name == b.name && a.ty == b.ty;
             let is_same = match (&before, &run.columns) {
                 (None, None) => true,
-                (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+                (Some(a), Some(b)) => {
+                    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+                }
                 _ => false,
             };
             if !is_same {
@@ -264,17 +305,22 @@ impl Session {
             None => self.reader.clone(),
         };
         let limit = settings::timeout(&self.state.settings, "statement_timeout");
-        let (run, setting, mut state) = (run.clone(), self.setting(), std::mem::take(&mut self.state));
+        let (run, setting, mut state) =
+            (run.clone(), self.setting(), std::mem::take(&mut self.state));
         state.statement = crate::types::datetime::of_unix(crate::clock::unix_micros());
         // The state comes back whatever becomes of the statement.
         let (back, came_back) = tokio::sync::oneshot::channel();
         let call = lane.call(self.id, move |held| {
-            let outcome = held.for_session(&mut state, &setting, |held| held.run(&run, &parameters, &setting));
+            let outcome = held.for_session(&mut state, &setting, |held| {
+                held.run(&run, &parameters, &setting)
+            });
             drop(back.send(state));
             outcome
         });
         let outcome = self.cancel.supervise(&lane, call, limit).await;
-        self.state = came_back.await.map_err(|_| SqlError::internal("a connection has ended"))?;
+        self.state = came_back
+            .await
+            .map_err(|_| SqlError::internal("a connection has ended"))?;
         let wanted = std::mem::take(&mut self.state.wanted);
         let outcome = outcome?;
         for (name, value, is_local) in wanted {
@@ -287,17 +333,25 @@ impl Session {
         if self.is_read_only {
             return Err(read_only(&tag));
         }
-        let access = crate::engine::Access { is_schema: true, ..Default::default() };
+        let access = crate::engine::Access {
+            is_schema: true,
+            ..Default::default()
+        };
         self.enter(&access).await?;
         let Some(writing) = &self.writing else {
-            return Err(SqlError::internal("a change of the schema outside a transaction"));
+            return Err(SqlError::internal(
+                "a change of the schema outside a transaction",
+            ));
         };
         let (setting, user) = (self.setting(), self.user.clone());
-        let call = writing.lane().call(self.id, move |held| held.run_ddl(&text, &user, &setting));
+        let call = writing
+            .lane()
+            .call(self.id, move |held| held.run_ddl(&text, &user, &setting));
         let (schema, notices) = call.await?;
         self.schema = schema;
         for notice in notices {
-            self.notices.push(SqlError::new(state::SUCCESSFUL_COMPLETION, notice));
+            self.notices
+                .push(SqlError::new(state::SUCCESSFUL_COMPLETION, notice));
         }
         Ok(Answer::tagged(tag))
     }
@@ -342,5 +396,10 @@ fn answer(run: &Run, outcome: Outcome) -> Answer {
         Verb::Truncate => "TRUNCATE TABLE".to_owned(),
         Verb::Explain => "EXPLAIN".to_owned(),
     };
-    Answer { tag, columns: run.columns.clone(), rows: outcome.rows, copy: None }
+    Answer {
+        tag,
+        columns: run.columns.clone(),
+        rows: outcome.rows,
+        copy: None,
+    }
 }

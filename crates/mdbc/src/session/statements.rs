@@ -17,7 +17,12 @@ pub(crate) struct Prepared {
 
 impl Session {
     /// Understands a statement, and keeps it under a name.
-    pub(crate) async fn prepare(&mut self, name: String, text: String, types: &[Option<SqlType>]) -> Result<()> {
+    pub(crate) async fn prepare(
+        &mut self,
+        name: String,
+        text: String,
+        types: &[Option<SqlType>],
+    ) -> Result<()> {
         if !name.is_empty() && self.statements.contains_key(&name) {
             return Err(SqlError::new(
                 state::DUPLICATE_PREPARED_STATEMENT,
@@ -39,7 +44,12 @@ impl Session {
         let statements = self.split(&text).await?;
         let one = match statements.as_slice() {
             [] => {
-                return Ok(Prepared { text, plan: None, parameters: Vec::new(), columns: None });
+                return Ok(Prepared {
+                    text,
+                    plan: None,
+                    parameters: Vec::new(),
+                    columns: None,
+                });
             }
             [one] => one.clone(),
             _ => {
@@ -54,12 +64,21 @@ impl Session {
         let (parameters, columns) = match &plan {
             Plan::Run(run) => (run.parameters.clone(), run.columns.clone()),
             Plan::Declare { run, .. } => (run.parameters.clone(), None),
-            Plan::Fetch { name, is_move: false, .. } => (Vec::new(), Some(self.cursor_columns(name)?)),
+            Plan::Fetch {
+                name,
+                is_move: false,
+                ..
+            } => (Vec::new(), Some(self.cursor_columns(name)?)),
             Plan::Show(name) => (Vec::new(), self.show(name)?.columns),
             Plan::Execute { name, .. } => (Vec::new(), self.statement(name)?.columns.clone()),
             _ => (Vec::new(), None),
         };
-        Ok(Prepared { text: one, plan: Some(plan), parameters, columns })
+        Ok(Prepared {
+            text: one,
+            plan: Some(plan),
+            parameters,
+            columns,
+        })
     }
 
     pub(crate) fn statement(&self, name: &str) -> Result<&Prepared> {
@@ -76,13 +95,22 @@ impl Session {
         self.statements.remove(name);
     }
 
-    pub(super) async fn prepare_named(&mut self, name: String, types: &[Option<SqlType>], text: String) -> Result<Answer> {
+    pub(super) async fn prepare_named(
+        &mut self,
+        name: String,
+        types: &[Option<SqlType>],
+        text: String,
+    ) -> Result<Answer> {
         Box::pin(self.prepare(name, text, types)).await?;
         Ok(Answer::tagged("PREPARE"))
     }
 
     /// `EXECUTE name (arguments)`: the arguments are expressions.
-    pub(super) async fn execute_named(&mut self, name: &str, arguments: &[String]) -> Result<Answer> {
+    pub(super) async fn execute_named(
+        &mut self,
+        name: &str,
+        arguments: &[String],
+    ) -> Result<Answer> {
         let prepared = self.statement(name)?.clone();
         if prepared.parameters.len() != arguments.len() {
             return Err(SqlError::new(
@@ -108,7 +136,11 @@ impl Session {
     async fn argument(&mut self, expression: &str, ty: SqlType) -> Result<Value> {
         let text = format!("SELECT CAST(({expression}) AS {ty})");
         let answer = Box::pin(self.run_text(&text)).await?;
-        let value = answer.rows.into_iter().next().and_then(|row| row.into_iter().next());
+        let value = answer
+            .rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next());
         Ok(value.unwrap_or(Value::Null))
     }
 

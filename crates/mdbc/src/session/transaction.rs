@@ -82,7 +82,10 @@ impl Session {
         if touches {
             let is_first = !self.holds_something();
             self.is_announced = true;
-            let before = self.shared.replication.before(self.state.transaction, access, is_first);
+            let before = self
+                .shared
+                .replication
+                .before(self.state.transaction, access, is_first);
             self.cancel.wait(before, None).await?;
         }
         if access.is_write() {
@@ -131,7 +134,10 @@ impl Session {
         }
         let commits = self.shared.database.commits();
         let known = self.shared.database.schema();
-        let schema = self.reader.call(self.id, move |held| held.take_snapshot(&known)).await?;
+        let schema = self
+            .reader
+            .call(self.id, move |held| held.take_snapshot(&known))
+            .await?;
         self.schema = schema;
         self.snapshot = Some(commits);
         Ok(())
@@ -152,7 +158,10 @@ impl Session {
         match plan {
             Plan::Begin { is_read_only } => {
                 if self.block == Block::Explicit {
-                    self.warn(state::ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
+                    self.warn(
+                        state::ACTIVE_SQL_TRANSACTION,
+                        "there is already a transaction in progress",
+                    );
                 } else {
                     self.block = Block::Explicit;
                 }
@@ -162,7 +171,10 @@ impl Session {
             Plan::Commit => self.commit_statement().await,
             Plan::Rollback => {
                 if self.block == Block::Implicit {
-                    self.warn(state::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+                    self.warn(
+                        state::NO_ACTIVE_SQL_TRANSACTION,
+                        "there is no transaction in progress",
+                    );
                 }
                 self.rollback();
                 Ok(Answer::tagged("ROLLBACK"))
@@ -197,7 +209,10 @@ impl Session {
             }
             block => {
                 if block == Block::Implicit {
-                    self.warn(state::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+                    self.warn(
+                        state::NO_ACTIVE_SQL_TRANSACTION,
+                        "there is no transaction in progress",
+                    );
                 }
                 self.commit().await?;
                 Ok(Answer::tagged("COMMIT"))
@@ -221,7 +236,10 @@ impl Session {
     ) -> Result<T> {
         match &self.writing {
             Some(writing) => writing.lane().call(self.id, job).await,
-            None => Err(SqlError::new(state::INVALID_SAVEPOINT, "there is no savepoint")),
+            None => Err(SqlError::new(
+                state::INVALID_SAVEPOINT,
+                "there is no savepoint",
+            )),
         }
     }
 
@@ -276,7 +294,10 @@ impl Session {
         };
         let digest = writing.seal().await?;
         if !digest.is_empty() {
-            self.shared.replication.commit(self.state.transaction, &digest).await?;
+            self.shared
+                .replication
+                .commit(self.state.transaction, &digest)
+                .await?;
         }
         writing.commit(std::sync::Arc::clone(&self.schema)).await
     }

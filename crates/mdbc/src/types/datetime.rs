@@ -126,7 +126,10 @@ fn read_date(text: &str, is_bc: bool) -> Option<Option<i64>> {
     let &[year, month, day] = numbers.as_slice() else {
         return None;
     };
-    let is_short = text.split(['-', '/']).next().is_some_and(|year| year.len() < 3);
+    let is_short = text
+        .split(['-', '/'])
+        .next()
+        .is_some_and(|year| year.len() < 3);
     if is_short || year < 1 {
         return (year < 1).then_some(None);
     }
@@ -256,7 +259,10 @@ pub(crate) fn zone_named(name: &str) -> Option<TimeZone> {
     }
     let mut seconds = 0_i32;
     for (part, unit) in parts.iter().zip([3600_i32, 60, 1]) {
-        let number: i32 = part.parse().ok().filter(|number| (0..60).contains(number))?;
+        let number: i32 = part
+            .parse()
+            .ok()
+            .filter(|number| (0..60).contains(number))?;
         seconds = seconds.checked_add(number * unit)?;
     }
     let offset = jiff::tz::Offset::from_seconds(sign * seconds).ok()?;
@@ -295,7 +301,9 @@ pub(crate) fn to_local(utc: i64, zone: &TimeZone) -> Result<(i64, i32)> {
     let unix = utc.checked_add(EPOCH_DAYS * DAY).ok_or_else(error)?;
     let timestamp = Timestamp::from_microsecond(unix).map_err(|_| error())?;
     let seconds = zone.to_offset(timestamp).seconds();
-    let local = utc.checked_add(i64::from(seconds) * SECOND).ok_or_else(error)?;
+    let local = utc
+        .checked_add(i64::from(seconds) * SECOND)
+        .ok_or_else(error)?;
     Ok((local, seconds))
 }
 
@@ -305,7 +313,10 @@ pub(crate) fn of_unix(micros: i64) -> i64 {
 }
 
 /// Seconds since 1970 of a stored moment.
-#[allow(clippy::cast_precision_loss, reason = "PostgreSQL answers a number as coarse")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "PostgreSQL answers a number as coarse"
+)]
 pub(crate) fn unix_seconds(micros: i64) -> f64 {
     micros.saturating_add(EPOCH_DAYS * DAY) as f64 / 1e6
 }
@@ -327,7 +338,11 @@ pub(crate) fn print_date(days: i64) -> String {
 
 fn show_date(days: i64) -> (String, &'static str) {
     let (year, month, day) = date_of(days);
-    let (year, era) = if year < 1 { (1 - year, " BC") } else { (year, "") };
+    let (year, era) = if year < 1 {
+        (1 - year, " BC")
+    } else {
+        (year, "")
+    };
     (format!("{year:04}-{month:02}-{day:02}"), era)
 }
 

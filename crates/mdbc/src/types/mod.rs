@@ -316,7 +316,10 @@ mod tests {
             assert_eq!(SqlType::by_name(base.name()), Some(ty));
         }
         assert_eq!(SqlType::by_oid(1007), Some(SqlType::array_of(Base::Int4)));
-        assert_eq!(SqlType::by_name("_text"), Some(SqlType::array_of(Base::Text)));
+        assert_eq!(
+            SqlType::by_name("_text"),
+            Some(SqlType::array_of(Base::Text))
+        );
         assert_eq!(SqlType::by_name("tsvector"), None);
     }
 

@@ -55,7 +55,12 @@ impl Held {
     }
 
     /// Runs a statement; what it changed is undone if it fails.
-    pub(crate) fn run(&mut self, run: &Run, parameters: &[Value], setting: &Setting) -> Result<Outcome> {
+    pub(crate) fn run(
+        &mut self,
+        run: &Run,
+        parameters: &[Value],
+        setting: &Setting,
+    ) -> Result<Outcome> {
         if run.uses_catalog {
             self.fill_catalog(setting)?;
         }
@@ -65,14 +70,24 @@ impl Held {
             self.context.lock().capture.truncate(mark);
         }
         result.map_err(|error| {
-            let table = run.access.writes.iter().next().filter(|_| run.access.writes.len() == 1);
+            let table = run
+                .access
+                .writes
+                .iter()
+                .next()
+                .filter(|_| run.access.writes.len() == 1);
             let direct = table.map(String::as_str);
             name_foreign_key(error, &setting.schema, direct)
         })
     }
 
     /// Changes the schema; the new one is returned.
-    pub(crate) fn run_ddl(&mut self, text: &str, session: &str, setting: &Setting) -> Result<(Arc<Schema>, Vec<String>)> {
+    pub(crate) fn run_ddl(
+        &mut self,
+        text: &str,
+        session: &str,
+        setting: &Setting,
+    ) -> Result<(Arc<Schema>, Vec<String>)> {
         let look = crate::types::Look::default();
         let environment = Environment {
             schema: &setting.schema,
@@ -82,7 +97,8 @@ impl Held {
             user: session,
             database: &setting.facts.database,
         };
-        let (change, next_oid) = ddl::change(text, &environment, store::next_oid(&self.connection)?)?;
+        let (change, next_oid) =
+            ddl::change(text, &environment, store::next_oid(&self.connection)?)?;
         let mark = self.context.lock().capture.changes.len();
         // Rows that are changed with the schema are changed so at all sites.
         let was_on = std::mem::replace(&mut self.context.lock().capture.is_on, false);
@@ -101,7 +117,12 @@ impl Held {
         Ok((schema, change.notices))
     }
 
-    fn apply_change(&self, change: &ddl::Change, next_oid: u32, schema: &Schema) -> Result<Arc<Schema>> {
+    fn apply_change(
+        &self,
+        change: &ddl::Change,
+        next_oid: u32,
+        schema: &Schema,
+    ) -> Result<Arc<Schema>> {
         let connection = &self.connection;
         connection.execute_batch("SAVEPOINT \"mdbc ddl\"").plain()?;
         let result = run_all(connection, &change.sql, schema)
@@ -112,7 +133,9 @@ impl Held {
         } else {
             "ROLLBACK TO \"mdbc ddl\"; RELEASE \"mdbc ddl\""
         };
-        connection.execute_batch("PRAGMA writable_schema = RESET").plain()?;
+        connection
+            .execute_batch("PRAGMA writable_schema = RESET")
+            .plain()?;
         connection.execute_batch(end).plain()?;
         result
     }
@@ -121,15 +144,23 @@ impl Held {
     fn fill_catalog(&self, setting: &Setting) -> Result<()> {
         let connection = &self.connection;
         let known: rusqlite::Result<i64> =
-            connection.query_row("SELECT version FROM pg_catalog.mdbc_version", [], |row| row.get(0));
-        if known.as_ref().is_ok_and(|version| *version == setting.schema.version) {
+            connection.query_row("SELECT version FROM pg_catalog.mdbc_version", [], |row| {
+                row.get(0)
+            });
+        if known
+            .as_ref()
+            .is_ok_and(|version| *version == setting.schema.version)
+        {
             return Ok(());
         }
         let fill = || -> rusqlite::Result<()> {
             if known.is_err() {
                 for (name, table) in catalog::system_tables() {
-                    let columns: Vec<String> =
-                        table.columns.iter().map(|(name, _)| dialect::parse::quote(name)).collect();
+                    let columns: Vec<String> = table
+                        .columns
+                        .iter()
+                        .map(|(name, _)| dialect::parse::quote(name))
+                        .collect();
                     connection.execute_batch(&format!(
                         "CREATE TABLE IF NOT EXISTS {}.{} ({})",
                         table.schema,
@@ -139,7 +170,14 @@ impl Held {
                 }
             }
             for (name, table) in catalog::system_tables() {
-                connection.execute(&format!("DELETE FROM {}.{}", table.schema, dialect::parse::quote(name)), [])?;
+                connection.execute(
+                    &format!(
+                        "DELETE FROM {}.{}",
+                        table.schema,
+                        dialect::parse::quote(name)
+                    ),
+                    [],
+                )?;
             }
             for row in catalog::rows(&setting.schema, &setting.facts) {
                 let place = if row.schema == "pg_catalog" {
@@ -147,11 +185,18 @@ impl Held {
                 } else {
                     dialect::parse::Place::Information
                 };
-                let Some(table) = catalog::find(place, row.table) else { continue };
+                let Some(table) = catalog::find(place, row.table) else {
+                    continue;
+                };
                 let marks = vec!["?"; table.columns.len()].join(", ");
-                let sql = format!("INSERT INTO {}.\"{}\" VALUES ({marks})", row.schema, row.table);
+                let sql = format!(
+                    "INSERT INTO {}.\"{}\" VALUES ({marks})",
+                    row.schema, row.table
+                );
                 let values = row.into_values(&table.columns);
-                connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))?;
+                connection
+                    .prepare_cached(&sql)?
+                    .execute(rusqlite::params_from_iter(values))?;
             }
             Ok(())
         };
@@ -168,7 +213,12 @@ fn run_all(connection: &Connection, statements: &[String], schema: &Schema) -> R
     Ok(())
 }
 
-fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &Setting) -> Result<Outcome> {
+fn execute(
+    connection: &Connection,
+    run: &Run,
+    parameters: &[Value],
+    setting: &Setting,
+) -> Result<Outcome> {
     let schema = &setting.schema;
     let Some((last, before)) = run.sql.split_last() else {
         return Ok(Outcome::default());
@@ -176,7 +226,9 @@ fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &S
     run_all(connection, before, schema)?;
     let mut statement = connection.prepare_cached(last).translated(schema)?;
     for (index, value) in (1..=statement.parameter_count()).zip(parameters) {
-        statement.raw_bind_parameter(index, value).translated(schema)?;
+        statement
+            .raw_bind_parameter(index, value)
+            .translated(schema)?;
     }
     let Some(columns) = &run.columns else {
         let count = if run.verb == Verb::Truncate {
@@ -187,7 +239,10 @@ fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &S
             statement.raw_execute().translated(schema)?
         };
         let count = u64::try_from(count).unwrap_or(u64::MAX);
-        return Ok(Outcome { count, ..Outcome::default() });
+        return Ok(Outcome {
+            count,
+            ..Outcome::default()
+        });
     };
     let width = columns.len();
     let mut outcome = Outcome::default();
@@ -212,7 +267,10 @@ fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &S
         if bytes > setting.result_bytes_max {
             return Err(SqlError::new(
                 state::PROGRAM_LIMIT_EXCEEDED,
-                format!("a result takes more than {} bytes", setting.result_bytes_max),
+                format!(
+                    "a result takes more than {} bytes",
+                    setting.result_bytes_max
+                ),
             )
             .with_hint("Use LIMIT, or raise result_bytes_max."));
         }
@@ -223,11 +281,17 @@ fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &S
 }
 
 /// A line of SQLite's plan, indented as a tree.
-fn plan_line(row: &rusqlite::Row<'_>, depths: &mut std::collections::HashMap<i64, usize>) -> rusqlite::Result<Value> {
+fn plan_line(
+    row: &rusqlite::Row<'_>,
+    depths: &mut std::collections::HashMap<i64, usize>,
+) -> rusqlite::Result<Value> {
     let (id, parent): (i64, i64) = (row.get(0)?, row.get(1)?);
     let depth = depths.get(&parent).map_or(0, |depth| depth + 1);
     depths.insert(id, depth);
     let detail: String = row.get(3)?;
     let arrow = if depth == 0 { "" } else { "->  " };
-    Ok(Value::Text(format!("{}{arrow}{detail}", "  ".repeat(depth))))
+    Ok(Value::Text(format!(
+        "{}{arrow}{detail}",
+        "  ".repeat(depth)
+    )))
 }

@@ -31,7 +31,10 @@ fn get(connection: &Connection, name: &str) -> Result<Option<i64>> {
 
 fn set(connection: &Connection, name: &str, value: i64) -> Result<()> {
     connection
-        .execute("INSERT INTO mdbc_meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2", params![name, value])
+        .execute(
+            "INSERT INTO mdbc_meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
+            params![name, value],
+        )
         .plain()
         .map(drop)
 }
@@ -42,7 +45,9 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .plain()?;
     if count == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}")).plain()?;
+        connection
+            .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}"))
+            .plain()?;
         set(connection, "format", FORMAT)?;
         set(connection, "schema_version", 0)?;
         set(connection, "next_oid", i64::from(FIRST_OID))?;
@@ -50,13 +55,18 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
         return connection.execute_batch("COMMIT").plain();
     }
     let format = get(connection, "format").map_err(|_| {
-        SqlError::new(state::DATA_CORRUPTED, "the file is a database of another program")
-            .with_hint("Give mdbc a file of its own.")
+        SqlError::new(
+            state::DATA_CORRUPTED,
+            "the file is a database of another program",
+        )
+        .with_hint("Give mdbc a file of its own.")
     })?;
     if format != Some(FORMAT) {
         return Err(SqlError::new(
             state::DATA_CORRUPTED,
-            format!("the local database has the format {format:?}, and this mdbc knows only {FORMAT}"),
+            format!(
+                "the local database has the format {format:?}, and this mdbc knows only {FORMAT}"
+            ),
         ));
     }
     if get(connection, "fingerprint")? != Some(fingerprint(connection)?) {
@@ -74,7 +84,9 @@ fn fingerprint(connection: &Connection) -> Result<i64> {
     let mut statement = connection
         .prepare("SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY type, name")
         .plain()?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0)).plain()?;
+    let rows = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .plain()?;
     // FNV-1a: it need only notice, not withstand.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for row in rows {
@@ -96,12 +108,17 @@ pub(super) fn load(connection: &Connection) -> Result<Schema> {
     let mut statement = connection
         .prepare_cached("SELECT definition FROM mdbc_relations")
         .plain()?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0)).plain()?;
+    let rows = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .plain()?;
     let mut relations: Vec<Relation> = Vec::new();
     for row in rows {
         let definition = row.plain()?;
         relations.push(serde_json::from_str(&definition).map_err(|error| {
-            SqlError::new(state::DATA_CORRUPTED, format!("a stored definition is damaged: {error}"))
+            SqlError::new(
+                state::DATA_CORRUPTED,
+                format!("a stored definition is damaged: {error}"),
+            )
         })?);
     }
     Ok(Schema::new(version, relations))
@@ -114,9 +131,15 @@ pub(super) fn next_oid(connection: &Connection) -> Result<u32> {
 }
 
 /// Stores what a change of the schema has made of it.
-pub(super) fn store(connection: &Connection, change: &crate::dialect::ddl::Change, next_oid: u32) -> Result<()> {
+pub(super) fn store(
+    connection: &Connection,
+    change: &crate::dialect::ddl::Change,
+    next_oid: u32,
+) -> Result<()> {
     for name in &change.removed {
-        connection.execute("DELETE FROM mdbc_relations WHERE name = ?1", [name]).plain()?;
+        connection
+            .execute("DELETE FROM mdbc_relations WHERE name = ?1", [name])
+            .plain()?;
     }
     for relation in &change.put {
         let definition = serde_json::to_string(relation).map_err(SqlError::internal)?;
@@ -136,14 +159,20 @@ pub(super) fn store(connection: &Connection, change: &crate::dialect::ddl::Chang
 
 /// How many values each sequence has given.
 pub(super) fn given(connection: &Connection) -> Result<HashMap<u32, i64>> {
-    let mut statement = connection.prepare("SELECT oid, given FROM mdbc_sequences").plain()?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).plain()?;
+    let mut statement = connection
+        .prepare("SELECT oid, given FROM mdbc_sequences")
+        .plain()?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .plain()?;
     rows.collect::<rusqlite::Result<_>>().plain()
 }
 
 pub(super) fn store_given(connection: &Connection, oid: u32, given: i64) -> Result<()> {
     connection
-        .prepare_cached("INSERT INTO mdbc_sequences VALUES (?1, ?2) ON CONFLICT DO UPDATE SET given = ?2")
+        .prepare_cached(
+            "INSERT INTO mdbc_sequences VALUES (?1, ?2) ON CONFLICT DO UPDATE SET given = ?2",
+        )
         .plain()?
         .execute(params![oid, given])
         .plain()
@@ -167,7 +196,10 @@ pub(super) fn position(connection: &Connection, partition: &str) -> Result<Optio
         .query_row([partition], row)
         .optional()
         .plain()?;
-    Ok(found.map(|(position, id)| Position { position: u64::try_from(position).unwrap_or_default(), id }))
+    Ok(found.map(|(position, id)| Position {
+        position: u64::try_from(position).unwrap_or_default(),
+        id,
+    }))
 }
 
 pub(super) fn set_position(connection: &Connection, partition: &str, at: &Position) -> Result<()> {

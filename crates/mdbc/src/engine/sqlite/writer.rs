@@ -44,10 +44,16 @@ impl Writing {
     /// A dropped future gives the place in the queue up.
     pub(crate) async fn begin(database: &Database, session: u64) -> Result<Self> {
         let turn = Arc::clone(&database.inner.turn);
-        let permit = turn.acquire_owned().await.map_err(|_| {
-            SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed")
-        })?;
-        let writing = Self { database: database.clone(), session, is_open: true, _permit: permit };
+        let permit = turn
+            .acquire_owned()
+            .await
+            .map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
+        let writing = Self {
+            database: database.clone(),
+            session,
+            is_open: true,
+            _permit: permit,
+        };
         writing.lane().call(session, Held::begin).await?;
         Ok(writing)
     }
@@ -91,7 +97,9 @@ impl Held {
         }
         let mut inner = self.context.lock();
         inner.capture.is_on = false;
-        Ok(Digest { changes: std::mem::take(&mut inner.capture.changes) })
+        Ok(Digest {
+            changes: std::mem::take(&mut inner.capture.changes),
+        })
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -130,7 +138,9 @@ impl Held {
             ));
         }
         let changes = self.context.lock().capture.changes.len();
-        self.connection.execute_batch(&format!("SAVEPOINT \"mdbc {}\"", self.savepoints.len())).plain()?;
+        self.connection
+            .execute_batch(&format!("SAVEPOINT \"mdbc {}\"", self.savepoints.len()))
+            .plain()?;
         self.savepoints.push((name.to_owned(), changes));
         Ok(())
     }
@@ -138,14 +148,19 @@ impl Held {
     fn find(&self, name: &str) -> Result<usize> {
         let found = self.savepoints.iter().rposition(|(own, _)| own == name);
         found.ok_or_else(|| {
-            SqlError::new(state::INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist"))
+            SqlError::new(
+                state::INVALID_SAVEPOINT,
+                format!("savepoint \"{name}\" does not exist"),
+            )
         })
     }
 
     pub(crate) fn release(&mut self, name: &str) -> Result<()> {
         let at = self.find(name)?;
         self.savepoints.truncate(at);
-        self.connection.execute_batch(&format!("RELEASE \"mdbc {at}\"")).plain()
+        self.connection
+            .execute_batch(&format!("RELEASE \"mdbc {at}\""))
+            .plain()
     }
 
     /// Undoes what came after a savepoint; the schema is the one of then.
@@ -153,7 +168,9 @@ impl Held {
         let at = self.find(name)?;
         let changes = self.savepoints.get(at).map_or(0, |(_, changes)| *changes);
         self.savepoints.truncate(at + 1);
-        self.connection.execute_batch(&format!("ROLLBACK TO \"mdbc {at}\"")).plain()?;
+        self.connection
+            .execute_batch(&format!("ROLLBACK TO \"mdbc {at}\""))
+            .plain()?;
         let schema = store::load_shared(&self.connection)?;
         let mut inner = self.context.lock();
         inner.capture.truncate(changes);
