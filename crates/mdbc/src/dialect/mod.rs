@@ -36,6 +36,7 @@ use crate::types::{Base, Look, SqlType};
 
 pub(crate) use copy::{Copy, CopyFormat, Csv};
 pub(crate) use insert::stored as stored_columns;
+pub(crate) use statement::explained;
 pub(crate) use type_name::resolve as resolve_type;
 
 /// Parameters of one statement, as many as the protocol can count.
@@ -97,6 +98,7 @@ pub(crate) enum Verb {
     Delete,
     Truncate,
     Explain,
+    ExplainJson,
 }
 
 /// A statement that SQLite runs.
@@ -149,6 +151,10 @@ pub(crate) enum Plan {
     Execute {
         name: String,
         arguments: Vec<String>,
+    },
+    ExplainPrepared {
+        name: String,
+        is_json: bool,
     },
     Deallocate(Option<String>),
     Declare {

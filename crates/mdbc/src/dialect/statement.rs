@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{
     CloseCursor, DescribeAlias, DiscardObject, Expr, FetchDirection, Ident, Statement,
-    TransactionAccessMode, TransactionMode, Value,
+    TransactionAccessMode, TransactionMode, UtilityOption, Value,
 };
 
 use super::from::known;
@@ -30,8 +30,9 @@ pub(super) fn plan(
             statement,
             analyze: false,
             describe_alias: DescribeAlias::Explain,
+            options,
             ..
-        } => explain(statement, text, environment),
+        } => explain(statement, options.as_deref().unwrap_or_default(), text, environment),
         Statement::Copy {
             source,
             to,
@@ -119,27 +120,51 @@ fn select(compiler: Compiler<'_>, query: &sqlparser::ast::Query) -> Result<Run> 
     Ok(compiler.finish(vec![rows.sql], Some(known(rows.columns)), Verb::Select))
 }
 
-fn explain(statement: &Statement, text: &str, environment: &Environment<'_>) -> Result<Plan> {
-    let Plan::Run(mut run) = plan(statement, text, environment)? else {
+fn explain(
+    statement: &Statement,
+    options: &[UtilityOption],
+    text: &str,
+    environment: &Environment<'_>,
+) -> Result<Plan> {
+    let mut is_json = false;
+    for option in options {
+        let name = option.name.value.to_lowercase();
+        let value = option.arg.as_ref().and_then(plain_constant).unwrap_or_default().to_lowercase();
+        match (name.as_str(), value.as_str()) {
+            ("format", "json") => is_json = true,
+            ("format", "text") | ("verbose" | "costs" | "settings" | "summary", _) => {}
+            ("analyze" | "buffers" | "timing" | "wal", "false" | "off" | "0") => {}
+            _ => return Err(SqlError::refused(format!("EXPLAIN with {option}"))),
+        }
+    }
+    if let Statement::Execute { name: Some(name), .. } = statement {
+        let (_, name) = parse::place(name)?;
+        return Ok(Plan::ExplainPrepared { name, is_json });
+    }
+    let Plan::Run(run) = plan(statement, text, environment)? else {
         return Err(SqlError::refused("EXPLAIN of this statement"));
     };
-    let Some(sql) = run.sql.pop() else {
-        return Err(SqlError::internal("nothing to explain"));
-    };
+    Ok(Plan::Run(Box::new(explained(*run, is_json)?)))
+}
+
+/// What tells how SQLite would run a statement.
+pub(crate) fn explained(mut run: Run, is_json: bool) -> Result<Run> {
+    let sql = run.sql.pop().ok_or_else(|| SqlError::internal("nothing to explain"))?;
     run.sql = vec![format!("EXPLAIN QUERY PLAN {sql}")];
     let name = "QUERY PLAN".to_owned();
+    let base = if is_json { Base::Json } else { Base::Text };
     run.columns = Some(vec![Output {
         sql_name: name.clone(),
         name,
-        ty: SqlType::of(Base::Text),
+        ty: SqlType::of(base),
         modifier: -1,
         origin: None,
     }]);
-    run.verb = Verb::Explain;
+    run.verb = if is_json { Verb::ExplainJson } else { Verb::Explain };
     // Nothing is changed: SQLite tells what it would do.
     run.access.writes.clear();
     run.access.is_sequence = false;
-    Ok(Plan::Run(run))
+    Ok(run)
 }
 
 /// What the modes of a transaction say of writing; none where they do not.

@@ -237,6 +237,7 @@ impl Session {
             Plan::Close(name) => self.close_cursor(name.as_deref()),
             Plan::Prepare { name, types, text } => self.prepare_named(name, &types, text).await,
             Plan::Execute { name, arguments } => self.execute_named(&name, &arguments).await,
+            Plan::ExplainPrepared { name, is_json } => self.explain_prepared(&name, is_json).await,
             Plan::Deallocate(name) => self.deallocate(name.as_deref()),
             Plan::Set {
                 name,
@@ -379,7 +380,7 @@ fn verb_name(run: &Run) -> String {
         Verb::Update => "UPDATE",
         Verb::Delete => "DELETE",
         Verb::Truncate => "TRUNCATE TABLE",
-        Verb::Explain => "EXPLAIN",
+        Verb::Explain | Verb::ExplainJson => "EXPLAIN",
     }
     .to_owned()
 }
@@ -394,7 +395,7 @@ fn answer(run: &Run, outcome: Outcome) -> Answer {
         Verb::Update => format!("UPDATE {count}"),
         Verb::Delete => format!("DELETE {count}"),
         Verb::Truncate => "TRUNCATE TABLE".to_owned(),
-        Verb::Explain => "EXPLAIN".to_owned(),
+        Verb::Explain | Verb::ExplainJson => "EXPLAIN".to_owned(),
     };
     Answer {
         tag,

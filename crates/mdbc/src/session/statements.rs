@@ -1,7 +1,7 @@
 //! Prepared statements.
 
 use super::{Answer, STATEMENTS_MAX, Session};
-use crate::dialect::{Output, Plan};
+use crate::dialect::{Output, Plan, explained};
 use crate::error::{Result, SqlError, state};
 use crate::types::{SqlType, Value};
 
@@ -71,6 +71,10 @@ impl Session {
             } => (Vec::new(), Some(self.cursor_columns(name)?)),
             Plan::Show(name) => (Vec::new(), self.show(name)?.columns),
             Plan::Execute { name, .. } => (Vec::new(), self.statement(name)?.columns.clone()),
+            Plan::ExplainPrepared { name, is_json } => match &self.statement(name)?.plan {
+                Some(Plan::Run(run)) => (Vec::new(), explained((**run).clone(), *is_json)?.columns),
+                _ => (Vec::new(), None),
+            },
             _ => (Vec::new(), None),
         };
         Ok(Prepared {
@@ -131,6 +135,17 @@ impl Session {
             values.push(self.argument(argument, *ty).await?);
         }
         Box::pin(self.execute(plan, &prepared.text, values)).await
+    }
+
+    pub(super) async fn explain_prepared(&mut self, name: &str, is_json: bool) -> Result<Answer> {
+        let prepared = self.statement(name)?.clone();
+        let Some(Plan::Run(run)) = prepared.plan else {
+            return Err(SqlError::refused("EXPLAIN of this statement"));
+        };
+        let nulls = vec![Value::Null; prepared.parameters.len()];
+        let run = explained(*run, is_json)?;
+        let (run, outcome) = self.run(run, &prepared.text, nulls).await?;
+        Ok(super::answer(&run, outcome))
     }
 
     async fn argument(&mut self, expression: &str, ty: SqlType) -> Result<Value> {

@@ -40,6 +40,14 @@ pub enum Value {
 }
 
 impl Value {
+    /// The text that it is; none where it is something else.
+    pub(crate) fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Roughly how much memory it takes, in bytes.
     pub(crate) fn size(&self) -> usize {
         let held = match self {

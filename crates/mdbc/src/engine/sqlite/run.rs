@@ -255,7 +255,7 @@ fn execute(
             Ok(None) => break,
             Err(error) => return Err(translate(error, schema)),
         };
-        let values = if run.verb == Verb::Explain {
+        let values = if matches!(run.verb, Verb::Explain | Verb::ExplainJson) {
             vec![plan_line(row, &mut depths).plain()?]
         } else {
             let values: Result<Vec<Value>> = (0..width)
@@ -275,6 +275,12 @@ fn execute(
             .with_hint("Use LIMIT, or raise result_bytes_max."));
         }
         outcome.rows.push(values);
+    }
+    if run.verb == Verb::ExplainJson {
+        let lines = outcome.rows.drain(..).flatten();
+        let lines: Vec<String> = lines.filter_map(|line| line.into_text()).collect();
+        let plan = serde_json::json!([{"Plan": {"Node Type": "Query", "Steps": lines}}]);
+        outcome.rows.push(vec![Value::Text(plan.to_string())]);
     }
     outcome.count = u64::try_from(outcome.rows.len()).unwrap_or(u64::MAX);
     Ok(outcome)
