@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 use crate::dialect::parse::Place;
 use crate::types::{Base, SqlType};
 
-pub(crate) use rows::{Facts, Row, all as rows};
+pub(crate) use rows::{Facts, all as rows};
 
 /// The object id of the one role that owns everything.
 pub(crate) const OWNER: u32 = 10;

@@ -56,9 +56,9 @@ pub(super) fn is_castable(from: SqlType, to: SqlType, strength: Strength) -> boo
         return is_castable(from, to, strength);
     }
     if from.is_array || to.is_array {
-        let to_text = to.class() == Class::Text && !to.is_array;
+        let to_text = to.class() == Text && !to.is_array;
         return strength >= Strength::Assignment && to_text
-            || strength == Strength::Explicit && from.class() == Class::Text && !from.is_array;
+            || strength == Strength::Explicit && from.class() == Text && !from.is_array;
     }
     if let (Some(from), Some(to)) = (rank(from.base), rank(to.base)) {
         return from <= to || strength >= Strength::Assignment;
@@ -68,7 +68,7 @@ pub(super) fn is_castable(from: SqlType, to: SqlType, strength: Strength) -> boo
     };
     match (from.class(), to.class()) {
         (Text, Text) | (Json, Json) => true,
-        (Integer, Integer | Registered) | (Registered, Integer | Registered) => true,
+        (Integer | Registered, Integer | Registered) => true,
         (Time, Time) => match (from.base, to.base) {
             (Base::Date, Base::Timestamp | Base::Timestamptz)
             | (Base::Timestamp, Base::Timestamptz) => true,
@@ -162,7 +162,7 @@ impl Compiler<'_> {
                 sql.clone()
             }
             (Json, Json) if to.base == Base::Json => sql.clone(),
-            (Integer, Integer | Registered) | (Registered, Registered | Integer)
+            (Integer | Registered, Integer | Registered)
                 if text::range(from.base) == text::range(to.base)
                     || rank(from.base) < rank(to.base) =>
             {

@@ -317,7 +317,7 @@ impl Compiler<'_> {
         for assignment in assignments {
             match (&assignment.target, &assignment.value) {
                 (AssignmentTarget::ColumnName(name), value) => {
-                    pairs.push((parse::place(name)?.1, value))
+                    pairs.push((parse::place(name)?.1, value));
                 }
                 (AssignmentTarget::Tuple(names), Expr::Tuple(values))
                     if names.len() == values.len() =>

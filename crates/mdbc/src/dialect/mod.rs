@@ -5,6 +5,8 @@
 //! nothing is passed through, so nothing can mean one thing here and another
 //! there.
 
+mod aggregate;
+mod array_functions;
 pub(crate) mod cast;
 pub(crate) mod copy;
 pub(crate) mod ddl;
@@ -13,9 +15,13 @@ mod expression;
 mod from;
 mod function;
 mod insert;
+mod keyword;
+mod membership;
 mod operator;
 pub(crate) mod parse;
+mod quantified;
 mod query;
+mod row_functions;
 mod scope;
 mod select;
 mod session;
@@ -24,6 +30,7 @@ mod statement;
 mod system_functions;
 #[cfg(test)]
 mod tests;
+mod time_arithmetic;
 mod type_name;
 mod window;
 

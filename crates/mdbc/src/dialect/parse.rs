@@ -179,7 +179,7 @@ fn drop_row_lock_modes(tokens: &mut Vec<TokenWithSpan>) {
                 dropped.extend(window.iter().skip(1).take(2).map(|(at, _)| *at));
             }
             ["for", "key", "share", _] => {
-                dropped.extend(window.iter().skip(1).take(1).map(|(at, _)| *at))
+                dropped.extend(window.iter().skip(1).take(1).map(|(at, _)| *at));
             }
             _ => {}
         }

@@ -6,8 +6,8 @@ use sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr,
 };
 
-use super::from::is_set_returning;
 use super::query::{Rows, direction, output_number};
+use super::row_functions::is_set_returning;
 use super::scope::{Scope, SourceColumn};
 use super::{Compiler, Output, Typed, parse};
 use crate::error::{Result, SqlError, state};
@@ -310,13 +310,12 @@ impl Compiler<'_> {
         }
         let rows = self.row_function(&name, &values)?;
         let known = hoisted.of.iter().find(|(sql, _)| *sql == rows.sql);
-        let alias = match known {
-            Some((_, alias)) => alias.clone(),
-            None => {
-                let alias = parse::quote(&self.alias("rows"));
-                hoisted.of.push((rows.sql.clone(), alias.clone()));
-                alias
-            }
+        let alias = if let Some((_, alias)) = known {
+            alias.clone()
+        } else {
+            let alias = parse::quote(&self.alias("rows"));
+            hoisted.of.push((rows.sql.clone(), alias.clone()));
+            alias
         };
         if field.is_none() && name == "_pg_expandarray" {
             let row = format!("json_array({alias}.value, {alias}.key + 1)");

@@ -32,7 +32,12 @@ pub(super) fn plan(
             describe_alias: DescribeAlias::Explain,
             options,
             ..
-        } => explain(statement, options.as_deref().unwrap_or_default(), text, environment),
+        } => explain(
+            statement,
+            options.as_deref().unwrap_or_default(),
+            text,
+            environment,
+        ),
         Statement::Copy {
             source,
             to,
@@ -129,7 +134,12 @@ fn explain(
     let mut is_json = false;
     for option in options {
         let name = option.name.value.to_lowercase();
-        let value = option.arg.as_ref().and_then(plain_constant).unwrap_or_default().to_lowercase();
+        let value = option
+            .arg
+            .as_ref()
+            .and_then(plain_constant)
+            .unwrap_or_default()
+            .to_lowercase();
         match (name.as_str(), value.as_str()) {
             ("format", "json") => is_json = true,
             ("format", "text") | ("verbose" | "costs" | "settings" | "summary", _) => {}
@@ -137,7 +147,10 @@ fn explain(
             _ => return Err(SqlError::refused(format!("EXPLAIN with {option}"))),
         }
     }
-    if let Statement::Execute { name: Some(name), .. } = statement {
+    if let Statement::Execute {
+        name: Some(name), ..
+    } = statement
+    {
         let (_, name) = parse::place(name)?;
         return Ok(Plan::ExplainPrepared { name, is_json });
     }
@@ -149,7 +162,10 @@ fn explain(
 
 /// What tells how SQLite would run a statement.
 pub(crate) fn explained(mut run: Run, is_json: bool) -> Result<Run> {
-    let sql = run.sql.pop().ok_or_else(|| SqlError::internal("nothing to explain"))?;
+    let sql = run
+        .sql
+        .pop()
+        .ok_or_else(|| SqlError::internal("nothing to explain"))?;
     run.sql = vec![format!("EXPLAIN QUERY PLAN {sql}")];
     let name = "QUERY PLAN".to_owned();
     let base = if is_json { Base::Json } else { Base::Text };
@@ -160,7 +176,11 @@ pub(crate) fn explained(mut run: Run, is_json: bool) -> Result<Run> {
         modifier: -1,
         origin: None,
     }]);
-    run.verb = if is_json { Verb::ExplainJson } else { Verb::Explain };
+    run.verb = if is_json {
+        Verb::ExplainJson
+    } else {
+        Verb::Explain
+    };
     // Nothing is changed: SQLite tells what it would do.
     run.access.writes.clear();
     run.access.is_sequence = false;

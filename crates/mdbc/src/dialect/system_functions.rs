@@ -230,24 +230,23 @@ impl Compiler<'_> {
             _ => self
                 .schema()
                 .get(&name)
-                .map(crate::catalog::schema::Relation::oid)
+                .map(catalog::schema::Relation::oid)
                 .or_else(|| catalog::system_table(&name).map(|table| table.oid))
                 .or_else(|| self.index_oid(&name)),
         };
-        match found {
-            Some(oid) => Ok(Some(oid)),
-            None => {
-                let (code, noun) = match to.base {
-                    Base::Regclass => (state::UNDEFINED_TABLE, "relation"),
-                    Base::Regtype => (state::UNDEFINED_OBJECT, "type"),
-                    Base::Regproc => (state::UNDEFINED_FUNCTION, "function"),
-                    _ => (state::UNDEFINED_OBJECT, "schema"),
-                };
-                Err(SqlError::new(
-                    code,
-                    format!("{noun} \"{name}\" does not exist"),
-                ))
-            }
+        if let Some(oid) = found {
+            Ok(Some(oid))
+        } else {
+            let (code, noun) = match to.base {
+                Base::Regclass => (state::UNDEFINED_TABLE, "relation"),
+                Base::Regtype => (state::UNDEFINED_OBJECT, "type"),
+                Base::Regproc => (state::UNDEFINED_FUNCTION, "function"),
+                _ => (state::UNDEFINED_OBJECT, "schema"),
+            };
+            Err(SqlError::new(
+                code,
+                format!("{noun} \"{name}\" does not exist"),
+            ))
         }
     }
 

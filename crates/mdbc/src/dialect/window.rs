@@ -83,7 +83,7 @@ impl Compiler<'_> {
                 (call(&[value.clone(), number]), value.ty)
             }
             ("count", []) if function.args.to_string() == "(*)" => ("count(*)".to_owned(), int8),
-            _ if super::function::is_aggregate(&function.name) => {
+            _ if super::aggregate::is_aggregate(&function.name) => {
                 let (call, inner, ty, finish) = self.aggregate_call(name, values)?;
                 if finish != "{}"
                     || call.starts_with("pg_json")

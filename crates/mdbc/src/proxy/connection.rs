@@ -30,7 +30,7 @@ use crate::error::{Result, SqlError, state};
 use crate::session::{Session, Status};
 
 /// How long a client may take to say who it is.
-const STARTUP_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+const STARTUP_MAX: std::time::Duration = std::time::Duration::from_mins(1);
 /// Bytes of one message of a client.
 const MESSAGE_BYTES_MAX: u32 = 64 << 20;
 /// Parameters that a client may set as it connects.
@@ -213,21 +213,18 @@ async fn greeted(
                 });
                 let generator = Arc::new(Numbered { pid, pids });
                 session = Some((new, pid));
-                match hub.users.scram() {
-                    Some(scram) => {
-                        let scram = SASLAuthStartupHandler::new(parameters)
-                            .with_scram(scram)
-                            .with_pid_secret_key_generator(generator);
-                        scram.on_startup(socket, Request::Startup(startup)).await?;
-                        handler = Some(scram);
-                    }
-                    None => {
-                        protocol_negotiation(socket, &startup).await?;
-                        save_startup_parameters_to_metadata(socket, &startup);
-                        let (pid, key) = generator.generate(socket);
-                        socket.set_pid_and_secret_key(pid, key);
-                        finish_authentication(socket, &*parameters).await?;
-                    }
+                if let Some(scram) = hub.users.scram() {
+                    let scram = SASLAuthStartupHandler::new(parameters)
+                        .with_scram(scram)
+                        .with_pid_secret_key_generator(generator);
+                    scram.on_startup(socket, Request::Startup(startup)).await?;
+                    handler = Some(scram);
+                } else {
+                    protocol_negotiation(socket, &startup).await?;
+                    save_startup_parameters_to_metadata(socket, &startup);
+                    let (pid, key) = generator.generate(socket);
+                    socket.set_pid_and_secret_key(pid, key);
+                    finish_authentication(socket, &*parameters).await?;
                 }
             }
             request => match &handler {

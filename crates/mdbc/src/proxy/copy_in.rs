@@ -225,9 +225,9 @@ impl CopyIn {
                 };
             }
             if !rest.starts_with(SIGNATURE)
-                || !rest
+                || rest
                     .get(SIGNATURE.len()..head)
-                    .is_some_and(|rest| rest == [0; 8])
+                    .is_none_or(|rest| rest != [0; 8])
             {
                 return Err(bad("COPY file signature not recognized"));
             }

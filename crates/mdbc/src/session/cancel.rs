@@ -46,15 +46,16 @@ impl Cancel {
         limit: Option<(Duration, SqlError)>,
     ) -> Result<T> {
         let running = self.running();
-        let result = match limit {
-            Some((limit, error)) => tokio::select! {
+        let result = if let Some((limit, error)) = limit {
+            tokio::select! {
                 result = timeout(limit, waiting) => result.unwrap_or(Err(error)),
                 () = self.asked.notified() => Err(canceled("user request")),
-            },
-            None => tokio::select! {
+            }
+        } else {
+            tokio::select! {
                 result = waiting => result,
                 () = self.asked.notified() => Err(canceled("user request")),
-            },
+            }
         };
         drop(running);
         result

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::catalog::Facts;
 use crate::catalog::schema::Schema;
-use crate::dialect::{self, Copy, Environment, Output, Plan, Run};
+use crate::dialect::{self, Copy, Environment, Output, Plan, Run, Verb};
 use crate::engine::Replication;
 use crate::engine::sqlite::Database;
 use crate::engine::sqlite::context::SessionState;
@@ -272,11 +272,17 @@ impl Session {
             }
             let types: Vec<Option<SqlType>> = run.parameters.iter().copied().map(Some).collect();
             let before = run.columns.clone();
-            run = match self.plan(text, &types).await? {
+            let again = match self.plan(text, &types).await? {
                 Plan::Run(again) => *again,
                 Plan::Declare { run: again, .. } => *again,
                 Plan::Copy(copy) => copy.run,
                 _ => return Err(SqlError::internal("a statement has become another")),
+            };
+            let is_explained = |run: &Run| matches!(run.verb, Verb::Explain | Verb::ExplainJson);
+            run = if is_explained(&run) && !is_explained(&again) {
+                dialect::explained(again, run.verb == Verb::ExplainJson)?
+            } else {
+                again
             };
             let same = |a: &Output, b: &Output| a.name == b.name && a.ty == b.ty;
             let is_same = match (&before, &run.columns) {
@@ -373,7 +379,6 @@ fn read_only(tag: &str) -> SqlError {
 }
 
 fn verb_name(run: &Run) -> String {
-    use dialect::Verb;
     match run.verb {
         Verb::Select => "SELECT FOR UPDATE",
         Verb::Insert => "INSERT",
@@ -387,7 +392,6 @@ fn verb_name(run: &Run) -> String {
 
 /// The answer of a statement that has run.
 fn answer(run: &Run, outcome: Outcome) -> Answer {
-    use dialect::Verb;
     let count = outcome.count;
     let tag = match run.verb {
         Verb::Select => format!("SELECT {count}"),

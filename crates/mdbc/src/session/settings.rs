@@ -177,7 +177,7 @@ fn show_millis(value: &str) -> String {
     ];
     let fitting = units
         .iter()
-        .find(|(_, scale)| millis > 0 && millis % scale == 0);
+        .find(|(_, scale)| millis > 0 && millis.is_multiple_of(*scale));
     match fitting {
         Some((unit, scale)) => format!("{}{unit}", millis / scale),
         None if millis == 0 => "0".to_owned(),

@@ -148,7 +148,7 @@ pub(crate) fn encode(ty: SqlType, stored: &str, look: &Look, buffer: &mut BytesM
     buffer.put_u32(element.oid());
     if !values.is_empty() {
         buffer.put_i32(i32::try_from(values.len()).map_err(too_long)?);
-        buffer.put_i32(if ty.is_array { 1 } else { 0 });
+        buffer.put_i32(i32::from(ty.is_array));
     }
     for value in &values {
         binary::encode_sized(element, value, look, buffer)?;

@@ -178,7 +178,7 @@ pub(crate) fn parse_time(text: &str) -> Result<i64> {
         .unwrap_or(time.len());
     let micros = time.get(..end).and_then(read_time);
     let rest_is_zone = time.get(end..).is_some_and(|zone| {
-        zone.is_empty() || zone.starts_with(['+', '-', 'Z', 'z']) || zone.starts_with(" ")
+        zone.is_empty() || zone.starts_with(['+', '-', 'Z', 'z']) || zone.starts_with(' ')
     });
     match micros {
         Some(micros) if rest_is_zone => micros.ok_or_else(|| overflow(text)),

@@ -170,7 +170,7 @@ pub(crate) fn by_zero() -> SqlError {
 pub(crate) fn encode(text: &str, buffer: &mut BytesMut) -> Result<()> {
     let number = parse(text)?;
     let scale = number.fractional_digit_count().max(0);
-    let is_negative = number.sign() == bigdecimal::num_bigint::Sign::Minus;
+    let is_negative = number.sign() == Sign::Minus;
     let plain = print(&number.abs());
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     let whole = whole.trim_start_matches('0');

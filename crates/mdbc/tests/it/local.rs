@@ -31,11 +31,17 @@ impl Replication for Recorder {
 
     async fn commit(&self, _: u64, digest: &Digest) -> Result<(), SqlError> {
         if *self.refuses.lock().unwrap() {
-            return Err(SqlError::new(state::SERIALIZATION_FAILURE, "the tables were lost"));
+            return Err(SqlError::new(
+                state::SERIALIZATION_FAILURE,
+                "the tables were lost",
+            ));
         }
         // As it travels.
         let bytes = digest.encode().unwrap();
-        self.digests.lock().unwrap().push(Digest::decode(&bytes).unwrap());
+        self.digests
+            .lock()
+            .unwrap()
+            .push(Digest::decode(&bytes).unwrap());
         Ok(())
     }
 
@@ -54,15 +60,35 @@ fn options(folder: &tempfile::TempDir, site: u16) -> Options {
 async fn start(database: Database, recorder: Recorder) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let config = Config::parse(&format!("listen = \"{address}\"\npath = \"unused\"\nsite = 1\n")).unwrap();
-    let site = Site { config, database, replication: recorder };
+    let config = Config::parse(&format!(
+        "listen = \"{address}\"\npath = \"unused\"\nsite = 1\n"
+    ))
+    .unwrap();
+    let site = Site {
+        config,
+        database,
+        replication: recorder,
+    };
     tokio::spawn(serve(listener, site, CancellationToken::new()));
     address.port()
 }
 
 async fn psql(port: u16, text: &str) -> String {
     let output = Command::new("psql")
-        .args(["-X", "-At", "-h", "127.0.0.1", "-U", "mdbc", "-d", "music", "-p", &port.to_string(), "-c", text])
+        .args([
+            "-X",
+            "-At",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "mdbc",
+            "-d",
+            "music",
+            "-p",
+            &port.to_string(),
+            "-c",
+            text,
+        ])
         .output()
         .await
         .unwrap();
@@ -90,7 +116,11 @@ const STATE: &str = "select * from parent order by id; select * from child order
 async fn a_digest_makes_another_database_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::default();
-    let port = start(Database::open(&options(&folder, 1)).unwrap(), recorder.clone()).await;
+    let port = start(
+        Database::open(&options(&folder, 1)).unwrap(),
+        recorder.clone(),
+    )
+    .await;
     for statement in WORK {
         let output = psql(port, statement).await;
         assert!(!output.contains("ERROR"), "{statement}: {output}");
@@ -99,16 +129,29 @@ async fn a_digest_makes_another_database_the_same() {
     // A table of this site alone is told of by its schema.
     assert_eq!(digests.len(), WORK.len() - 1);
     let replica = Database::open(&options(&folder, 2)).unwrap();
-    let applied = digests.iter().cloned().zip(1..).map(|(digest, position)| Applied {
-        digest,
-        positions: BTreeMap::from([("p".to_owned(), Position { position, id: vec![7] })]),
-    });
+    let applied = digests
+        .iter()
+        .cloned()
+        .zip(1..)
+        .map(|(digest, position)| Applied {
+            digest,
+            positions: BTreeMap::from([(
+                "p".to_owned(),
+                Position {
+                    position,
+                    id: vec![7],
+                },
+            )]),
+        });
     replica.apply(applied.collect()).await.unwrap();
     let at = replica.position("p").await.unwrap().unwrap();
     assert_eq!((at.position, at.id), (10, vec![7]));
     assert_eq!(replica.position("q").await.unwrap(), None);
     // Not a second time: rows are not as they were.
-    let again = Applied { digest: digests[2].clone(), positions: BTreeMap::new() };
+    let again = Applied {
+        digest: digests[2].clone(),
+        positions: BTreeMap::new(),
+    };
     let error = replica.apply(vec![again]).await.unwrap_err();
     assert_eq!(error.state, state::DATA_CORRUPTED);
     let other = start(replica, Recorder::default()).await;
@@ -123,41 +166,77 @@ async fn a_digest_makes_another_database_the_same() {
 async fn what_is_not_in_the_log_is_not_done() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::default();
-    let port = start(Database::open(&options(&folder, 1)).unwrap(), recorder.clone()).await;
+    let port = start(
+        Database::open(&options(&folder, 1)).unwrap(),
+        recorder.clone(),
+    )
+    .await;
     psql(port, "create table t (a int primary key)").await;
     *recorder.refuses.lock().unwrap() = true;
     let refused = psql(port, "insert into t values (1)").await;
-    assert!(refused.contains("ERROR:  the tables were lost"), "{refused}");
+    assert!(
+        refused.contains("ERROR:  the tables were lost"),
+        "{refused}"
+    );
     assert_eq!(psql(port, "select count(*) from t").await, "0\n");
     *recorder.refuses.lock().unwrap() = false;
     assert_eq!(psql(port, "insert into t values (1)").await, "INSERT 0 1\n");
     let digests = recorder.digests.lock().unwrap();
-    assert!(matches!(digests[1].changes.as_slice(), [Change::Insert { .. }]));
+    assert!(matches!(
+        digests[1].changes.as_slice(),
+        [Change::Insert { .. }]
+    ));
 }
 
 #[tokio::test]
 async fn a_statement_says_what_it_touches() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::default();
-    let port = start(Database::open(&options(&folder, 1)).unwrap(), recorder.clone()).await;
-    for statement in [&WORK[..2], &["create view names as select name from parent"]].concat() {
+    let port = start(
+        Database::open(&options(&folder, 1)).unwrap(),
+        recorder.clone(),
+    )
+    .await;
+    for statement in [
+        &WORK[..2],
+        &["create view names as select name from parent"],
+    ]
+    .concat()
+    {
         psql(port, statement).await;
     }
-    let names = |list: &std::collections::BTreeSet<String>| list.iter().cloned().collect::<Vec<_>>().join(",");
+    let names = |list: &std::collections::BTreeSet<String>| {
+        list.iter().cloned().collect::<Vec<_>>().join(",")
+    };
     for (statement, reads, writes) in [
         ("select * from names", "parent", ""),
         ("select 1", "", ""),
         ("select * from parent for update", "parent", "parent"),
-        ("insert into child values (1, null)", "child,parent", "child"),
+        (
+            "insert into child values (1, null)",
+            "child,parent",
+            "child",
+        ),
         ("delete from parent where false", "parent", "child,parent"),
-        ("with x as (select * from child) update parent set name = 'x' where id in (select id from child)", "", ""),
+        (
+            "with x as (select * from child) update parent set name = 'x' where id in (select id from child)",
+            "",
+            "",
+        ),
     ] {
         recorder.accesses.lock().unwrap().clear();
         psql(port, statement).await;
         let accesses = recorder.accesses.lock().unwrap();
         match accesses.as_slice() {
             [] => assert_eq!((reads, writes), ("", ""), "{statement}"),
-            [access, ..] => assert_eq!((names(&access.reads).as_str(), names(&access.writes).as_str()), (reads, writes), "{statement}"),
+            [access, ..] => assert_eq!(
+                (
+                    names(&access.reads).as_str(),
+                    names(&access.writes).as_str()
+                ),
+                (reads, writes),
+                "{statement}"
+            ),
         }
     }
 }
@@ -165,18 +244,39 @@ async fn a_statement_says_what_it_touches() {
 #[tokio::test]
 async fn a_database_that_others_have_changed_is_not_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let port = start(Database::open(&options(&folder, 1)).unwrap(), Recorder::default()).await;
+    let port = start(
+        Database::open(&options(&folder, 1)).unwrap(),
+        Recorder::default(),
+    )
+    .await;
     psql(port, "create table t (a int primary key)").await;
     let path = options(&folder, 1).path;
     let stranger = rusqlite::Connection::open(&path).unwrap();
     // A row cannot be changed without mdbc's own function.
-    let error = stranger.execute("INSERT INTO t VALUES (1)", []).unwrap_err();
+    let error = stranger
+        .execute("INSERT INTO t VALUES (1)", [])
+        .unwrap_err();
     assert!(error.to_string().contains("mdbc_capture"), "{error}");
     stranger.execute("DROP TRIGGER mdbc_i_16384", []).unwrap();
     let error = Database::open(&options(&folder, 1)).unwrap_err();
-    assert!(error.to_string().contains("changed by another program"), "{error}");
-    let other = Options { path: folder.path().join("other.db"), ..options(&folder, 1) };
-    rusqlite::Connection::open(&other.path).unwrap().execute("CREATE TABLE x (a)", []).unwrap();
-    assert!(matches!(Database::open(&other), Err(OpenError::Database { .. })));
-    assert!(matches!(Database::open(&options(&folder, 9)), Err(OpenError::Site { .. })));
+    assert!(
+        error.to_string().contains("changed by another program"),
+        "{error}"
+    );
+    let other = Options {
+        path: folder.path().join("other.db"),
+        ..options(&folder, 1)
+    };
+    rusqlite::Connection::open(&other.path)
+        .unwrap()
+        .execute("CREATE TABLE x (a)", [])
+        .unwrap();
+    assert!(matches!(
+        Database::open(&other),
+        Err(OpenError::Database { .. })
+    ));
+    assert!(matches!(
+        Database::open(&options(&folder, 9)),
+        Err(OpenError::Site { .. })
+    ));
 }

@@ -15,17 +15,98 @@ const STARTUP: &[u8] = b"\0\0\0\x22\0\x03\0\0user\0mdbc\0database\0music\0\0";
 
 /// Words of which texts are made that are nearly SQL.
 const WORDS: &[&str] = &[
-    "select", "from", "where", "insert into", "values", "update", "set", "delete", "create table",
-    "alter table", "drop table", "t", "a", "b", "1", "-1", "'x'", "null", "(", ")", ",", "*", "=",
-    "<>", "+", "||", "::int", "::numeric", "[1]", "array[1,2]", "any(array[1])", "group by",
-    "order by", "limit 1", "union", "with x as", "case when", "then", "end", "over ()", "count(*)",
-    "sum(a)", "$1", "in", "not", "is null", "like", "between", "and", "join", "using (a)", ";",
-    "begin", "commit", "rollback", "savepoint s", "copy t from stdin", "copy t to stdout", "now()",
-    "interval '1 day'", "extract(year from", "json_build_object('a', 1)", "-> 'a'", "returning *",
-    "on conflict do nothing", "primary key", "int", "text", "default", "\"", "'", "$$", "/*", "--",
-    "9999999999999999999999", "1e400", "E'\\n'", "generate_series(1,3)", "unnest(array[1])", "regclass",
-    "pg_catalog.pg_class", "explain", "declare c cursor for", "fetch 1 from c", "prepare p as",
-    "execute p", "lateral", "grouping sets", "filter (where true)", "distinct", "exists", "values (1)",
+    "select",
+    "from",
+    "where",
+    "insert into",
+    "values",
+    "update",
+    "set",
+    "delete",
+    "create table",
+    "alter table",
+    "drop table",
+    "t",
+    "a",
+    "b",
+    "1",
+    "-1",
+    "'x'",
+    "null",
+    "(",
+    ")",
+    ",",
+    "*",
+    "=",
+    "<>",
+    "+",
+    "||",
+    "::int",
+    "::numeric",
+    "[1]",
+    "array[1,2]",
+    "any(array[1])",
+    "group by",
+    "order by",
+    "limit 1",
+    "union",
+    "with x as",
+    "case when",
+    "then",
+    "end",
+    "over ()",
+    "count(*)",
+    "sum(a)",
+    "$1",
+    "in",
+    "not",
+    "is null",
+    "like",
+    "between",
+    "and",
+    "join",
+    "using (a)",
+    ";",
+    "begin",
+    "commit",
+    "rollback",
+    "savepoint s",
+    "copy t from stdin",
+    "copy t to stdout",
+    "now()",
+    "interval '1 day'",
+    "extract(year from",
+    "json_build_object('a', 1)",
+    "-> 'a'",
+    "returning *",
+    "on conflict do nothing",
+    "primary key",
+    "int",
+    "text",
+    "default",
+    "\"",
+    "'",
+    "$$",
+    "/*",
+    "--",
+    "9999999999999999999999",
+    "1e400",
+    "E'\\n'",
+    "generate_series(1,3)",
+    "unnest(array[1])",
+    "regclass",
+    "pg_catalog.pg_class",
+    "explain",
+    "declare c cursor for",
+    "fetch 1 from c",
+    "prepare p as",
+    "execute p",
+    "lateral",
+    "grouping sets",
+    "filter (where true)",
+    "distinct",
+    "exists",
+    "values (1)",
 ];
 
 fn nearly_sql() -> impl Strategy<Value = String> {
@@ -56,10 +137,17 @@ async fn send(port: u16, bytes: &[u8]) {
 }
 
 fn run<S: Strategy>(cases: u32, strategy: &S, case: impl Fn(&TestSite, S::Value) -> Vec<u8>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let site = runtime.block_on(TestSite::start());
     runtime.block_on(site.psql("create table t (a int primary key, b text)"));
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let outcome = runner.run(strategy, |value| {
         let bytes = case(&site, value);
         runtime.block_on(send(site.port, &bytes));
@@ -90,7 +178,11 @@ fn texts_that_are_nearly_sql_do_no_harm() {
 #[test]
 fn messages_that_are_none_do_no_harm() {
     let kind = proptest::sample::select(b"QPBDECSHXdcfFp?\0".as_slice());
-    let message = (kind, proptest::collection::vec(any::<u8>(), 0..60), any::<bool>());
+    let message = (
+        kind,
+        proptest::collection::vec(any::<u8>(), 0..60),
+        any::<bool>(),
+    );
     let messages = proptest::collection::vec(message, 1..12);
     run(300, &messages, |_, messages| {
         let mut bytes = STARTUP.to_vec();
@@ -108,5 +200,9 @@ fn messages_that_are_none_do_no_harm() {
 
 #[test]
 fn beginnings_that_are_none_do_no_harm() {
-    run(150, &proptest::collection::vec(any::<u8>(), 0..80), |_, bytes| bytes);
+    run(
+        150,
+        &proptest::collection::vec(any::<u8>(), 0..80),
+        |_, bytes| bytes,
+    );
 }

@@ -10,19 +10,27 @@ use crate::site::TestSite;
 
 /// Where a client's program is in this crate.
 fn program(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/clients")
+        .join(name)
 }
 
 /// What xtask says about a client.
 fn installed(variable: &str) -> PathBuf {
-    let value = env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set: use cargo xtask test --sql"));
+    let value = env::var_os(variable)
+        .unwrap_or_else(|| panic!("{variable} is not set: use cargo xtask test --sql"));
     PathBuf::from(value)
 }
 
 async fn succeeds(mut command: Command) {
     let output = command.kill_on_drop(true).output().await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
 }
 
 #[tokio::test]
@@ -58,8 +66,14 @@ async fn node_postgres() {
 async fn pgjdbc() {
     let site = TestSite::start().await;
     let mut command = Command::new("java");
-    command.arg("-cp").arg(installed("MDBC_TEST_JDBC")).arg(program("JdbcClient.java"));
-    command.arg(format!("jdbc:postgresql://127.0.0.1:{}/music?user=mdbc", site.port));
+    command
+        .arg("-cp")
+        .arg(installed("MDBC_TEST_JDBC"))
+        .arg(program("JdbcClient.java"));
+    command.arg(format!(
+        "jdbc:postgresql://127.0.0.1:{}/music?user=mdbc",
+        site.port
+    ));
     succeeds(command).await;
 }
 

@@ -27,16 +27,39 @@ async fn tables_are_described_as_by_postgresql() {
         assert!(described.contains(line), "{line}\n{described}");
     }
     let author = site.psql("\\d author").await;
-    for line in ["| nextval('author_id_seq'::regclass)", "| numeric(5,2)", "UNIQUE CONSTRAINT, btree (name)"] {
+    for line in [
+        "| nextval('author_id_seq'::regclass)",
+        "| numeric(5,2)",
+        "UNIQUE CONSTRAINT, btree (name)",
+    ] {
         assert!(author.contains(line), "{line}\n{author}");
     }
     let referenced = "TABLE \"book\" CONSTRAINT \"book_author_id_fkey\" FOREIGN KEY (author_id)";
     assert!(author.contains(referenced), "{author}");
     let listed = site.psql("\\dt").await;
-    assert!(listed.contains("public | author | table | mdbc"), "{listed}");
+    assert!(
+        listed.contains("public | author | table | mdbc"),
+        "{listed}"
+    );
     for command in [
-        "\\d", "\\dt+", "\\di", "\\ds", "\\dv", "\\l", "\\du", "\\dn", "\\df", "\\dT", "\\dp", "\\db", "\\dx",
-        "\\d+ book", "\\d+ cheap", "\\d book_title", "\\d author_id_seq", "\\conninfo",
+        "\\d",
+        "\\dt+",
+        "\\di",
+        "\\ds",
+        "\\dv",
+        "\\l",
+        "\\du",
+        "\\dn",
+        "\\df",
+        "\\dT",
+        "\\dp",
+        "\\db",
+        "\\dx",
+        "\\d+ book",
+        "\\d+ cheap",
+        "\\d book_title",
+        "\\d author_id_seq",
+        "\\conninfo",
     ] {
         let output = site.psql(command).await;
         assert!(!output.contains("ERROR"), "{command}: {output}");
@@ -46,7 +69,11 @@ async fn tables_are_described_as_by_postgresql() {
 #[tokio::test]
 async fn copies_go_in_and_out() {
     let site = TestSite::start().await;
-    std::fs::write(site.folder.path().join("in.csv"), "id,note\n1,\"a, \"\"b\"\"\nc\"\n2,\n").unwrap();
+    std::fs::write(
+        site.folder.path().join("in.csv"),
+        "id,note\n1,\"a, \"\"b\"\"\nc\"\n2,\n",
+    )
+    .unwrap();
     let script = "create table note (id int primary key, note text);\n\
          \\copy note from in.csv with (format csv, header)\n\
          \\pset null (null)\n\
@@ -55,8 +82,14 @@ async fn copies_go_in_and_out() {
          \\copy note to out.txt\n\
          \\copy note from out.txt\n";
     let output = site.psql_with(&["--quiet"], &[], script).await;
-    assert!(output.contains("  1 | a, \"b\"+\n    | c\n  2 | (null)"), "{output}");
-    assert!(output.contains("duplicate key value violates unique constraint \"note_pkey\""), "{output}");
+    assert!(
+        output.contains("  1 | a, \"b\"+\n    | c\n  2 | (null)"),
+        "{output}"
+    );
+    assert!(
+        output.contains("duplicate key value violates unique constraint \"note_pkey\""),
+        "{output}"
+    );
     let read = |name| std::fs::read_to_string(site.folder.path().join(name)).unwrap();
     assert_eq!(read("out.csv"), "id,note\n1,\"a, \"\"b\"\"\nc\"\n2,\n");
     assert_eq!(read("out.txt"), "1\ta, \"b\"\\nc\n2\t\\N\n");
@@ -81,9 +114,17 @@ async fn an_error_fails_the_block_until_it_is_rolled_back() {
 #[tokio::test]
 async fn what_takes_too_long_is_canceled() {
     let site = TestSite::start().await;
-    let endless = "with recursive r (n) as (select 1 union all select n + 1 from r) select count(*) from r;";
-    let output = site.psql(&format!("set statement_timeout = 50;\n{endless}\nselect 'alive';")).await;
-    assert!(output.contains("canceling statement due to statement timeout"), "{output}");
+    let endless =
+        "with recursive r (n) as (select 1 union all select n + 1 from r) select count(*) from r;";
+    let output = site
+        .psql(&format!(
+            "set statement_timeout = 50;\n{endless}\nselect 'alive';"
+        ))
+        .await;
+    assert!(
+        output.contains("canceling statement due to statement timeout"),
+        "{output}"
+    );
     assert!(output.contains("alive"), "{output}");
 }
 
@@ -98,28 +139,52 @@ async fn passwords_and_tls_are_asked_for() {
     );
     let site = TestSite::start_in(folder, &lines).await;
     let root = format!("{data}/server.crt");
-    let base = [("PGUSER", "ali"), ("PGSSLMODE", "verify-full"), ("PGSSLROOTCERT", root.as_str())];
+    let base = [
+        ("PGUSER", "ali"),
+        ("PGSSLMODE", "verify-full"),
+        ("PGSSLROOTCERT", root.as_str()),
+    ];
     let with = |password| {
         let mut variables = base.to_vec();
         variables.push(("PGPASSWORD", password));
         variables
     };
-    let good = site.psql_with(&["-At"], &with("open sesame"), "select current_user;\n\\conninfo").await;
-    assert!(good.starts_with("ali\n") && good.contains("SSL connection (protocol: TLSv1.3"), "{good}");
+    let good = site
+        .psql_with(
+            &["-At"],
+            &with("open sesame"),
+            "select current_user;\n\\conninfo",
+        )
+        .await;
+    assert!(
+        good.starts_with("ali\n") && good.contains("SSL connection (protocol: TLSv1.3"),
+        "{good}"
+    );
     let bad = site.psql_with(&[], &with("open barley"), "select 1;").await;
     assert!(bad.contains("password authentication failed"), "{bad}");
     let mut stranger = with("open sesame");
     stranger.push(("PGUSER", "kasim"));
     let unknown = site.psql_with(&[], &stranger, "select 1;").await;
-    assert!(unknown.contains("password authentication failed"), "{unknown}");
+    assert!(
+        unknown.contains("password authentication failed"),
+        "{unknown}"
+    );
 }
 
 #[tokio::test]
 async fn another_database_and_one_client_too_many_are_refused() {
     let site = TestSite::start_with("connections_max = 1\n").await;
-    let other = site.psql_with(&[], &[("PGDATABASE", "jazz")], "select 1;").await;
-    assert!(other.contains("database \"jazz\" does not exist"), "{other}");
-    let nested = format!("\\! psql -X -h 127.0.0.1 -p {} -c 'select 2' 2>&1\n", site.port);
+    let other = site
+        .psql_with(&[], &[("PGDATABASE", "jazz")], "select 1;")
+        .await;
+    assert!(
+        other.contains("database \"jazz\" does not exist"),
+        "{other}"
+    );
+    let nested = format!(
+        "\\! psql -X -h 127.0.0.1 -p {} -c 'select 2' 2>&1\n",
+        site.port
+    );
     let full = site.psql(&nested).await;
     assert!(full.contains("sorry, too many clients already"), "{full}");
 }
@@ -127,10 +192,19 @@ async fn another_database_and_one_client_too_many_are_refused() {
 #[tokio::test]
 async fn what_is_committed_is_there_after_a_restart() {
     let site = TestSite::start().await;
-    site.psql("create table t (a serial primary key, b text); insert into t (b) values ('x'), ('y');").await;
+    site.psql(
+        "create table t (a serial primary key, b text); insert into t (b) values ('x'), ('y');",
+    )
+    .await;
     site.shutdown.cancel();
     let TestSite { folder, .. } = site;
     let again = TestSite::start_in(folder, "").await;
-    let found = again.psql_with(&["-At"], &[], "insert into t (b) values ('z'); select * from t order by a;").await;
+    let found = again
+        .psql_with(
+            &["-At"],
+            &[],
+            "insert into t (b) values ('z'); select * from t order by a;",
+        )
+        .await;
     assert_eq!(found, "INSERT 0 1\n1|x\n2|y\n3|z\n");
 }

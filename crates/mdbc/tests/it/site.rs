@@ -39,12 +39,17 @@ impl TestSite {
         let address = listener.local_addr().unwrap();
         let path = folder.path().join("site.db");
         let lines = lines.replace("{folder}", folder.path().to_str().unwrap());
-        let text = format!("listen = \"{address}\"\npath = {path:?}\nsite = 1\nsites_max = 1\n{lines}");
+        let text =
+            format!("listen = \"{address}\"\npath = {path:?}\nsite = 1\nsites_max = 1\n{lines}");
         let config = Config::parse(&text).unwrap();
         let database = Database::open(&config.options()).unwrap();
         let shutdown = CancellationToken::new();
         let stopped = shutdown.clone();
-        let site = Site { config, database, replication: LocalOnly };
+        let site = Site {
+            config,
+            database,
+            replication: LocalOnly,
+        };
         let task = tokio::spawn(async move {
             serve(listener, site, stopped).await.unwrap();
         });
@@ -65,7 +70,12 @@ impl TestSite {
         self.psql_with(&[], &[], script).await
     }
 
-    pub(crate) async fn psql_with(&self, arguments: &[&str], variables: &[(&str, &str)], script: &str) -> String {
+    pub(crate) async fn psql_with(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        script: &str,
+    ) -> String {
         let mut command = Command::new("psql");
         command
             .args(["--no-psqlrc", "--host=127.0.0.1", "--no-password"])

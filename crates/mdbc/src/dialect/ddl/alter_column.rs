@@ -38,7 +38,7 @@ impl Editor<'_> {
             AlterColumnOperation::SetDefault { value } => {
                 self.check_default(&column, value)?;
                 edit(table, name, |column| {
-                    column.default = Some(value.to_string())
+                    column.default = Some(value.to_string());
                 });
                 Ok(())
             }

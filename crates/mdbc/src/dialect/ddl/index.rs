@@ -52,27 +52,24 @@ impl Editor<'_> {
                 is_nulls_first,
             });
         }
-        let name = match &create.name {
-            Some(name) => {
-                let name = self.new_name(name)?;
-                if self.is_taken(&name) {
-                    if create.if_not_exists {
-                        self.change
-                            .notices
-                            .push(format!("relation \"{name}\" already exists, skipping"));
-                        return Ok(());
-                    }
-                    return Err(duplicate(&name));
+        let name = if let Some(name) = &create.name {
+            let name = self.new_name(name)?;
+            if self.is_taken(&name) {
+                if create.if_not_exists {
+                    self.change
+                        .notices
+                        .push(format!("relation \"{name}\" already exists, skipping"));
+                    return Ok(());
                 }
-                name
+                return Err(duplicate(&name));
             }
-            None => {
-                let names = parts
-                    .iter()
-                    .map(|part| part.column.as_deref().unwrap_or("expr"));
-                let all: Vec<&str> = std::iter::once(table.name.as_str()).chain(names).collect();
-                self.free_name(&all, "idx", &[])
-            }
+            name
+        } else {
+            let names = parts
+                .iter()
+                .map(|part| part.column.as_deref().unwrap_or("expr"));
+            let all: Vec<&str> = std::iter::once(table.name.as_str()).chain(names).collect();
+            self.free_name(&all, "idx", &[])
         };
         let index = Index {
             oid: self.oid(),

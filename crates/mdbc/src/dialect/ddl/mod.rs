@@ -9,7 +9,9 @@ mod build;
 mod constraint;
 mod create;
 mod drop;
+mod drop_column;
 mod index;
+mod rename;
 
 pub(crate) use constraint::columns_in;
 

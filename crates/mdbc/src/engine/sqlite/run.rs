@@ -278,7 +278,7 @@ fn execute(
     }
     if run.verb == Verb::ExplainJson {
         let lines = outcome.rows.drain(..).flatten();
-        let lines: Vec<String> = lines.filter_map(|line| line.into_text()).collect();
+        let lines: Vec<String> = lines.filter_map(Value::into_text).collect();
         let plan = serde_json::json!([{"Plan": {"Node Type": "Query", "Steps": lines}}]);
         outcome.rows.push(vec![Value::Text(plan.to_string())]);
     }

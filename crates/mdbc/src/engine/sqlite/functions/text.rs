@@ -64,18 +64,17 @@ fn substring(arguments: &Arguments<'_>) -> Result<Value> {
         return Ok(Value::Null);
     }
     let (text, start) = (arguments.text(0)?, arguments.integer(1)?);
-    let end = match arguments.get(2) {
-        Value::Null => i64::MAX,
-        _ => {
-            let count = arguments.integer(2)?;
-            if count < 0 {
-                return Err(SqlError::new(
-                    state::SUBSTRING_ERROR,
-                    "negative substring length not allowed",
-                ));
-            }
-            start.saturating_add(count)
+    let end = if arguments.get(2) == &Value::Null {
+        i64::MAX
+    } else {
+        let count = arguments.integer(2)?;
+        if count < 0 {
+            return Err(SqlError::new(
+                state::SUBSTRING_ERROR,
+                "negative substring length not allowed",
+            ));
         }
+        start.saturating_add(count)
     };
     let skipped = usize::try_from(start.max(1) - 1).unwrap_or_default();
     let taken = usize::try_from(end.saturating_sub(start.max(1))).unwrap_or_default();
