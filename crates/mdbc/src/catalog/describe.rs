@@ -69,7 +69,7 @@ pub(super) fn foreign_key(key: &ForeignKey) -> String {
         names(&key.parent_columns)
     );
     for (event, action) in [("UPDATE", key.on_update), ("DELETE", key.on_delete)] {
-        if action != Action::NoAction {
+        if action != Action::Nothing {
             text.push_str(&format!(" ON {event} {}", action.sql()));
         }
     }

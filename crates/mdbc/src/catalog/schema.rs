@@ -194,7 +194,7 @@ pub(crate) struct ForeignKey {
 /// What becomes of rows whose parent goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Action {
-    NoAction,
+    Nothing,
     Restrict,
     Cascade,
     SetNull,
@@ -204,7 +204,7 @@ pub(crate) enum Action {
 impl Action {
     pub(crate) const fn sql(self) -> &'static str {
         match self {
-            Self::NoAction => "NO ACTION",
+            Self::Nothing => "NO ACTION",
             Self::Restrict => "RESTRICT",
             Self::Cascade => "CASCADE",
             Self::SetNull => "SET NULL",
@@ -215,7 +215,7 @@ impl Action {
     /// The letter in `pg_constraint`.
     pub(crate) const fn letter(self) -> &'static str {
         match self {
-            Self::NoAction => "a",
+            Self::Nothing => "a",
             Self::Restrict => "r",
             Self::Cascade => "c",
             Self::SetNull => "n",
@@ -272,13 +272,6 @@ impl Schema {
     pub(crate) fn table(&self, name: &str) -> Option<&Arc<Table>> {
         match self.relations.get(name) {
             Some(Relation::Table(table)) => Some(table),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn sequence(&self, name: &str) -> Option<&Arc<Sequence>> {
-        match self.relations.get(name) {
-            Some(Relation::Sequence(sequence)) => Some(sequence),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use sqlparser::ast::{Expr, ObjectName};
 
 use super::cast::Strength;
-use super::function::{Arguments, undefined};
+use super::function::{Arguments, json_base, undefined};
 use super::scope::Scope;
 use super::{Compiler, Typed, parse};
 use crate::error::{Result, SqlError};
@@ -66,7 +66,10 @@ impl Compiler<'_> {
         };
         let mut order = Vec::new();
         for item in arguments.order_by {
-            order.push(self.order_item(item, self.expression(&item.expr, scope)?)?);
+            order.push(Self::order_item(
+                item,
+                &self.expression(&item.expr, scope)?,
+            )?);
         }
         let order = if order.is_empty() {
             String::new()
@@ -112,29 +115,16 @@ impl Compiler<'_> {
         let first = values.first().ok_or_else(error)?.clone();
         let one =
             |call: &str, value: String, ty: SqlType| Ok((call.to_owned(), vec![value], ty, "{}"));
-        let number = |call: &str| -> Result<_> {
-            let class = first.ty.class();
-            let (call, ty) = match (class, first.ty.base) {
-                (Class::Integer, Base::Int8) => (format!("pg_{call}_int8"), Base::Numeric),
-                (Class::Integer, _) if call == "sum" => ("sum".to_owned(), Base::Int8),
-                (Class::Integer, _) => (format!("pg_{call}_int8"), Base::Numeric),
-                (Class::Float, base) => {
-                    let base = if call == "sum" { base } else { Base::Float8 };
-                    (format!("pg_{call}_float"), base)
-                }
-                (Class::Numeric, _) => (format!("pg_{call}_numeric"), Base::Numeric),
-                (Class::Interval, _) => (format!("pg_{call}_interval"), Base::Interval),
-                _ => return Err(error()),
-            };
-            Ok((call, vec![first.sql.clone()], SqlType::of(ty), "{}"))
-        };
+        let two =
+            |call: &str, values: [String; 2], ty| Ok((call.to_owned(), values.to_vec(), ty, "{}"));
         match (name, values.len()) {
             ("count", 1) => one("count", first.collated(), SqlType::of(Base::Int8)),
-            ("sum", 1) => number("sum"),
-            ("avg", 1) => number("avg"),
+            ("sum" | "avg", 1) => {
+                let (call, base) = number_aggregate(name, first.ty).ok_or_else(error)?;
+                one(&call, first.sql, SqlType::of(base))
+            }
             ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", 1) => {
-                let value =
-                    self.cast(first.clone(), SqlType::of(Base::Float8), Strength::Implicit)?;
+                let value = self.cast(first, SqlType::of(Base::Float8), Strength::Implicit)?;
                 let name = match name {
                     "stddev" => "stddev_samp",
                     "variance" => "var_samp",
@@ -147,25 +137,18 @@ impl Compiler<'_> {
             {
                 one(name, first.collated(), first.ty)
             }
-            ("bool_and" | "every", 1) => one(
-                "min",
-                self.condition(first, name)?.sql,
-                SqlType::of(Base::Bool),
-            ),
-            ("bool_or", 1) => one(
-                "max",
-                self.condition(first, name)?.sql,
-                SqlType::of(Base::Bool),
-            ),
+            ("bool_and" | "every" | "bool_or", 1) => {
+                let call = if name == "bool_or" { "max" } else { "min" };
+                one(
+                    call,
+                    self.condition(first, name)?.sql,
+                    SqlType::of(Base::Bool),
+                )
+            }
             ("string_agg", 2) if first.ty.class() == Class::Text => {
                 let separator = values.get(1).ok_or_else(error)?.clone();
                 let separator = self.cast(separator, TEXT, Strength::Implicit)?;
-                Ok((
-                    "string_agg".to_owned(),
-                    vec![first.sql, separator.sql],
-                    TEXT,
-                    "{}",
-                ))
+                two("string_agg", [first.sql, separator.sql], TEXT)
             }
             ("array_agg", 1) if !first.ty.is_array && first.ty.base != Base::Bytea => {
                 let ty = SqlType::array_of(first.ty.base);
@@ -177,27 +160,14 @@ impl Compiler<'_> {
                 ))
             }
             ("json_agg" | "jsonb_agg", 1) => {
-                let base = if name == "json_agg" {
-                    Base::Json
-                } else {
-                    Base::Jsonb
-                };
+                let base = json_base(name);
                 one("pg_json_agg", self.document(&first)?, SqlType::of(base))
             }
             ("json_object_agg" | "jsonb_object_agg", 2) => {
-                let base = if name == "json_object_agg" {
-                    Base::Json
-                } else {
-                    Base::Jsonb
-                };
+                let base = json_base(name);
                 let key = self.cast(first, TEXT, Strength::Explicit)?;
                 let value = self.document(values.get(1).ok_or_else(error)?)?;
-                Ok((
-                    "pg_json_object_agg".to_owned(),
-                    vec![key.sql, value],
-                    SqlType::of(base),
-                    "{}",
-                ))
+                two("pg_json_object_agg", [key.sql, value], SqlType::of(base))
             }
             _ => Err(error()),
         }
@@ -207,4 +177,19 @@ impl Compiler<'_> {
 /// Whether a name is that of an aggregate.
 pub(super) fn is_aggregate(name: &ObjectName) -> bool {
     parse::place(name).is_ok_and(|(_, name)| AGGREGATES.contains(&name.as_str()))
+}
+
+/// What adds numbers of a type, and the type of what it answers.
+fn number_aggregate(name: &str, ty: SqlType) -> Option<(String, Base)> {
+    Some(match (ty.class(), ty.base) {
+        (Class::Integer, Base::Int2 | Base::Int4) if name == "sum" => {
+            ("sum".to_owned(), Base::Int8)
+        }
+        (Class::Integer, _) => (format!("pg_{name}_int8"), Base::Numeric),
+        (Class::Float, Base::Float4) if name == "sum" => ("pg_sum_float".to_owned(), Base::Float4),
+        (Class::Float, _) => (format!("pg_{name}_float"), Base::Float8),
+        (Class::Numeric, _) => (format!("pg_{name}_numeric"), Base::Numeric),
+        (Class::Interval, _) => (format!("pg_{name}_interval"), Base::Interval),
+        _ => return None,
+    })
 }

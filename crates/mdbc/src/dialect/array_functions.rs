@@ -70,41 +70,29 @@ impl Compiler<'_> {
                 );
                 Typed::of(sql, Base::Text)
             }
-            ("array_append", [array, item]) => {
-                let item = self.cast(item.clone(), element, Strength::Implicit)?;
-                Typed::new(
-                    format!(
-                        "pg_array_concat({}, {})",
-                        array.sql,
-                        json_array(&[item.sql])
-                    ),
-                    ty,
-                )
-            }
-            ("array_prepend", [item, array]) => {
-                let item = self.cast(item.clone(), element, Strength::Implicit)?;
-                Typed::new(
-                    format!(
-                        "pg_array_concat({}, {})",
-                        json_array(&[item.sql]),
-                        array.sql
-                    ),
-                    ty,
-                )
-            }
             ("array_cat", [left, right]) => self.operate("||", left.clone(), right.clone())?,
-            ("array_remove", [array, item]) => {
-                let item = self.cast(item.clone(), element, Strength::Implicit)?;
-                Typed::new(format!("pg_array_remove({}, {})", array.sql, item.sql), ty)
-            }
-            ("array_position", [array, item]) => {
-                let item = self.cast(item.clone(), element, Strength::Implicit)?;
-                Typed::of(
-                    format!("pg_array_position({}, {})", array.sql, item.sql),
-                    Base::Int4,
-                )
+            ("array_append" | "array_remove" | "array_position", [array, item])
+            | ("array_prepend", [item, array]) => {
+                let item = self.cast(item.clone(), element, Strength::Implicit)?.sql;
+                with_item(name, ty, &array.sql, item)
             }
             _ => return Ok(None),
         }))
+    }
+}
+
+/// A function of an array and an item.
+fn with_item(name: &str, ty: SqlType, array: &str, item: String) -> Typed {
+    match name {
+        "array_append" => Typed::new(
+            format!("pg_array_concat({array}, {})", json_array(&[item])),
+            ty,
+        ),
+        "array_prepend" => Typed::new(
+            format!("pg_array_concat({}, {array})", json_array(&[item])),
+            ty,
+        ),
+        "array_remove" => Typed::new(format!("pg_array_remove({array}, {item})"), ty),
+        _ => Typed::of(format!("pg_array_position({array}, {item})"), Base::Int4),
     }
 }

@@ -1,9 +1,12 @@
 //! `COPY`.
 
-use sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget};
+use sqlparser::ast::{
+    CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Ident, ObjectName,
+};
 
 use super::from::known;
 use super::insert::{column_of, stored, target};
+use super::query::Rows;
 use super::{Compiler, Run, Typed, Verb, parse};
 use crate::catalog::schema::{Column, Relation, Table};
 use crate::error::{Result, SqlError, state};
@@ -56,15 +59,7 @@ impl Statement<'_> {
         let (run, columns) = match (self.source, self.is_out) {
             (CopySource::Query(query), true) => {
                 let rows = compiler.query(query, None)?;
-                let outputs = known(rows.columns);
-                let columns = outputs
-                    .iter()
-                    .map(|output| (output.name.clone(), output.ty))
-                    .collect();
-                (
-                    compiler.finish(vec![rows.sql], Some(outputs), Verb::Select),
-                    columns,
-                )
+                rows_out(compiler, rows)
             }
             (CopySource::Query(_), false) => {
                 return Err(SqlError::new(
@@ -78,36 +73,7 @@ impl Statement<'_> {
                     columns,
                 },
                 true,
-            ) => {
-                let listed: Vec<String> = columns
-                    .iter()
-                    .map(|name| parse::quote(&parse::fold(name)))
-                    .collect();
-                let listed = if listed.is_empty() {
-                    "*".to_owned()
-                } else {
-                    listed.join(", ")
-                };
-                if let (_, name) = parse::place(table_name)?
-                    && let Some(Relation::View(_)) = compiler.schema().get(&name)
-                {
-                    return Err(SqlError::new(
-                        state::WRONG_OBJECT_TYPE,
-                        format!("cannot copy from view \"{name}\""),
-                    )
-                    .with_hint("Try the COPY (SELECT ...) TO variant."));
-                }
-                let rows = compiler.view_query(&format!("SELECT {listed} FROM {table_name}"))?;
-                let outputs = known(rows.columns);
-                let columns = outputs
-                    .iter()
-                    .map(|output| (output.name.clone(), output.ty))
-                    .collect();
-                (
-                    compiler.finish(vec![rows.sql], Some(outputs), Verb::Select),
-                    columns,
-                )
-            }
+            ) => table_out(compiler, table_name, columns)?,
             (
                 CopySource::Table {
                     table_name,
@@ -189,11 +155,52 @@ impl Statement<'_> {
     }
 }
 
+/// The names and types of columns.
+type Columns = Vec<(String, SqlType)>;
+
+fn rows_out(compiler: Compiler<'_>, rows: Rows) -> (Run, Columns) {
+    let outputs = known(rows.columns);
+    let columns = outputs
+        .iter()
+        .map(|output| (output.name.clone(), output.ty))
+        .collect();
+    (
+        compiler.finish(vec![rows.sql], Some(outputs), Verb::Select),
+        columns,
+    )
+}
+
+fn table_out(
+    compiler: Compiler<'_>,
+    name: &ObjectName,
+    columns: &[Ident],
+) -> Result<(Run, Columns)> {
+    let listed: Vec<String> = columns
+        .iter()
+        .map(|name| parse::quote(&parse::fold(name)))
+        .collect();
+    let listed = if listed.is_empty() {
+        "*".to_owned()
+    } else {
+        listed.join(", ")
+    };
+    let (_, last) = parse::place(name)?;
+    if let Some(Relation::View(_)) = compiler.schema().get(&last) {
+        return Err(SqlError::new(
+            state::WRONG_OBJECT_TYPE,
+            format!("cannot copy from view \"{last}\""),
+        )
+        .with_hint("Try the COPY (SELECT ...) TO variant."));
+    }
+    let rows = compiler.view_query(&format!("SELECT {listed} FROM {name}"))?;
+    Ok(rows_out(compiler, rows))
+}
+
 /// The `INSERT` of one row of parameters.
 fn insert_of(
     compiler: Compiler<'_>,
     table: &Table,
-    names: &[sqlparser::ast::Ident],
+    names: &[Ident],
 ) -> Result<(Run, Vec<(String, SqlType)>)> {
     compiler.writes(&table.name);
     let given: Result<Vec<&Column>> = if names.is_empty() {

@@ -1,7 +1,8 @@
 //! Expressions.
 
 use sqlparser::ast::{
-    AccessExpr, Array, CaseWhen, DataType, Expr, Interval, Query, Subscript, UnaryOperator, Value as Constant,
+    AccessExpr, Array, CaseWhen, DataType, Expr, Interval, Query, Subscript, UnaryOperator,
+    Value as Constant,
 };
 
 use super::cast::{Strength, constant};
@@ -46,7 +47,7 @@ impl Compiler<'_> {
                 let (ty, modifier) = super::resolve_type(&typed.data_type)?;
                 let value = self.constant(&typed.value.value)?;
                 let value = self.cast(value, ty, Strength::Explicit)?;
-                Ok(self.fit(value, modifier, Strength::Explicit))
+                Ok(Self::fit(value, modifier, Strength::Explicit))
             }
             Expr::Function(function) => self.function(function, scope),
             Expr::Case {
@@ -68,7 +69,7 @@ impl Compiler<'_> {
                 negated,
                 global: false,
             } => self.membership(expr, target, *negated, scope),
-            Expr::Interval(interval) => self.interval(interval),
+            Expr::Interval(interval) => Self::interval(interval),
             Expr::Array(array) => self.array(array, scope),
             Expr::CompoundFieldAccess { root, access_chain } => {
                 self.access(root, access_chain, scope)
@@ -187,7 +188,7 @@ impl Compiler<'_> {
         }
         let value = self.expression(value, scope)?;
         let value = self.cast(value, ty, Strength::Explicit)?;
-        Ok(self.fit(value, modifier, Strength::Explicit))
+        Ok(Self::fit(value, modifier, Strength::Explicit))
     }
 
     fn case(
@@ -264,7 +265,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn interval(&self, interval: &Interval) -> Result<Typed> {
+    fn interval(interval: &Interval) -> Result<Typed> {
         let Expr::Value(value) = &*interval.value else {
             return Err(SqlError::refused("an interval that is no constant"));
         };
@@ -307,11 +308,6 @@ impl Compiler<'_> {
     }
 
     fn access(&self, root: &Expr, chain: &[AccessExpr], scope: &Scope<'_>) -> Result<Typed> {
-        if let (Expr::Function(function), [AccessExpr::Dot(Expr::Identifier(field))]) =
-            (strip(root), chain)
-        {
-            return self.expanded_field(function, &parse::fold(field), scope);
-        }
         // The parser takes `a.b[1]` for a chain that begins at `a`.
         if let ([AccessExpr::Dot(Expr::Identifier(column)), rest @ ..], Expr::Identifier(source)) =
             (chain, root)
@@ -445,13 +441,6 @@ fn expanded_field(value: &Typed, field: &str) -> Result<Typed> {
         format!("json_extract({}, '$[{at}]')", value.sql),
         base,
     ))
-}
-
-fn strip(expression: &Expr) -> &Expr {
-    match expression {
-        Expr::Nested(inner) => strip(inner),
-        other => other,
-    }
 }
 
 /// Whether a query has one row at most, whatever the tables hold.

@@ -153,35 +153,8 @@ impl Compiler<'_> {
                     _ => Typed::new(format!("coalesce({})", list(&values)), ty),
                 }
             }
-            ("greatest" | "least", [_, ..]) => {
-                let values = self.unify_all(arguments.to_vec(), "GREATEST/LEAST")?;
-                let ty = values.first().map_or(TEXT, |value| value.ty);
-                let items = values
-                    .iter()
-                    .map(|value| format!("SELECT {} AS v", value.sql));
-                let items: Vec<String> = items.collect();
-                let pick = if name == "greatest" { "max" } else { "min" };
-                let value = Typed::new("v", ty).collated();
-                Typed::new(
-                    format!(
-                        "(SELECT {pick}({value}) FROM ({}))",
-                        items.join(" UNION ALL ")
-                    ),
-                    ty,
-                )
-            }
-            ("nullif", [left, right]) => {
-                let test = self.compare("=", left.clone(), right.clone())?;
-                let value = if left.ty.is_unknown() {
-                    self.cast(left.clone(), TEXT, Strength::Implicit)?
-                } else {
-                    left.clone()
-                };
-                Typed::new(
-                    format!("(CASE WHEN {} THEN NULL ELSE {} END)", test.sql, value.sql),
-                    value.ty,
-                )
-            }
+            ("greatest" | "least", [_, ..]) => self.extreme(name, arguments)?,
+            ("nullif", [left, right]) => self.nullif(left, right)?,
             ("concat", [_, ..]) => {
                 let values = texts(arguments)?;
                 Typed::new(format!("pg_concat('', {})", list(&values)), TEXT)
@@ -201,39 +174,54 @@ impl Compiler<'_> {
                     TEXT,
                 )
             }
-            ("to_json" | "to_jsonb", [value]) => Typed::of(
-                self.document(value)?,
-                if name == "to_json" {
-                    Base::Json
-                } else {
-                    Base::Jsonb
-                },
-            ),
+            _ => match self.json_function(name, arguments)? {
+                Some(value) => value,
+                None => return self.array_function(name, arguments),
+            },
+        }))
+    }
+
+    /// The greatest or the least that is not null.
+    fn extreme(&self, name: &str, arguments: &[Typed]) -> Result<Typed> {
+        let values = self.unify_all(arguments.to_vec(), "GREATEST/LEAST")?;
+        let ty = values.first().map_or(TEXT, |value| value.ty);
+        let items = values
+            .iter()
+            .map(|value| format!("SELECT {} AS v", value.sql));
+        let items: Vec<String> = items.collect();
+        let pick = if name == "greatest" { "max" } else { "min" };
+        let value = Typed::new("v", ty).collated();
+        let rows = items.join(" UNION ALL ");
+        Ok(Typed::new(
+            format!("(SELECT {pick}({value}) FROM ({rows}))"),
+            ty,
+        ))
+    }
+
+    fn nullif(&self, left: &Typed, right: &Typed) -> Result<Typed> {
+        let test = self.compare("=", left.clone(), right.clone())?;
+        let value = if left.ty.is_unknown() {
+            self.cast(left.clone(), TEXT, Strength::Implicit)?
+        } else {
+            left.clone()
+        };
+        let sql = format!("(CASE WHEN {} THEN NULL ELSE {} END)", test.sql, value.sql);
+        Ok(Typed::new(sql, value.ty))
+    }
+
+    fn json_function(&self, name: &str, arguments: &[Typed]) -> Result<Option<Typed>> {
+        Ok(Some(match (name, arguments) {
+            ("to_json" | "to_jsonb", [value]) => Typed::of(self.document(value)?, json_base(name)),
             ("json_build_object" | "jsonb_build_object", values) if values.len() % 2 == 0 => {
                 self.build_object(name, values)?
             }
             ("json_build_array" | "jsonb_build_array", values) => {
                 let values: Result<Vec<String>> =
                     values.iter().map(|value| self.document(value)).collect();
-                let base = if name.starts_with("jsonb") {
-                    Base::Jsonb
-                } else {
-                    Base::Json
-                };
-                let concat = values?.join(", ");
-                Typed::of(
-                    format!(
-                        "pg_json_array({})",
-                        if concat.is_empty() {
-                            String::new()
-                        } else {
-                            concat
-                        }
-                    ),
-                    base,
-                )
+                let sql = format!("pg_json_array({})", values?.join(", "));
+                Typed::of(sql, json_base(name))
             }
-            _ => return self.array_function(name, arguments),
+            _ => return Ok(None),
         }))
     }
 
@@ -244,11 +232,7 @@ impl Compiler<'_> {
             parts.push(self.cast(key.clone(), TEXT, Strength::Explicit)?.sql);
             parts.push(self.document(value)?);
         }
-        let base = if name.starts_with("jsonb") {
-            Base::Jsonb
-        } else {
-            Base::Json
-        };
+        let base = json_base(name);
         Ok(Typed::of(
             format!("pg_json_object({})", parts.join(", ")),
             base,
@@ -266,6 +250,15 @@ impl Compiler<'_> {
             Class::Json => value.sql,
             _ => format!("pg_to_json({}, {})", value.ty.oid(), value.sql),
         })
+    }
+}
+
+/// The type that a function's name says its documents have.
+pub(super) fn json_base(name: &str) -> Base {
+    if name.contains("jsonb") {
+        Base::Jsonb
+    } else {
+        Base::Json
     }
 }
 

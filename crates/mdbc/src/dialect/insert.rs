@@ -51,7 +51,7 @@ impl Compiler<'_> {
         let shown = alias.clone().unwrap_or_else(|| table.name.clone());
         self.reads(&table.name);
         self.writes(&table.name);
-        let columns = self.insert_columns(insert, table)?;
+        let columns = Self::insert_columns(insert, table)?;
         let overriding = insert.overriding;
         let source = match insert.source.as_deref() {
             None => self.default_row(table)?,
@@ -83,7 +83,7 @@ impl Compiler<'_> {
     }
 
     /// The columns that an `INSERT` has values for.
-    fn insert_columns<'t>(&self, insert: &Insert, table: &'t Table) -> Result<Vec<&'t Column>> {
+    fn insert_columns<'t>(insert: &Insert, table: &'t Table) -> Result<Vec<&'t Column>> {
         if insert.columns.is_empty() {
             return Ok(table.columns.iter().collect());
         }

@@ -32,41 +32,9 @@ impl Compiler<'_> {
                 low,
                 high,
             } => self.between(expr, (low, high), *negated, scope),
-            Expr::Like {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char,
-            } => self.like(
-                "pg_like",
-                *negated,
-                (expr, pattern, escape_char.as_deref()),
-                scope,
-            ),
-            Expr::ILike {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char,
-            } => self.like(
-                "pg_ilike",
-                *negated,
-                (expr, pattern, escape_char.as_deref()),
-                scope,
-            ),
-            Expr::SimilarTo {
-                negated,
-                expr,
-                pattern,
-                escape_char,
-            } => self.like(
-                "pg_similar",
-                *negated,
-                (expr, pattern, escape_char.as_deref()),
-                scope,
-            ),
+            Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } => {
+                self.pattern(expression, scope)
+            }
             Expr::AnyOp {
                 left,
                 compare_op,
@@ -82,27 +50,14 @@ impl Compiler<'_> {
                 timestamp,
                 time_zone,
             } => self.at_time_zone(timestamp, time_zone, scope),
-            Expr::Extract { field, expr, .. } => {
-                let field = field.to_string().to_lowercase();
-                let value = self.expression(expr, scope)?;
-                // EXTRACT answers exact numbers, date_part floating point ones.
-                let scale = match (field.as_str(), value.ty.base) {
-                    (_, Base::Date) => None,
-                    ("second" | "seconds" | "epoch", _) => Some(6),
-                    ("milliseconds" | "millisecond", _) => Some(3),
-                    _ => None,
-                };
-                let field = Typed::of(parse::literal(&field), Base::Text);
-                let part = self.call("date_part", vec![field, value])?;
-                let exact = self.call("pg_extract_numeric", vec![part])?;
-                Ok(match scale {
-                    Some(scale) => Typed::of(
-                        format!("pg_numeric_round('round', {}, {scale})", exact.sql),
-                        Base::Numeric,
-                    ),
-                    None => exact,
-                })
-            }
+            Expr::Extract { field, expr, .. } => self.extract(&field.to_string(), expr, scope),
+            other => self.function_keyword(other, scope),
+        }
+    }
+
+    /// Functions whose arguments are told apart by words.
+    fn function_keyword(&self, expression: &Expr, scope: &Scope<'_>) -> Result<Typed> {
+        match expression {
             Expr::Ceil { expr, .. } => self.named("ceil", &[expr], scope),
             Expr::Floor { expr, .. } => self.named("floor", &[expr], scope),
             Expr::Position { expr, r#in } => self.named("strpos", &[r#in, expr], scope),
@@ -147,6 +102,60 @@ impl Compiler<'_> {
             }
             other => Err(SqlError::refused(format!("the expression {other}"))),
         }
+    }
+
+    fn pattern(&self, expression: &Expr, scope: &Scope<'_>) -> Result<Typed> {
+        let (function, is_negated, value, pattern, escape) = match expression {
+            Expr::Like {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => ("pg_like", *negated, expr, pattern, escape_char),
+            Expr::ILike {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => ("pg_ilike", *negated, expr, pattern, escape_char),
+            Expr::SimilarTo {
+                negated,
+                expr,
+                pattern,
+                escape_char,
+            } => ("pg_similar", *negated, expr, pattern, escape_char),
+            other => return Err(SqlError::refused(format!("the expression {other}"))),
+        };
+        self.like(
+            function,
+            is_negated,
+            (value, pattern, escape.as_deref()),
+            scope,
+        )
+    }
+
+    fn extract(&self, field: &str, value: &Expr, scope: &Scope<'_>) -> Result<Typed> {
+        let field = field.to_lowercase();
+        let value = self.expression(value, scope)?;
+        // EXTRACT answers exact numbers, date_part floating point ones.
+        let scale = match (field.as_str(), value.ty.base) {
+            (_, Base::Date) => None,
+            ("second" | "seconds" | "epoch", _) => Some(6),
+            ("milliseconds" | "millisecond", _) => Some(3),
+            _ => None,
+        };
+        let field = Typed::of(parse::literal(&field), Base::Text);
+        let part = self.call("date_part", vec![field, value])?;
+        let exact = self.call("pg_extract_numeric", vec![part])?;
+        Ok(match scale {
+            Some(scale) => Typed::of(
+                format!("pg_numeric_round('round', {}, {scale})", exact.sql),
+                Base::Numeric,
+            ),
+            None => exact,
+        })
     }
 
     /// A call of a function by its name.

@@ -258,8 +258,8 @@ impl<'e> Compiler<'e> {
             let parents = own.iter().flat_map(|table| &table.foreign_keys);
             access.reads.extend(parents.map(|key| key.parent.clone()));
             for (child, key) in self.schema().children(&name) {
-                use crate::catalog::schema::Action::{NoAction, Restrict};
-                let is_passive = |action| matches!(action, NoAction | Restrict);
+                use crate::catalog::schema::Action::{Nothing, Restrict};
+                let is_passive = |action| matches!(action, Nothing | Restrict);
                 if is_passive(key.on_delete) && is_passive(key.on_update) {
                     access.reads.insert(child.name.clone());
                 } else {

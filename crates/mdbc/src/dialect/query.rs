@@ -203,7 +203,7 @@ impl Compiler<'_> {
                     }
                 };
                 let (left, right) = (self.body(left, around)?, self.body(right, around)?);
-                self.combine(left, word, right)
+                self.combine(&left, word, &right)
             }
             _ => Err(SqlError::refused(
                 "a statement that changes data within a query",
@@ -211,7 +211,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn combine(&self, left: Rows, word: &str, right: Rows) -> Result<Rows> {
+    fn combine(&self, left: &Rows, word: &str, right: &Rows) -> Result<Rows> {
         if left.columns.len() != right.columns.len() {
             let operator = word.split(' ').next().unwrap_or(word);
             return Err(SqlError::new(
@@ -252,7 +252,7 @@ impl Compiler<'_> {
             }
             Ok(format!("SELECT {} FROM ({})", items.join(", "), rows.sql))
         };
-        let sql = format!("{} {word} {}", side(&left)?, side(&right)?);
+        let sql = format!("{} {word} {}", side(left)?, side(right)?);
         Ok(Rows { sql, columns })
     }
 
@@ -353,7 +353,7 @@ impl Compiler<'_> {
     }
 
     /// One item of an `ORDER BY`.
-    pub(super) fn order_item(&self, item: &OrderByExpr, value: Typed) -> Result<String> {
+    pub(super) fn order_item(item: &OrderByExpr, value: &Typed) -> Result<String> {
         Ok(format!("{}{}", value.collated(), direction(item)?))
     }
 
@@ -369,7 +369,7 @@ impl Compiler<'_> {
                 .get(number - 1)
                 .map(|column| Typed::new(parse::quote(&column.sql_name), column.ty));
             if let Some(column) = column {
-                items.push(self.order_item(item, column)?);
+                items.push(Self::order_item(item, &column)?);
             }
         }
         Ok(items.join(", "))

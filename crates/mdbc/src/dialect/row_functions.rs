@@ -26,7 +26,6 @@ impl Compiler<'_> {
     pub(super) fn row_function(&self, name: &str, values: &[Typed]) -> Result<RowFunction> {
         let types: Vec<SqlType> = values.iter().map(|value| value.ty).collect();
         let value = |ty: SqlType| vec![(name.to_owned(), ty, "{alias}.value".to_owned())];
-        let elements = |ty: SqlType| vec![("value".to_owned(), ty, "{alias}.value".to_owned())];
         let key = |ty: SqlType| vec![(name.to_owned(), ty, "({alias}.key + 1)".to_owned())];
         let error = || super::function::undefined(name, &types);
         let each = |sql: &str, columns| {
@@ -48,8 +47,7 @@ impl Compiler<'_> {
                 each(&array.sql, columns)
             }
             ("generate_subscripts", [array, _]) => {
-                let element = array.ty.element().ok_or_else(error)?;
-                let _ = element;
+                array.ty.element().ok_or_else(error)?;
                 if array.ty.is_array {
                     each(&array.sql, key(int4))
                 } else {
@@ -62,33 +60,7 @@ impl Compiler<'_> {
             ("generate_series", [start, end, rest @ ..]) if rest.len() < 2 => {
                 self.series(name, start, end, rest.first())
             }
-            ("json_array_elements" | "jsonb_array_elements", [document]) => {
-                let ty = if name.starts_with("jsonb") {
-                    Base::Jsonb
-                } else {
-                    Base::Json
-                };
-                let document = self.cast(document.clone(), SqlType::of(ty), Strength::Implicit)?;
-                each(
-                    &format!("pg_json_elements({}, 0)", document.sql),
-                    elements(SqlType::of(ty)),
-                )
-            }
-            ("json_array_elements_text" | "jsonb_array_elements_text", [document]) => {
-                let document = self.cast(
-                    document.clone(),
-                    SqlType::of(Base::Jsonb),
-                    Strength::Implicit,
-                )?;
-                each(
-                    &format!("pg_json_elements({}, 1)", document.sql),
-                    elements(SqlType::of(Base::Text)),
-                )
-            }
-            ("jsonb_object_keys" | "json_object_keys", [document]) => each(
-                &format!("pg_json_keys({})", document.sql),
-                value(SqlType::of(Base::Text)),
-            ),
+            _ if name.contains("json") => self.json_rows(name, values),
             ("string_to_table", [text, separator]) => {
                 let array = self.call("string_to_array", vec![text.clone(), separator.clone()])?;
                 each(&array.sql, value(SqlType::of(Base::Text)))
@@ -104,6 +76,29 @@ impl Compiler<'_> {
             }
             _ => Err(error()),
         }
+    }
+
+    fn json_rows(&self, name: &str, values: &[Typed]) -> Result<RowFunction> {
+        let types: Vec<SqlType> = values.iter().map(|value| value.ty).collect();
+        let [document] = values else {
+            return Err(super::function::undefined(name, &types));
+        };
+        let own = SqlType::of(super::function::json_base(name));
+        let document = self.cast(document.clone(), own, Strength::Implicit)?.sql;
+        let text = SqlType::of(Base::Text);
+        let (sql, column, ty) = match name.split_once('_').map(|(_, rest)| rest) {
+            Some("array_elements") => (format!("pg_json_elements({document}, 0)"), "value", own),
+            Some("array_elements_text") => {
+                (format!("pg_json_elements({document}, 1)"), "value", text)
+            }
+            Some("object_keys") => (format!("pg_json_keys({document})"), name, text),
+            _ => return Err(super::function::undefined(name, &types)),
+        };
+        let columns = vec![(column.to_owned(), ty, "{alias}.value".to_owned())];
+        Ok(RowFunction {
+            sql: format!("json_each({sql})"),
+            columns,
+        })
     }
 
     pub(super) fn series(

@@ -79,8 +79,6 @@ pub(super) struct Scope<'p> {
     pub(super) sources: Vec<Source>,
     /// Columns that `USING` has merged.
     pub(super) merged: Vec<SourceColumn>,
-    /// Windows by name, as SQL.
-    pub(super) windows: Vec<String>,
     /// Expressions of the `GROUP BY`, as SQL.
     pub(super) grouped: RefCell<Vec<String>>,
     has_aggregate: Cell<bool>,

@@ -131,7 +131,7 @@ impl Compiler<'_> {
         }
         let mut grouping = Vec::new();
         for expression in list {
-            let expression = self.grouped_expression(expression, select, scope)?;
+            let expression = Self::grouped_expression(expression, select, scope)?;
             let typed = self.expression(expression, scope)?;
             scope.grouped.borrow_mut().push(typed.sql.clone());
             // A constant would be the number of a column.
@@ -148,7 +148,6 @@ impl Compiler<'_> {
 
     /// What a number or an alias in a `GROUP BY` stands for.
     fn grouped_expression<'a>(
-        &self,
         expression: &'a Expr,
         select: &'a Select,
         scope: &Scope<'_>,
@@ -215,7 +214,7 @@ impl Compiler<'_> {
                 ));
             }
             if value.literal.is_none() {
-                list.push(self.order_item(item, value)?);
+                list.push(Self::order_item(item, &value)?);
             }
         }
         Ok(list.join(", "))
@@ -445,9 +444,11 @@ fn row_function_of(expression: &Expr) -> Option<(&Function, Option<String>)> {
 fn is_named(expression: &Expr) -> bool {
     match expression {
         Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_named(inner),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_) => true,
-        Expr::CompoundFieldAccess { .. } => true,
-        Expr::Extract { .. }
+        Expr::Identifier(_)
+        | Expr::CompoundIdentifier(_)
+        | Expr::Function(_)
+        | Expr::CompoundFieldAccess { .. }
+        | Expr::Extract { .. }
         | Expr::Substring { .. }
         | Expr::Trim { .. }
         | Expr::Position { .. } => true,

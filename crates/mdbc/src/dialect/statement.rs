@@ -55,29 +55,52 @@ pub(super) fn plan(
             };
             Ok(Plan::Copy(Box::new(copy.plan(compiler)?)))
         }
+        other => match session_statement(other)? {
+            Some(plan) => Ok(plan),
+            None => named_statement(other, compiler, text),
+        },
+    }
+}
+
+/// Transactions and settings.
+fn session_statement(statement: &Statement) -> Result<Option<Plan>> {
+    Ok(Some(match statement {
         Statement::StartTransaction {
             modes, statements, ..
-        } if statements.is_empty() => Ok(Plan::Begin {
+        } if statements.is_empty() => Plan::Begin {
             is_read_only: is_read_only(modes).unwrap_or(false),
-        }),
+        },
         Statement::Commit {
             chain: false,
             modifier: None,
             ..
-        } => Ok(Plan::Commit),
+        } => Plan::Commit,
         Statement::Rollback {
             chain: false,
             savepoint: None,
-        } => Ok(Plan::Rollback),
+        } => Plan::Rollback,
         Statement::Rollback {
             chain: false,
             savepoint: Some(name),
-        } => Ok(Plan::RollbackTo(parse::fold(name))),
-        Statement::Savepoint { name } => Ok(Plan::Savepoint(parse::fold(name))),
-        Statement::ReleaseSavepoint { name } => Ok(Plan::Release(parse::fold(name))),
-        Statement::Set(set) => session::set(set),
-        Statement::Reset(reset) => Ok(session::reset(reset)),
-        Statement::ShowVariable { variable } => Ok(session::show(variable)),
+        } => Plan::RollbackTo(parse::fold(name)),
+        Statement::Savepoint { name } => Plan::Savepoint(parse::fold(name)),
+        Statement::ReleaseSavepoint { name } => Plan::Release(parse::fold(name)),
+        Statement::Set(set) => session::set(set)?,
+        Statement::Reset(reset) => session::reset(reset),
+        Statement::ShowVariable { variable } => session::show(variable),
+        Statement::Discard { object_type } => match object_type {
+            DiscardObject::ALL => Plan::DiscardAll,
+            DiscardObject::PLANS => Plan::Nothing("DISCARD PLANS"),
+            DiscardObject::SEQUENCES => Plan::Nothing("DISCARD SEQUENCES"),
+            DiscardObject::TEMP => Plan::Nothing("DISCARD TEMP"),
+        },
+        _ => return Ok(None),
+    }))
+}
+
+/// Prepared statements, cursors, and what is left.
+fn named_statement(statement: &Statement, compiler: Compiler<'_>, text: &str) -> Result<Plan> {
+    match statement {
         Statement::Prepare {
             name, data_types, ..
         } => prepare(name, data_types, text),
@@ -105,12 +128,6 @@ pub(super) fn plan(
             CloseCursor::Specific { name } => Some(parse::fold(name)),
         })),
         Statement::Declare { stmts, .. } => declare(stmts, compiler),
-        Statement::Discard { object_type } => Ok(match object_type {
-            DiscardObject::ALL => Plan::DiscardAll,
-            DiscardObject::PLANS => Plan::Nothing("DISCARD PLANS"),
-            DiscardObject::SEQUENCES => Plan::Nothing("DISCARD SEQUENCES"),
-            DiscardObject::TEMP => Plan::Nothing("DISCARD TEMP"),
-        }),
         Statement::Analyze { .. } => Ok(Plan::Nothing("ANALYZE")),
         Statement::Vacuum(_) => Ok(Plan::Nothing("VACUUM")),
         Statement::LISTEN { .. } => Err(SqlError::refused("LISTEN")),
@@ -142,8 +159,9 @@ fn explain(
             .to_lowercase();
         match (name.as_str(), value.as_str()) {
             ("format", "json") => is_json = true,
-            ("format", "text") | ("verbose" | "costs" | "settings" | "summary", _) => {}
-            ("analyze" | "buffers" | "timing" | "wal", "false" | "off" | "0") => {}
+            ("format", "text")
+            | ("verbose" | "costs" | "settings" | "summary", _)
+            | ("analyze" | "buffers" | "timing" | "wal", "false" | "off" | "0") => {}
             _ => return Err(SqlError::refused(format!("EXPLAIN with {option}"))),
         }
     }

@@ -1,6 +1,5 @@
 //! Functions about the database and the session, and names of objects.
 
-use sqlparser::ast::Function;
 
 use super::cast::{Strength, registry};
 use super::{Compiler, Typed, parse};
@@ -182,19 +181,6 @@ impl Compiler<'_> {
             self.access.borrow_mut().is_sequence = true;
         }
         Ok(Some(Typed::new(sql, int8)))
-    }
-
-    /// `(information_schema._pg_expandarray(…)).n` and the like are rows.
-    pub(super) fn expanded_field(
-        &self,
-        function: &Function,
-        field: &str,
-        _: &super::scope::Scope<'_>,
-    ) -> Result<Typed> {
-        Err(SqlError::refused(format!(
-            "the field {field} of {}()",
-            function.name
-        )))
     }
 
     /// The object id that a constant names, where `to` is a type of them.

@@ -118,7 +118,10 @@ impl Compiler<'_> {
         }
         let mut order = Vec::new();
         for item in &spec.order_by {
-            order.push(self.order_item(item, self.expression(&item.expr, scope)?)?);
+            order.push(Self::order_item(
+                item,
+                &self.expression(&item.expr, scope)?,
+            )?);
         }
         if !order.is_empty() {
             parts.push(format!("ORDER BY {}", order.join(", ")));

@@ -149,6 +149,7 @@ impl std::fmt::Debug for Source {
     }
 }
 
+#[allow(elided_lifetimes_in_paths, reason = "the trait is written so")]
 #[async_trait]
 impl AuthSource for Source {
     async fn get_password(&self, login: &LoginInfo) -> PgWireResult<Password> {

@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::SinkExt;
 use pgwire::messages::copy::CopyInResponse;
 use pgwire::messages::{PgWireBackendMessage as Message, PgWireFrontendMessage as Request};
 
@@ -357,7 +358,6 @@ impl Connection {
                 self.fail(&error).await?;
                 if is_extended {
                     self.is_skipping = true;
-                    use futures_util::SinkExt;
                     return self.socket.flush().await;
                 }
                 self.ready().await

@@ -7,7 +7,7 @@ mod settings;
 mod statements;
 mod transaction;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::catalog::Facts;
@@ -60,7 +60,7 @@ pub(crate) struct Session {
     /// The settings before the transaction, if it has changed some.
     before: Option<settings::Before>,
     statements: HashMap<String, Prepared>,
-    cursors: HashMap<String, cursors::Cursor>,
+    cursors: BTreeMap<String, cursors::Cursor>,
     cancel: Arc<Cancel>,
     /// Settings that the client is told of.
     reports: Vec<(String, String)>,
@@ -113,7 +113,7 @@ impl Session {
             is_read_only: false,
             before: None,
             statements: HashMap::new(),
-            cursors: HashMap::new(),
+            cursors: BTreeMap::new(),
             cancel: Arc::new(Cancel::new(id)),
             reports: Vec::new(),
             notices: Vec::new(),
@@ -273,8 +273,7 @@ impl Session {
             let types: Vec<Option<SqlType>> = run.parameters.iter().copied().map(Some).collect();
             let before = run.columns.clone();
             let again = match self.plan(text, &types).await? {
-                Plan::Run(again) => *again,
-                Plan::Declare { run: again, .. } => *again,
+                Plan::Run(again) | Plan::Declare { run: again, .. } => *again,
                 Plan::Copy(copy) => copy.run,
                 _ => return Err(SqlError::internal("a statement has become another")),
             };

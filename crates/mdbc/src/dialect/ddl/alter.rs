@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    AlterTable, AlterTableOperation, ColumnDef, DropBehavior, Expr, Ident, RenameTableNameKind,
+    AlterTable, AlterTableOperation, ColumnDef, DropBehavior, Ident, RenameTableNameKind,
     TableConstraint,
 };
 
 use super::Editor;
 use crate::catalog::schema::{Relation, Table};
-use crate::dialect::Compiler;
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
 use crate::error::{Result, SqlError, state};
@@ -63,7 +62,7 @@ impl Editor<'_> {
             ),
             AlterTableOperation::RenameTable { table_name } => {
                 let (RenameTableNameKind::As(name) | RenameTableNameKind::To(name)) = table_name;
-                let name = self.new_name(name)?;
+                let name = Self::new_name(name)?;
                 self.rename_table(table, &name)
             }
             AlterTableOperation::AddConstraint {
@@ -283,11 +282,4 @@ impl Editor<'_> {
             ),
         ))
     }
-}
-
-/// Whether a default can be computed now.
-pub(super) fn check_expression(compiler: &Compiler<'_>, value: &Expr) -> Result<()> {
-    compiler
-        .expression(value, &crate::dialect::scope::Scope::default())
-        .map(|_| ())
 }

@@ -8,7 +8,7 @@ use crate::catalog::schema::Table;
 use crate::dialect::cast::Strength;
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
-use crate::dialect::type_name;
+use crate::dialect::{Compiler, type_name};
 use crate::error::{Result, SqlError, state};
 
 impl Editor<'_> {
@@ -82,7 +82,7 @@ impl Editor<'_> {
                 .with_detail(error.message)
                 .with_hint("You might need to specify a USING expression.")
             })?;
-        let value = compiler.fit(value, modifier, Strength::Assignment);
+        let value = Compiler::fit(value, modifier, Strength::Assignment);
         edit(table, name, |column| {
             column.ty = ty;
             column.modifier = modifier;

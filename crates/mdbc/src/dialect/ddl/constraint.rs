@@ -245,19 +245,21 @@ fn column_names(table: &Table, columns: &[IndexColumn]) -> Result<Vec<String>> {
 /// The columns of a table that an expression names.
 pub(crate) fn columns_in(table: &Table, expression: &Expr) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let _: std::ops::ControlFlow<()> = sqlparser::ast::visit_expressions(expression, |inner| {
-        let name = match inner {
-            Expr::Identifier(name) => Some(parse::fold(name)),
-            Expr::CompoundIdentifier(parts) => parts.last().map(parse::fold),
-            _ => None,
-        };
-        if let Some(name) =
-            name.filter(|name| table.column(name).is_some() && !names.contains(name))
-        {
-            names.push(name);
-        }
-        std::ops::ControlFlow::Continue(())
-    });
+    let walked: std::ops::ControlFlow<()> =
+        sqlparser::ast::visit_expressions(expression, |inner| {
+            let name = match inner {
+                Expr::Identifier(name) => Some(parse::fold(name)),
+                Expr::CompoundIdentifier(parts) => parts.last().map(parse::fold),
+                _ => None,
+            };
+            if let Some(name) =
+                name.filter(|name| table.column(name).is_some() && !names.contains(name))
+            {
+                names.push(name);
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+    debug_assert!(walked.is_continue(), "nothing stops the walk");
     names
 }
 
@@ -318,7 +320,7 @@ fn check_reference(
 
 fn action(action: Option<ReferentialAction>) -> Action {
     match action {
-        None | Some(ReferentialAction::NoAction) => Action::NoAction,
+        None | Some(ReferentialAction::NoAction) => Action::Nothing,
         Some(ReferentialAction::Restrict) => Action::Restrict,
         Some(ReferentialAction::Cascade) => Action::Cascade,
         Some(ReferentialAction::SetNull) => Action::SetNull,

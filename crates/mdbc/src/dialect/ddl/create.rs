@@ -17,7 +17,7 @@ use crate::types::{Base, SqlType, text};
 impl Editor<'_> {
     pub(super) fn create_table(&mut self, create: &CreateTable) -> Result<()> {
         check(create)?;
-        let name = self.new_name(&create.name)?;
+        let name = Self::new_name(&create.name)?;
         if self.is_taken(&name) {
             if create.if_not_exists {
                 self.change
@@ -140,7 +140,7 @@ impl Editor<'_> {
             )?;
         }
         if serial.is_some() {
-            let sequence = self.own_sequence(table, &name, ty, false)?;
+            let sequence = self.own_sequence(table, &name, ty, false);
             column.default = Some(format!(
                 "nextval('{}'::regclass)",
                 parse::quote_if_needed(&sequence).replace('\'', "''")
@@ -210,7 +210,7 @@ impl Editor<'_> {
                     _ => Identity::ByDefault,
                 });
                 column.is_not_null = true;
-                self.own_sequence(table, &column.name, column.ty, true)?;
+                self.own_sequence(table, &column.name, column.ty, true);
             }
             ColumnOption::Collation(name) => {
                 let (_, name) = parse::place(name)?;
@@ -248,7 +248,7 @@ impl Editor<'_> {
         column: &str,
         ty: SqlType,
         is_identity: bool,
-    ) -> Result<String> {
+    ) -> String {
         let name = self.free_name(&[&table.name, column], "seq", &[]);
         let sequence = Sequence {
             oid: self.oid(),
@@ -260,7 +260,7 @@ impl Editor<'_> {
             is_identity,
         };
         self.put(Relation::Sequence(Arc::new(sequence)));
-        Ok(name)
+        name
     }
 
     pub(super) fn create_sequence(
@@ -269,7 +269,7 @@ impl Editor<'_> {
         if_not_exists: bool,
         options: &[SequenceOptions],
     ) -> Result<()> {
-        let name = self.new_name(name)?;
+        let name = Self::new_name(name)?;
         if self.is_taken(&name) {
             if if_not_exists {
                 self.change
@@ -327,7 +327,7 @@ impl Editor<'_> {
                 "a view that is materialized, temporary or has options",
             ));
         }
-        let name = self.new_name(&create.name)?;
+        let name = Self::new_name(&create.name)?;
         let before = self.relation(&name).cloned();
         match &before {
             Some(Relation::View(_)) if create.or_replace => {}

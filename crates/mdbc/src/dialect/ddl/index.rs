@@ -53,7 +53,7 @@ impl Editor<'_> {
             });
         }
         let name = if let Some(name) = &create.name {
-            let name = self.new_name(name)?;
+            let name = Self::new_name(name)?;
             if self.is_taken(&name) {
                 if create.if_not_exists {
                     self.change
@@ -93,7 +93,7 @@ impl Editor<'_> {
     ) -> Result<()> {
         let (_, old) = parse::place(name)?;
         let AlterIndexOperation::RenameIndex { index_name } = operation;
-        let new = self.new_name(index_name)?;
+        let new = Self::new_name(index_name)?;
         let table = self
             .schema()
             .table_of_index(&old)

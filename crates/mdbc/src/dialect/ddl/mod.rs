@@ -182,7 +182,7 @@ impl<'e> Editor<'e> {
     }
 
     /// The name of a new relation.
-    fn new_name(&self, name: &sqlparser::ast::ObjectName) -> Result<String> {
+    fn new_name(name: &sqlparser::ast::ObjectName) -> Result<String> {
         let (place, last) = parse::place(name)?;
         if !matches!(place, parse::Place::Anywhere | parse::Place::Public) {
             return Err(SqlError::refused("a change of the system catalogue"));

@@ -214,6 +214,7 @@ fn renamed(text: &str, old: &str, new: &str) -> Result<String> {
         }
     }
     let mut expression = parse::expression(text)?;
-    let _: std::ops::ControlFlow<()> = expression.visit(&mut Renamer { old, new });
+    let walked = expression.visit(&mut Renamer { old, new });
+    debug_assert!(walked.is_continue(), "nothing stops the walk");
     Ok(expression.to_string())
 }

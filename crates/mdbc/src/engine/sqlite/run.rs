@@ -22,8 +22,6 @@ pub(crate) struct Outcome {
     pub(crate) rows: Vec<Vec<Value>>,
     /// Rows that were changed, or that there are.
     pub(crate) count: u64,
-    /// What the client is told beside the result.
-    pub(crate) notices: Vec<String>,
 }
 
 /// What a statement runs with.

@@ -102,6 +102,7 @@ fn to_string(arguments: &Arguments<'_>) -> Result<Value> {
     Ok(Value::Text(parts.join(arguments.text(2)?)))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "all functions have this form")]
 fn from_string(arguments: &Arguments<'_>) -> Result<Value> {
     let Value::Text(text) = arguments.get(0) else {
         return Ok(Value::Null);

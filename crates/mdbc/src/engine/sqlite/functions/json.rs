@@ -267,6 +267,7 @@ fn document(value: &Value) -> String {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "all functions have this form")]
 fn build_array(arguments: &Arguments<'_>) -> Result<Value> {
     let items: Vec<String> = arguments.all().iter().map(document).collect();
     Ok(Value::Text(format!("[{}]", items.join(", "))))

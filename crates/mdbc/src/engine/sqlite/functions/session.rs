@@ -56,13 +56,13 @@ fn set_config(arguments: &Arguments<'_>) -> Result<Value> {
     Ok(Value::Text(value))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "all functions have this form")]
 fn uuid(_: &Arguments<'_>) -> Result<Value> {
     let mut bytes = crate::dice::bytes::<16>();
     // Version 4, variant 1.
-    if let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes {
-        *version = *version & 0x0f | 0x40;
-        *variant = *variant & 0x3f | 0x80;
-    }
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+    *version = *version & 0x0f | 0x40;
+    *variant = *variant & 0x3f | 0x80;
     let digits = text::print_bytes(&bytes);
     let dashed = digits.strip_prefix("\\x").and_then(text::dashed);
     Ok(Value::from(dashed))

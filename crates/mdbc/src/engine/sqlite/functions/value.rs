@@ -84,8 +84,9 @@ fn convert(from: SqlType, to: SqlType, value: &Value, look: &Look) -> Result<Val
             return convert(number, to, &text::parse(number, document, look)?, look);
         }
         (Numeric, Numeric, value) => value.clone(),
-        (Numeric, Float, Value::Text(stored)) => return text::parse(to, stored, look),
-        (Text | Unknown, _, Value::Text(stored)) => return text::parse(to, stored, look),
+        (Numeric, Float, Value::Text(stored)) | (Text | Unknown, _, Value::Text(stored)) => {
+            return text::parse(to, stored, look);
+        }
         (_, Text, value) => Value::Text(text::print(from, value, look)?),
         (_, _, value) => return Err(text::misfit(from, value)),
     })
