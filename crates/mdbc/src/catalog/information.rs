@@ -1,7 +1,7 @@
 //! `information_schema`.
 
 use super::rows::{Facts, Row, count};
-use super::schema::{Action, Column, Identity, Relation, Schema, Table};
+use super::schema::{Action, Column, ForeignKey, Identity, Relation, Schema, Table};
 use super::settled::collation_of;
 use crate::types::{Base, Class};
 
@@ -205,32 +205,38 @@ fn constraints(table: &Table, schema: &Schema, database: &str) -> Vec<Row> {
             key.is_deferrable,
             key.is_deferred,
         ));
-        for (number, column) in key.columns.iter().enumerate() {
-            let at = count(number + 1);
-            rows.push(
-                key_column(&table.name, &key.name, (column, at), database)
-                    .set("position_in_unique_constraint", at),
-            );
-        }
-        for column in &key.parent_columns {
-            rows.push(used_column(&key.parent, &key.name, column, database));
-        }
+        rows.extend(foreign_key(table, key, schema, database));
+    }
+    rows
+}
+
+fn foreign_key(table: &Table, key: &ForeignKey, schema: &Schema, database: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (number, column) in key.columns.iter().enumerate() {
+        let at = count(number + 1);
         rows.push(
-            Row::informing("referential_constraints")
-                .set("constraint_catalog", database)
-                .set("constraint_schema", "public")
-                .set("constraint_name", key.name.as_str())
-                .set("unique_constraint_catalog", database)
-                .set("unique_constraint_schema", "public")
-                .set(
-                    "unique_constraint_name",
-                    unique_name(schema, &key.parent, &key.parent_columns),
-                )
-                .set("match_option", "NONE")
-                .set("update_rule", rule(key.on_update))
-                .set("delete_rule", rule(key.on_delete)),
+            key_column(&table.name, &key.name, (column, at), database)
+                .set("position_in_unique_constraint", at),
         );
     }
+    for column in &key.parent_columns {
+        rows.push(used_column(&key.parent, &key.name, column, database));
+    }
+    rows.push(
+        Row::informing("referential_constraints")
+            .set("constraint_catalog", database)
+            .set("constraint_schema", "public")
+            .set("constraint_name", key.name.as_str())
+            .set("unique_constraint_catalog", database)
+            .set("unique_constraint_schema", "public")
+            .set(
+                "unique_constraint_name",
+                unique_name(schema, &key.parent, &key.parent_columns),
+            )
+            .set("match_option", "NONE")
+            .set("update_rule", rule(key.on_update))
+            .set("delete_rule", rule(key.on_delete)),
+    );
     rows
 }
 

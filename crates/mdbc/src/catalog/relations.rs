@@ -166,6 +166,12 @@ fn index_rows(table: &Table, index: &Index, oid: u32, is_primary: bool) -> Vec<R
             .set("part", 0)
             .set("definition", definition),
     ];
+    rows.extend(index_parts(table, index, oid));
+    rows
+}
+
+fn index_parts(table: &Table, index: &Index, oid: u32) -> Vec<Row> {
+    let mut rows = Vec::new();
     for (number, part) in (1_i16..).zip(&index.parts) {
         rows.push(
             Row::of("mdbc_definition")

@@ -54,7 +54,8 @@ impl Row {
         columns
             .iter()
             .map(|(name, ty)| {
-                let given = self.values.iter().find(|(own, _)| own == name);
+                // What was set last counts.
+                let given = self.values.iter().rev().find(|(own, _)| own == name);
                 match given {
                     Some((_, value)) => value.clone(),
                     None if is_null => Value::Null,

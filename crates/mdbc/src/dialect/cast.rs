@@ -6,7 +6,7 @@ use crate::types::Class::{
     Bool, Bytes, Float, Integer, Interval, Json, Numeric, Registered, Text, Time, Unknown, Uuid,
     Vector,
 };
-use crate::types::{Base, Class, SqlType, Value, text};
+use crate::types::{Base, SqlType, Value, text};
 
 /// How much a cast may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -51,7 +51,7 @@ impl Compiler<'_> {
             }
             body => {
                 let rows = self.body(body, &around)?;
-                let order = self.order_by_output(order, &rows.columns)?;
+                let order = Self::order_by_output(order, &rows.columns)?;
                 let sql = if order.is_empty() {
                     rows.sql
                 } else {
@@ -357,7 +357,7 @@ impl Compiler<'_> {
         Ok(format!("{}{}", value.collated(), direction(item)?))
     }
 
-    fn order_by_output(&self, order: &[OrderByExpr], columns: &[Output]) -> Result<String> {
+    fn order_by_output(order: &[OrderByExpr], columns: &[Output]) -> Result<String> {
         let mut items = Vec::new();
         for item in order {
             let Some(number) = output_number(&item.expr, columns)? else {

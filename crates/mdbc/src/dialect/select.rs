@@ -28,7 +28,7 @@ impl Compiler<'_> {
         check_select(select)?;
         let mut scope = Scope::within(Some(around));
         let mut from = self.from(&select.from, &mut scope)?;
-        let mut condition = match &select.selection {
+        let condition = match &select.selection {
             Some(selection) => {
                 let value = self.expression(selection, &scope)?;
                 Some(self.condition(value, "WHERE")?.sql)
@@ -65,44 +65,17 @@ impl Compiler<'_> {
                 ));
             }
         }
-        let list: Vec<String> = items
-            .iter()
-            .map(|item| {
-                let value = if is_distinct {
-                    item.value.collated()
-                } else {
-                    item.value.sql.clone()
-                };
-                format!("{value} AS {}", parse::quote(&item.output.sql_name))
-            })
-            .collect();
-        let list = if list.is_empty() {
-            "NULL".to_owned()
-        } else {
-            list.join(", ")
+        let parts = Parts {
+            from,
+            condition,
+            grouping,
+            having,
+            windows,
+            order,
+            is_distinct,
+            has_aggregate: scope.has_aggregate(),
         };
-        let distinct = if is_distinct { "DISTINCT " } else { "" };
-        let mut sql = format!("SELECT {distinct}{list}");
-        if !from.is_empty() {
-            sql.push_str(&format!(" FROM {from}"));
-        }
-        if let Some(condition) = condition.take() {
-            sql.push_str(&format!(" WHERE {condition}"));
-        }
-        if !grouping.is_empty() {
-            sql.push_str(&format!(" GROUP BY {}", grouping.join(", ")));
-        } else if having.is_some() && !scope.has_aggregate() {
-            sql.push_str(" GROUP BY NULL");
-        }
-        if let Some(having) = having {
-            sql.push_str(&format!(" HAVING {having}"));
-        }
-        if !windows.is_empty() {
-            sql.push_str(&format!(" WINDOW {}", windows.join(", ")));
-        }
-        if !order.is_empty() {
-            sql.push_str(&format!(" ORDER BY {order}"));
-        }
+        let sql = parts.sql(&items);
         let columns = items.into_iter().map(|item| item.output).collect();
         Ok(Rows { sql, columns })
     }
@@ -385,6 +358,62 @@ impl Hoisted {
                 Some(from)
             }
         }
+    }
+}
+
+/// What a `SELECT` consists of, as SQL.
+struct Parts {
+    from: String,
+    condition: Option<String>,
+    grouping: Vec<String>,
+    having: Option<String>,
+    windows: Vec<String>,
+    order: String,
+    is_distinct: bool,
+    has_aggregate: bool,
+}
+
+impl Parts {
+    fn sql(self, items: &[Item]) -> String {
+        let list: Vec<String> = items
+            .iter()
+            .map(|item| {
+                let value = if self.is_distinct {
+                    item.value.collated()
+                } else {
+                    item.value.sql.clone()
+                };
+                format!("{value} AS {}", parse::quote(&item.output.sql_name))
+            })
+            .collect();
+        let list = if list.is_empty() {
+            "NULL".to_owned()
+        } else {
+            list.join(", ")
+        };
+        let distinct = if self.is_distinct { "DISTINCT " } else { "" };
+        let mut sql = format!("SELECT {distinct}{list}");
+        if !self.from.is_empty() {
+            sql.push_str(&format!(" FROM {}", self.from));
+        }
+        if let Some(condition) = self.condition {
+            sql.push_str(&format!(" WHERE {condition}"));
+        }
+        if !self.grouping.is_empty() {
+            sql.push_str(&format!(" GROUP BY {}", self.grouping.join(", ")));
+        } else if self.having.is_some() && !self.has_aggregate {
+            sql.push_str(" GROUP BY NULL");
+        }
+        if let Some(having) = self.having {
+            sql.push_str(&format!(" HAVING {having}"));
+        }
+        if !self.windows.is_empty() {
+            sql.push_str(&format!(" WINDOW {}", self.windows.join(", ")));
+        }
+        if !self.order.is_empty() {
+            sql.push_str(&format!(" ORDER BY {}", self.order));
+        }
+        sql
     }
 }
 

@@ -16,7 +16,7 @@ use pgwire::api::{
 };
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus};
-use pgwire::messages::startup::{ParameterStatus, SecretKey};
+use pgwire::messages::startup::{ParameterStatus, SecretKey, Startup};
 use pgwire::messages::{PgWireBackendMessage as Message, PgWireFrontendMessage as Request};
 use pgwire::tokio::server::{MaybeTls, PgWireMessageServerCodec, negotiate_tls};
 use tokio::net::TcpStream;
@@ -169,45 +169,8 @@ async fn greeted(
                 return Ok(None);
             }
             Request::Startup(startup) if session.is_none() => {
-                if is_full {
-                    let full = SqlError::new(
-                        state::TOO_MANY_CONNECTIONS,
-                        "sorry, too many clients already",
-                    );
-                    return Err(refused(full.with_hint("connections_max is the limit")));
-                }
-                let user = startup.parameters.get("user").cloned().unwrap_or_default();
-                let database = startup.parameters.get("database").unwrap_or(&user);
-                if *database != hub.database_name {
-                    let unknown = SqlError::new(
-                        state::INVALID_CATALOG_NAME,
-                        format!("database \"{database}\" does not exist"),
-                    );
-                    return Err(refused(unknown.with_hint(format!(
-                        "This site has one database, {}.",
-                        hub.database_name
-                    ))));
-                }
+                let (new, pid) = begin(&startup, hub, is_full).map_err(refused)?;
                 let pids = RandomPidSecretKeyGenerator::default();
-                let mut wanted: Vec<(String, String)> = startup
-                    .parameters
-                    .iter()
-                    .filter(|(name, _)| {
-                        !STARTUP_PARAMETERS.contains(&name.as_str()) && !name.starts_with("_pq_")
-                    })
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect();
-                wanted.extend(options(
-                    startup
-                        .parameters
-                        .get("options")
-                        .map(String::as_str)
-                        .unwrap_or_default(),
-                ));
-                let id = hub.next_session();
-                let pid = i32::try_from(id % 1_000_000_000).unwrap_or_default() + 1000;
-                let new = Session::new(Arc::clone(&hub.shared), &user, (id, pid), &wanted)
-                    .map_err(refused)?;
                 let parameters = Arc::new(Parameters {
                     reports: new.all_reports(),
                 });
@@ -238,6 +201,43 @@ async fn greeted(
         hub.register(*pid, key, Arc::clone(session.cancel()));
     }
     Ok(session)
+}
+
+/// Begins the session that a client asks for.
+fn begin(startup: &Startup, hub: &Arc<Hub>, is_full: bool) -> Result<(Session, i32)> {
+    if is_full {
+        let full = "sorry, too many clients already";
+        return Err(SqlError::new(state::TOO_MANY_CONNECTIONS, full)
+            .with_hint("connections_max is the limit"));
+    }
+    let given = |name| startup.parameters.get(name).map(String::as_str);
+    let user = given("user").unwrap_or_default();
+    let database = given("database").unwrap_or(user);
+    if database != hub.database_name {
+        return Err(SqlError::new(
+            state::INVALID_CATALOG_NAME,
+            format!("database \"{database}\" does not exist"),
+        )
+        .with_hint(format!(
+            "This site has one database, {}.",
+            hub.database_name
+        )));
+    }
+    let is_setting = |name: &str| !STARTUP_PARAMETERS.contains(&name) && !name.starts_with("_pq_");
+    let wanted = startup
+        .parameters
+        .iter()
+        .filter(|(name, _)| is_setting(name));
+    let wanted = wanted.map(|(name, value)| (name.clone(), value.clone()));
+    let wanted: Vec<_> = wanted
+        .chain(options(given("options").unwrap_or_default()))
+        .collect();
+    let id = hub.next_session();
+    let pid = i32::try_from(id % 1_000_000_000).unwrap_or_default() + 1000;
+    Ok((
+        Session::new(Arc::clone(&hub.shared), user, (id, pid), &wanted)?,
+        pid,
+    ))
 }
 
 /// `-c name=value` in the option `options`.

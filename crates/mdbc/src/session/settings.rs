@@ -193,104 +193,97 @@ fn invalid(name: &str, value: &str, hint: &str) -> SqlError {
     .with_hint(hint)
 }
 
+/// What a setting may be: whether a value is right, how it is kept, and what
+/// would be right.
+fn rule(name: &str, value: &str, lower: &str) -> Option<(bool, String, &'static str)> {
+    let all = |allowed: &[&str]| {
+        let mut parts = lower.split(',');
+        parts.all(|part| allowed.contains(&part.trim().trim_matches(['"', '\''])))
+    };
+    let own = value.to_owned();
+    Some(match name {
+        "client_encoding" => {
+            let plain = lower.trim_matches('\'').replace(['-', '_'], "");
+            let is_utf8 = matches!(plain.as_str(), "utf8" | "unicode");
+            (is_utf8, "UTF8".to_owned(), "mdbc speaks UTF8 alone")
+        }
+        "datestyle" => {
+            let is_iso = all(&["iso", "mdy", "ymd", "dmy", "us", "european", "default"]);
+            (
+                is_iso,
+                "ISO, MDY".to_owned(),
+                "mdbc writes dates in the style ISO alone",
+            )
+        }
+        "intervalstyle" => {
+            let is_own = lower == "postgres";
+            (
+                is_own,
+                lower.to_owned(),
+                "mdbc writes intervals in the style postgres alone",
+            )
+        }
+        "bytea_output" => (
+            lower == "hex",
+            lower.to_owned(),
+            "mdbc writes bytea in hex alone",
+        ),
+        "standard_conforming_strings" => {
+            let is_on = parse_bool(lower) == Some(true);
+            (
+                is_on,
+                "on".to_owned(),
+                "backslashes in plain strings are not supported",
+            )
+        }
+        "search_path" => {
+            let is_known = all(&["", "public", "pg_catalog", "$user", "information_schema"]);
+            (is_known, own, "mdbc has one schema, public")
+        }
+        "transaction_isolation" | "default_transaction_isolation" => {
+            let levels = "serializable, repeatable read, read committed or read uncommitted";
+            let is_level = levels
+                .split(", ")
+                .flat_map(|part| part.split(" or "))
+                .any(|level| level == lower);
+            // Whatever is asked for, transactions are serializable.
+            (is_level, "serializable".to_owned(), levels)
+        }
+        "timezone" => {
+            let is_zone = datetime::zone_named(value).is_some();
+            (is_zone, own, "a name of the IANA time zone database")
+        }
+        "music.read" => (
+            matches!(lower, "latest" | "local"),
+            lower.to_owned(),
+            "latest or local",
+        ),
+        _ => return None,
+    })
+}
+
 /// A value as it is kept; refused if mdbc could not do as it says.
 fn checked(name: &str, value: &str) -> Result<String> {
     let lower = value.trim().to_ascii_lowercase();
-    let only = |is_right: bool, hint: &str| {
-        if is_right {
-            Ok(())
+    if let Some((is_right, kept, hint)) = rule(name, value, &lower) {
+        return if is_right {
+            Ok(kept)
         } else {
             Err(invalid(name, value, hint))
-        }
-    };
-    match name {
-        "client_encoding" => {
-            let plain = lower.trim_matches('\'').replace(['-', '_'], "");
-            only(
-                matches!(plain.as_str(), "utf8" | "unicode"),
-                "mdbc speaks UTF8 alone",
-            )?;
-            Ok("UTF8".to_owned())
-        }
-        "datestyle" => {
-            let is_iso = lower.split(',').all(|part| {
-                matches!(
-                    part.trim(),
-                    "iso" | "mdy" | "ymd" | "dmy" | "us" | "european" | "default"
-                )
-            });
-            only(is_iso, "mdbc writes dates in the style ISO alone")?;
-            Ok("ISO, MDY".to_owned())
-        }
-        "intervalstyle" => {
-            only(
-                lower == "postgres",
-                "mdbc writes intervals in the style postgres alone",
-            )?;
-            Ok(lower)
-        }
-        "bytea_output" => {
-            only(lower == "hex", "mdbc writes bytea in hex alone")?;
-            Ok(lower)
-        }
-        "standard_conforming_strings" => {
-            only(
-                parse_bool(&lower) == Some(true),
-                "backslashes in plain strings are not supported",
-            )?;
-            Ok("on".to_owned())
-        }
-        "search_path" => {
-            let is_known = lower.split(',').all(|part| {
-                matches!(
-                    part.trim().trim_matches(['"', '\'']),
-                    "" | "public" | "pg_catalog" | "$user" | "information_schema"
-                )
-            });
-            only(is_known, "mdbc has one schema, public")?;
-            Ok(value.to_owned())
-        }
-        "transaction_isolation" | "default_transaction_isolation" => {
-            let is_level = matches!(
-                lower.as_str(),
-                "serializable" | "repeatable read" | "read committed" | "read uncommitted"
-            );
-            only(
-                is_level,
-                "serializable, repeatable read, read committed or read uncommitted",
-            )?;
-            // Whatever is asked for, transactions are serializable.
-            Ok("serializable".to_owned())
-        }
-        "timezone" => {
-            only(
-                datetime::zone_named(value).is_some(),
-                "a name of the IANA time zone database",
-            )?;
-            Ok(value.to_owned())
-        }
-        _ if TIMEOUTS.contains(&name) => {
-            let millis = millis(value)
-                .ok_or_else(|| invalid(name, value, "milliseconds, or ms, s, min, h, d"))?;
-            Ok(millis.to_string())
-        }
-        "music.read" => {
-            only(
-                matches!(lower.as_str(), "latest" | "local"),
-                "latest or local",
-            )?;
-            Ok(lower)
-        }
-        _ if matches!(
-            DEFAULTS.iter().find(|(own, _)| *own == name),
-            Some((_, "on" | "off"))
-        ) =>
-        {
-            let truth = parse_bool(&lower).ok_or_else(|| invalid(name, value, "on or off"))?;
-            Ok(if truth { "on" } else { "off" }.to_owned())
-        }
-        _ => Ok(value.to_owned()),
+        };
     }
+    if TIMEOUTS.contains(&name) {
+        let millis = millis(value);
+        let millis =
+            millis.ok_or_else(|| invalid(name, value, "milliseconds, or ms, s, min, h, d"))?;
+        return Ok(millis.to_string());
+    }
+    let default = DEFAULTS.iter().find(|(own, _)| *own == name);
+    if matches!(default, Some((_, "on" | "off"))) {
+        let truth = parse_bool(&lower).ok_or_else(|| invalid(name, value, "on or off"))?;
+        return Ok(if truth { "on" } else { "off" }.to_owned());
+    }
+    Ok(value.to_owned())
 }
 
 impl Session {

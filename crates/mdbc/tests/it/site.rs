@@ -37,10 +37,10 @@ impl TestSite {
     pub(crate) async fn start_in(folder: TempDir, lines: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let path = folder.path().join("site.db");
+        let path = folder.path().join("site.db").display().to_string();
         let lines = lines.replace("{folder}", folder.path().to_str().unwrap());
         let text =
-            format!("listen = \"{address}\"\npath = {path:?}\nsite = 1\nsites_max = 1\n{lines}");
+            format!("listen = \"{address}\"\npath = \"{path}\"\nsite = 1\nsites_max = 1\n{lines}");
         let config = Config::parse(&text).unwrap();
         let database = Database::open(&config.options()).unwrap();
         let shutdown = CancellationToken::new();
@@ -61,6 +61,7 @@ impl TestSite {
         }
     }
 
+    #[cfg(feature = "clients")]
     pub(crate) fn url(&self) -> String {
         format!("postgres://mdbc@127.0.0.1:{}/music", self.port)
     }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    AlterTable, AlterTableOperation, ColumnDef, DropBehavior, Ident, RenameTableNameKind,
-    TableConstraint,
+    AlterTable, AlterTableOperation, ColumnDef, Ident, RenameTableNameKind, TableConstraint,
 };
 
 use super::Editor;
@@ -43,12 +42,10 @@ impl Editor<'_> {
             AlterTableOperation::DropColumn {
                 column_names,
                 if_exists,
-                drop_behavior,
                 ..
             } => {
-                let cascades = *drop_behavior == Some(DropBehavior::Cascade);
                 for name in column_names {
-                    self.drop_column(table, &parse::fold(name), *if_exists, cascades)?;
+                    self.drop_column(table, &parse::fold(name), *if_exists)?;
                 }
                 Ok(())
             }

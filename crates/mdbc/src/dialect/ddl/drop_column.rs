@@ -12,7 +12,6 @@ impl Editor<'_> {
         table: &mut Table,
         name: &str,
         if_exists: bool,
-        cascades: bool,
     ) -> Result<()> {
         if table.column(name).is_none() && if_exists {
             self.change.notices.push(format!(
@@ -31,7 +30,6 @@ impl Editor<'_> {
             .children(&table.name)
             .find(|(_, key)| key.parent_columns.iter().any(|own| own == name));
         if let Some((child, key)) = referred {
-            let _ = cascades;
             return Err(SqlError::new(
                 state::DEPENDENT_OBJECTS_STILL_EXIST,
                 format!(
@@ -42,43 +40,7 @@ impl Editor<'_> {
             .with_hint("Drop the constraint first."));
         }
         self.drop_triggers(table);
-        let mut kept = Vec::new();
-        for index in std::mem::take(&mut table.indexes) {
-            let mut uses = false;
-            for part in &index.parts {
-                let expression = parse::expression(&part.expression)?;
-                uses |= super::constraint::columns_in(table, &expression)
-                    .iter()
-                    .any(|own| own == name);
-            }
-            if let Some(predicate) = &index.predicate {
-                let predicate = parse::expression(predicate)?;
-                uses |= super::constraint::columns_in(table, &predicate)
-                    .iter()
-                    .any(|own| own == name);
-            }
-            if uses {
-                self.change
-                    .sql
-                    .push(format!("DROP INDEX {}", quote(&index.name)));
-            } else {
-                kept.push(index);
-            }
-        }
-        table.indexes = kept;
-        let checks = std::mem::take(&mut table.checks);
-        for check in checks {
-            let expression = parse::expression(&check.expression)?;
-            if !super::constraint::columns_in(table, &expression)
-                .iter()
-                .any(|own| own == name)
-            {
-                table.checks.push(check);
-            }
-        }
-        table
-            .foreign_keys
-            .retain(|key| !key.columns.iter().any(|own| own == name));
+        self.drop_uses(table, name)?;
         // First without the constraints, which SQLite would trip over.
         self.rewrite(table)?;
         self.change.sql.push(format!(
@@ -99,4 +61,40 @@ impl Editor<'_> {
         self.add_triggers(table);
         Ok(())
     }
+
+    /// Drops the indexes and constraints that use a column.
+    fn drop_uses(&mut self, table: &mut Table, name: &str) -> Result<()> {
+        let mut kept = Vec::new();
+        for index in std::mem::take(&mut table.indexes) {
+            let mut uses = false;
+            let expressions = index.parts.iter().map(|part| &part.expression);
+            for expression in expressions.chain(&index.predicate) {
+                uses |= is_used(table, expression, name)?;
+            }
+            if uses {
+                self.change
+                    .sql
+                    .push(format!("DROP INDEX {}", quote(&index.name)));
+            } else {
+                kept.push(index);
+            }
+        }
+        table.indexes = kept;
+        for check in std::mem::take(&mut table.checks) {
+            if !is_used(table, &check.expression, name)? {
+                table.checks.push(check);
+            }
+        }
+        table
+            .foreign_keys
+            .retain(|key| !key.columns.iter().any(|own| own == name));
+        Ok(())
+    }
+}
+
+/// Whether an expression names a column.
+fn is_used(table: &Table, expression: &str, name: &str) -> Result<bool> {
+    let expression = parse::expression(expression)?;
+    let names = super::constraint::columns_in(table, &expression);
+    Ok(names.iter().any(|own| own == name))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlparser::ast::{AlterIndexOperation, CreateIndex, Expr, IndexType, ObjectName, OrderBySort};
 
 use super::{Editor, duplicate};
-use crate::catalog::schema::{Index, IndexPart, Relation};
+use crate::catalog::schema::{Index, IndexPart, Relation, Table};
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
 use crate::error::{Result, SqlError, state};
@@ -29,29 +29,7 @@ impl Editor<'_> {
             )));
         }
         let mut table = self.table(&create.table_name)?;
-        let mut parts = Vec::new();
-        for item in &create.columns {
-            let is_descending = match &item.column.options.sort {
-                None | Some(OrderBySort::Asc) => false,
-                Some(OrderBySort::Desc) => true,
-                Some(OrderBySort::Using(_)) => return Err(SqlError::refused("USING in an index")),
-            };
-            let column = match &item.column.expr {
-                Expr::Identifier(name) => Some(column_of(&table, &parse::fold(name))?.name.clone()),
-                _ => None,
-            };
-            let expression = match &column {
-                Some(name) => parse::quote_if_needed(name),
-                None => item.column.expr.to_string(),
-            };
-            let is_nulls_first = item.column.options.nulls_first.unwrap_or(is_descending);
-            parts.push(IndexPart {
-                column,
-                expression,
-                is_descending,
-                is_nulls_first,
-            });
-        }
+        let parts = index_parts(&table, create)?;
         let name = if let Some(name) = &create.name {
             let name = Self::new_name(name)?;
             if self.is_taken(&name) {
@@ -149,4 +127,31 @@ impl Editor<'_> {
         self.put(Relation::Table(Arc::new(table)));
         Ok(true)
     }
+}
+
+fn index_parts(table: &Table, create: &CreateIndex) -> Result<Vec<IndexPart>> {
+    let mut parts = Vec::new();
+    for item in &create.columns {
+        let is_descending = match &item.column.options.sort {
+            None | Some(OrderBySort::Asc) => false,
+            Some(OrderBySort::Desc) => true,
+            Some(OrderBySort::Using(_)) => return Err(SqlError::refused("USING in an index")),
+        };
+        let column = match &item.column.expr {
+            Expr::Identifier(name) => Some(column_of(table, &parse::fold(name))?.name.clone()),
+            _ => None,
+        };
+        let expression = match &column {
+            Some(name) => parse::quote_if_needed(name),
+            None => item.column.expr.to_string(),
+        };
+        let is_nulls_first = item.column.options.nulls_first.unwrap_or(is_descending);
+        parts.push(IndexPart {
+            column,
+            expression,
+            is_descending,
+            is_nulls_first,
+        });
+    }
+    Ok(parts)
 }

@@ -328,10 +328,9 @@ const WEEKDAYS: [&str; 7] = [
     "Saturday",
 ];
 
-/// `to_char` of a timestamp: the patterns that are parts of dates and times.
-fn to_char(arguments: &Arguments<'_>) -> Result<Value> {
-    let local = arguments.integer(0)?;
-    let mut rest = arguments.text(1)?;
+/// The patterns of `to_char` that are parts of dates and times, longer ones
+/// before those that they begin with, and what they stand for.
+fn char_patterns(local: i64) -> [(&'static str, String); 26] {
     let (days, time) = (local.div_euclid(DAY), local.rem_euclid(DAY));
     let (year, month, day) = datetime::date_of(days);
     let weekday = usize::try_from((days + 6).rem_euclid(7)).unwrap_or_default();
@@ -344,7 +343,7 @@ fn to_char(arguments: &Arguments<'_>) -> Result<Value> {
     let day_name = WEEKDAYS.get(weekday).copied().unwrap_or_default();
     let half = if hour < 12 { "AM" } else { "PM" };
     let first = datetime::days_of(year, 1, 1).unwrap_or_default();
-    let patterns: [(&str, String); 26] = [
+    [
         ("YYYY", format!("{year:04}")),
         ("HH24", format!("{hour:02}")),
         ("HH12", format!("{twelve:02}")),
@@ -377,7 +376,13 @@ fn to_char(arguments: &Arguments<'_>) -> Result<Value> {
         ("AM", half.to_owned()),
         ("PM", half.to_owned()),
         ("Q", ((month - 1) / 3 + 1).to_string()),
-    ];
+    ]
+}
+
+/// `to_char` of a timestamp.
+fn to_char(arguments: &Arguments<'_>) -> Result<Value> {
+    let mut rest = arguments.text(1)?;
+    let patterns = char_patterns(arguments.integer(0)?);
     let mut output = String::new();
     while let Some(character) = rest.chars().next() {
         if let Some(quoted) = rest.strip_prefix('"') {
