@@ -73,7 +73,9 @@ fn jdbc(root: &Path, folder: &Path) -> Result<PathBuf> {
 fn sqlx(root: &Path, folder: &Path) -> Result<PathBuf> {
     let target = folder.join("sqlx");
     let mut build = shell::program(root, "cargo", &["build", "--locked"]);
-    build.arg("--manifest-path").arg(root.join(SQLX).join("Cargo.toml"));
+    build
+        .arg("--manifest-path")
+        .arg(root.join(SQLX).join("Cargo.toml"));
     shell::run(build.arg("--target-dir").arg(&target))?;
     Ok(target.join("debug").join("sqlx-client"))
 }

@@ -369,7 +369,8 @@ fn registered_oid(to: SqlType, sql: &str) -> String {
     };
     format!(
         "(CASE WHEN {sql} IS NULL THEN NULL WHEN {sql} GLOB '[0-9]*' THEN CAST({sql} AS INTEGER) \
-         ELSE coalesce((SELECT mdbc_c.oid FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.{column} = \
+         ELSE coalesce((SELECT mdbc_c.oid FROM pg_catalog.{table} AS mdbc_c WHERE \
+          mdbc_c.{column} = \
          replace(replace(replace({sql}, 'pg_catalog.', ''), 'public.', ''), '\"', '') LIMIT 1), \
          mdbc_refuse('42P01', '{noun} \"' || {sql} || '\" does not exist')) END)"
     )

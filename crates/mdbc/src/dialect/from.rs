@@ -345,7 +345,8 @@ impl Compiler<'_> {
         })?;
         self.reads(name);
         Ok(format!(
-            "(SELECT pg_sequence_value({oid}) AS last_value, 0 AS log_cnt, 1 AS is_called) AS {quoted}"
+            "(SELECT pg_sequence_value({oid}) AS last_value, 0 AS log_cnt, 1 AS is_called) \
+             AS {quoted}"
         ))
     }
 

@@ -261,7 +261,8 @@ impl Compiler<'_> {
 /// What a table of the catalogue has, where a condition on it holds.
 fn found(column: &str, table: &str, condition: &str) -> String {
     format!(
-        "(SELECT mdbc_c.{column} FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.{condition} LIMIT 1)"
+        "(SELECT mdbc_c.{column} FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.{condition} \
+         LIMIT 1)"
     )
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
@@ -30,7 +31,7 @@ use crate::error::{Result, SqlError, state};
 use crate::session::{Session, Status};
 
 /// How long a client may take to say who it is.
-const STARTUP_MAX: std::time::Duration = std::time::Duration::from_mins(1);
+const STARTUP_MAX: Duration = Duration::from_mins(1);
 /// Bytes of one message of a client.
 const MESSAGE_BYTES_MAX: u32 = 64 << 20;
 /// Parameters that a client may set as it connects.
@@ -271,13 +272,14 @@ impl PidSecretKeyGenerator for Numbered {
 impl Connection {
     async fn run(&mut self, hub: &Hub) -> io::Result<()> {
         loop {
-            let limit = self.session.idle_timeout();
+            let limit = self.session.idle_timeout().unwrap_or(Duration::MAX);
             let next = tokio::select! {
                 () = hub.shutdown.cancelled() => {
-                    let error = SqlError::new(state::ADMIN_SHUTDOWN, "terminating connection due to administrator command");
+                    let ended = "terminating connection due to administrator command";
+                    let error = SqlError::new(state::ADMIN_SHUTDOWN, ended);
                     return self.socket.send(message::fatal(&error)).await;
                 }
-                next = timeout(limit.unwrap_or(std::time::Duration::MAX), self.socket.next()) => next,
+                next = timeout(limit, self.socket.next()) => next,
             };
             let Ok(next) = next else {
                 let error = SqlError::new(

@@ -60,7 +60,10 @@ impl Value {
 }
 
 macro_rules! bases {
-    ($($name:ident $text:literal $display:literal $oid:literal $array:literal $size:literal $class:ident;)+) => {
+    ($(
+        $name:ident $text:literal $display:literal $oid:literal $array:literal $size:literal
+        $class:ident;
+    )+) => {
         /// A type that is no array.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[allow(missing_docs, reason = "PostgreSQL's types by their names")]

@@ -98,7 +98,8 @@ async fn psql(port: u16, text: &str) -> String {
 const WORK: &[&str] = &[
     "create table parent (id serial primary key, name text unique, price numeric(6,2), raw bytea)",
     "create table child (id int primary key, parent_id int references parent on delete cascade)",
-    "insert into parent (name, price, raw) values ('a', 1.5, '\\x00'), ('b', null, null), ('c', 3, '\\xff')",
+    "insert into parent (name, price, raw) values ('a', 1.5, '\\x00'), ('b', null, null), \
+     ('c', 3, '\\xff')",
     "insert into child select id, id from parent",
     "begin; update parent set name = 'd', price = price + 1 where name = 'a'; savepoint s; \
      delete from parent; rollback to s; delete from parent where name = 'b'; commit",
@@ -219,7 +220,8 @@ async fn a_statement_says_what_it_touches() {
         ),
         ("delete from parent where false", "parent", "child,parent"),
         (
-            "with x as (select * from child) update parent set name = 'x' where id in (select id from child)",
+            "with x as (select * from child) update parent set name = 'x' where id in \
+             (select id from child)",
             "",
             "",
         ),

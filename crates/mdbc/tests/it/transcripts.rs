@@ -30,11 +30,13 @@ const CASES: &[(&str, &str)] = &[
         "2024-02-29 00:00:00|29",
     ),
     (
-        "select extract(dow from date '2024-01-07'), date_trunc('month', timestamp '2024-02-29 10:00')",
+        "select extract(dow from date '2024-01-07'), date_trunc('month', timestamp \
+         '2024-02-29 10:00')",
         "0|2024-02-01 00:00:00",
     ),
     (
-        "select '{1,2,null}'::int[], array[1,2] || 3, 2 = any(array[1,2]), 1 <> all('{2,3}'::int[])",
+        "select '{1,2,null}'::int[], array[1,2] || 3, 2 = any(array[1,2]), 1 <> \
+         all('{2,3}'::int[])",
         "{1,2,NULL}|{1,2,3}|t|t",
     ),
     (
@@ -51,11 +53,13 @@ const CASES: &[(&str, &str)] = &[
         "1|1\n2|3\n3|6",
     ),
     (
-        "with recursive r (n) as (select 1 union all select n * 2 from r where n < 10) select * from r",
+        "with recursive r (n) as (select 1 union all select n * 2 from r where n < 10) \
+         select * from r",
         "1\n2\n4\n8\n16",
     ),
     (
-        "select string_agg(x, ',' order by x desc), array_agg(x), count(*) from (values ('a'), ('b')) v (x)",
+        "select string_agg(x, ',' order by x desc), array_agg(x), count(*) from (values \
+         ('a'), ('b')) v (x)",
         "b,a|{a,b}|2",
     ),
     (
@@ -64,7 +68,8 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "select a, count(*) from (values (1,2)) v (a, b)",
-        "ERROR:  column \"v.a\" must appear in the GROUP BY clause or be used in an aggregate function",
+        "ERROR:  column \"v.a\" must appear in the GROUP BY clause or be used in an \
+         aggregate function",
     ),
     (
         "select v.nothing from (values (1)) v (a)",

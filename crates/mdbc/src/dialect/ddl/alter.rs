@@ -255,7 +255,8 @@ impl Editor<'_> {
                 return Err(SqlError::new(
                     state::DEPENDENT_OBJECTS_STILL_EXIST,
                     format!(
-                        "cannot drop constraint {name} because constraint {} on table {} depends on it",
+                        "cannot drop constraint {name} because constraint {} on table {} \
+                         depends on it",
                         key.name, child.name
                     ),
                 ));

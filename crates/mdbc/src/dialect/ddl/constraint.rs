@@ -284,7 +284,8 @@ fn check_reference(
             return Err(SqlError::new(
                 state::DATATYPE_MISMATCH,
                 format!(
-                    "foreign key columns \"{}\" of type {} and \"{}\" of type {} cannot be compared",
+                    "foreign key columns \"{}\" of type {} and \"{}\" of type {} cannot be \
+                     compared",
                     own.name, own.ty, other.name, other.ty
                 ),
             ));

@@ -41,7 +41,8 @@ impl Editor<'_> {
                     return Err(SqlError::new(
                         state::DEPENDENT_OBJECTS_STILL_EXIST,
                         format!(
-                            "cannot drop sequence {last} because column {column} of table {table} requires it"
+                            "cannot drop sequence {last} because column {column} of table \
+                             {table} requires it"
                         ),
                     ));
                 }

@@ -113,7 +113,8 @@ fn violated(code: i32, message: &str, schema: &Schema) -> SqlError {
             SqlError::new(
                 state::NOT_NULL_VIOLATION,
                 format!(
-                    "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+                    "null value in column \"{column}\" of relation \"{table}\" violates \
+                     not-null constraint"
                 ),
             )
         }
@@ -197,7 +198,8 @@ pub(crate) fn name_foreign_key(error: SqlError, schema: &Schema, table: Option<&
             key.name
         ),
         ([], [(child, key)]) => format!(
-            "update or delete on table \"{table}\" violates foreign key constraint \"{}\" on table \"{}\"",
+            "update or delete on table \"{table}\" violates foreign key constraint \"{}\" \
+             on table \"{}\"",
             key.name, child.name
         ),
         _ => format!("a change of table \"{table}\" violates a foreign key constraint"),

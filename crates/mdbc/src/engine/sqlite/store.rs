@@ -18,7 +18,8 @@ CREATE TABLE mdbc_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, W
 CREATE TABLE mdbc_relations (oid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
     definition TEXT NOT NULL) STRICT;
 CREATE TABLE mdbc_sequences (oid INTEGER PRIMARY KEY, given INTEGER NOT NULL) STRICT;
-CREATE TABLE mdbc_positions (partition TEXT PRIMARY KEY, position INTEGER NOT NULL, id BLOB NOT NULL)
+CREATE TABLE mdbc_positions (partition TEXT PRIMARY KEY, position INTEGER NOT NULL,
+    id BLOB NOT NULL)
     STRICT, WITHOUT ROWID;
 ";
 
@@ -82,7 +83,10 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
 /// A number that is another for another schema of SQLite.
 fn fingerprint(connection: &Connection) -> Result<i64> {
     let mut statement = connection
-        .prepare("SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY type, name")
+        .prepare(
+            "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema \
+         ORDER BY type, name",
+        )
         .plain()?;
     let rows = statement
         .query_map([], |row| row.get::<_, String>(0))
@@ -145,7 +149,8 @@ pub(super) fn store(
         let definition = serde_json::to_string(relation).map_err(SqlError::internal)?;
         connection
             .execute(
-                "INSERT INTO mdbc_relations VALUES (?1, ?2, ?3, ?4) ON CONFLICT (oid) DO UPDATE SET name = ?2, \
+                "INSERT INTO mdbc_relations VALUES (?1, ?2, ?3, ?4) ON CONFLICT (oid) DO \
+                 UPDATE SET name = ?2, \
                  definition = ?4",
                 params![relation.oid(), relation.name(), relation.noun(), definition],
             )
@@ -205,7 +210,10 @@ pub(super) fn position(connection: &Connection, partition: &str) -> Result<Optio
 pub(super) fn set_position(connection: &Connection, partition: &str, at: &Position) -> Result<()> {
     let position = i64::try_from(at.position).map_err(SqlError::internal)?;
     connection
-        .prepare_cached("INSERT INTO mdbc_positions VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET position = ?2, id = ?3")
+        .prepare_cached(
+            "INSERT INTO mdbc_positions VALUES (?1, ?2, ?3) ON CONFLICT DO \
+         UPDATE SET position = ?2, id = ?3",
+        )
         .plain()?
         .execute(params![partition, position, at.id])
         .plain()

@@ -86,7 +86,8 @@ fn power(base: f64, exponent: f64) -> Result<Value> {
     if is_undefined {
         return Err(SqlError::new(
             state::INVALID_ARGUMENT_FOR_POWER,
-            "zero raised to a negative power, or a negative number to a non-integer one, is undefined",
+            "zero raised to a negative power, or a negative number to a non-integer one, is \
+             undefined",
         ));
     }
     checked(

@@ -59,7 +59,8 @@ async fn transactions(pool: &PgPool) -> Result<(), Anything> {
     let failed = sqlx::query("INSERT INTO kinds (name) VALUES (NULL)").execute(&mut *inner).await;
     assert_eq!(failed.err().as_ref().and_then(state).as_deref(), Some("23502"));
     inner.rollback().await?;
-    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM kinds").fetch_all(&mut *transaction).await?;
+    let names = sqlx::query_scalar("SELECT name FROM kinds");
+    let names: Vec<String> = names.fetch_all(&mut *transaction).await?;
     assert_eq!(names, ["other"]);
     transaction.rollback().await?;
     let name: String = sqlx::query_scalar("SELECT name FROM kinds").fetch_one(pool).await?;
