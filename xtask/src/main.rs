@@ -2,7 +2,7 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cargo xtask test` | all tests of the workspace, documentation tests and the Python client's included |
+//! | `cargo xtask test` | all tests of the workspace, documentation tests, the Python client's and those with SQL clients included |
 //! | `cargo xtask engines` | real servers for tests: install, start, stop, status |
 //! | `cargo xtask ci` | exactly what CI runs: tests, format, lints, docs, dependencies, tidy |
 //! | `cargo xtask verify` | the formal models, by Spin and Alloy |
@@ -28,6 +28,7 @@ mod licence;
 mod packages;
 mod python;
 mod shell;
+mod sql;
 mod test;
 mod tidy;
 mod torture;
@@ -55,6 +56,9 @@ enum Task {
         /// Run those of the Python client alone
         #[arg(long, conflicts_with = "engines")]
         python: bool,
+        /// Run those of mdbc with SQL clients of all kinds alone
+        #[arg(long, conflicts_with_all = ["engines", "python"])]
+        sql: bool,
     },
     /// Install, start and stop real servers for tests
     #[command(subcommand)]
@@ -109,6 +113,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
     match task {
         Task::Test { engines: true, .. } => test::run_with_engines(&root),
         Task::Test { python: true, .. } => python::build_and_run(&root),
+        Task::Test { sql: true, .. } => sql::run(&root),
         Task::Test { .. } => test::run(&root),
         Task::Engines(engines) => engines::run(&root, engines),
         Task::Ci { after_test } => ci::run(&root, *after_test),

@@ -23,6 +23,18 @@ pub(crate) const NEEDED_BY_TESTS: &[Package] = &[
     // `music-server`, tests/http/dashboard.rs.
     package("chromium", "chromium"),
     package("chromium-driver", "chromedriver"),
+    // `mdbc`, tests/it/psql.rs.
+    package("postgresql-client", "psql"),
+];
+
+/// What the tests of mdbc with other clients need.
+pub(crate) const NEEDED_BY_SQL: &[Package] = &[
+    package("postgresql-client", "psql"),
+    package("python3", "python3"),
+    package("nodejs", "node"),
+    package("npm", "npm"),
+    package("default-jdk-headless", "javac"),
+    package("maven", "mvn"),
 ];
 
 /// What the tests of the Python client need.

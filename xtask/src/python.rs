@@ -66,6 +66,20 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The interpreter of a virtual environment that has these packages.
+///
+/// # Errors
+///
+/// When there is no suitable Python, or a package cannot be installed.
+pub(crate) fn environment(root: &Path, folder: PathBuf, packages: &[&str]) -> Result<PathBuf> {
+    let environment = Environment::new(root, folder)?;
+    let mut pip = environment.program(root, "python");
+    pip.args(["-m", "pip", "install", "--quiet"]);
+    pip.env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
+    shell::run(pip.args(packages))?;
+    Ok(environment.folder.join("bin").join("python"))
+}
+
 /// A virtual environment.
 struct Environment {
     folder: PathBuf,

@@ -1,11 +1,11 @@
 //! `cargo xtask test`: all tests of the workspace, then those of the Python
-//! client; those that need real servers on request.
+//! client and those of mdbc with clients of all kinds; those that need real servers on request.
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{engines, packages, python, shell};
+use crate::{engines, packages, python, shell, sql};
 
 /// Installs what tests need, then runs all of them.
 ///
@@ -20,7 +20,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         "cargo",
         &["test", "--workspace", "--locked"],
     ))?;
-    python::run(root)
+    python::run(root)?;
+    sql::run(root)
 }
 
 /// Starts the servers that are not running, and runs the tests that need them.

@@ -96,7 +96,11 @@ pub struct UserConfig {
 
 impl fmt::Debug for UserConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, password_file, .. } = self;
+        let Self {
+            name,
+            password_file,
+            ..
+        } = self;
         f.debug_struct("UserConfig")
             .field("name", name)
             .field("password_file", password_file)
@@ -152,7 +156,10 @@ impl Config {
     ///
     /// [`ConfigError`], with every wrong value named.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&text)
     }
 
@@ -178,34 +185,54 @@ impl Config {
                 problems.push(problem);
             }
         };
-        check(!self.database.is_empty(), "database: a name is needed".to_owned());
+        check(
+            !self.database.is_empty(),
+            "database: a name is needed".to_owned(),
+        );
         check(
             (1..=1024).contains(&self.sites_max),
             format!("sites_max: {} is not one of 1 to 1024", self.sites_max),
         );
         check(
             self.site >= 1 && self.site <= self.sites_max,
-            format!("site: {} is not one of 1 to sites_max, {}", self.site, self.sites_max),
+            format!(
+                "site: {} is not one of 1 to sites_max, {}",
+                self.site, self.sites_max
+            ),
         );
         check(
             (1..=10_000).contains(&self.connections_max),
-            format!("connections_max: {} is not one of 1 to 10000", self.connections_max),
+            format!(
+                "connections_max: {} is not one of 1 to 10000",
+                self.connections_max
+            ),
         );
         check(
             self.result_bytes_max >= 1 << 16,
-            format!("result_bytes_max: {} is less than 65536", self.result_bytes_max),
+            format!(
+                "result_bytes_max: {} is less than 65536",
+                self.result_bytes_max
+            ),
         );
         check(
             !self.users.is_empty() || self.listen.ip().is_loopback(),
-            format!("users: without any, listen must be of this machine, and {} is not", self.listen),
+            format!(
+                "users: without any, listen must be of this machine, and {} is not",
+                self.listen
+            ),
         );
         if let Some(music) = &self.music {
-            check(!music.nodes.is_empty(), "music.nodes: a node is needed".to_owned());
+            check(
+                !music.nodes.is_empty(),
+                "music.nodes: a node is needed".to_owned(),
+            );
             check(
                 music.sites.contains(&music.site),
                 format!("music.site: {} is not in music.sites", music.site),
             );
-            let is_name = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
+            let is_name = |character: char| {
+                character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_'
+            };
             check(
                 self.database.len() <= DATABASE_BYTES_MAX && self.database.chars().all(is_name),
                 format!(
@@ -217,9 +244,19 @@ impl Config {
         }
         for (number, user) in self.users.iter().enumerate() {
             let name = &user.name;
-            check(!name.is_empty(), format!("users[{number}].name: a name is needed"));
-            let is_twice = self.users.iter().take(number).any(|other| other.name == *name);
-            check(!is_twice, format!("users[{number}].name: {name} is there twice"));
+            check(
+                !name.is_empty(),
+                format!("users[{number}].name: a name is needed"),
+            );
+            let is_twice = self
+                .users
+                .iter()
+                .take(number)
+                .any(|other| other.name == *name);
+            check(
+                !is_twice,
+                format!("users[{number}].name: {name} is there twice"),
+            );
             check(
                 user.scram.is_some() != user.password_file.is_some(),
                 format!("users[{number}]: {name} needs either scram or password_file"),
@@ -254,20 +291,28 @@ mod tests {
 
     #[test]
     fn every_wrong_value_is_named() {
-        let text = "listen = \"0.0.0.0:5432\"\npath = \"site.db\"\nsite = 20\nconnections_max = 0\n";
+        let text =
+            "listen = \"0.0.0.0:5432\"\npath = \"site.db\"\nsite = 20\nconnections_max = 0\n";
         let error = Config::parse(text).unwrap_err().to_string();
         for name in ["site:", "connections_max:", "users:"] {
             assert!(error.contains(name), "{error}");
         }
-        let text = format!("{LEAST}[[users]]\nname = \"a\"\n[[users]]\nname = \"a\"\nscram = \"x\"\n");
+        let text =
+            format!("{LEAST}[[users]]\nname = \"a\"\n[[users]]\nname = \"a\"\nscram = \"x\"\n");
         let error = Config::parse(&text).unwrap_err().to_string();
-        assert!(error.contains("users[0]: a needs") && error.contains("is there twice"), "{error}");
+        assert!(
+            error.contains("users[0]: a needs") && error.contains("is there twice"),
+            "{error}"
+        );
     }
 
     #[test]
     fn unknown_names_and_kinds_are_refused() {
         for line in ["colour = 1", "default_kind = \"weak\""] {
-            assert!(matches!(Config::parse(&format!("{LEAST}{line}")), Err(ConfigError::Syntax(_))));
+            assert!(matches!(
+                Config::parse(&format!("{LEAST}{line}")),
+                Err(ConfigError::Syntax(_))
+            ));
         }
     }
 }

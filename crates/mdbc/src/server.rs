@@ -71,10 +71,19 @@ impl Server {
             Some(music) => Some(join(music, &config.database, database.clone()).await?),
             None => None,
         };
-        let listen = |source| Error::Listen { address: config.listen, source };
+        let listen = |source| Error::Listen {
+            address: config.listen,
+            source,
+        };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        Ok(Self { listener, address, config, database, replicated })
+        Ok(Self {
+            listener,
+            address,
+            config,
+            database,
+            replicated,
+        })
     }
 
     /// Where clients connect.
@@ -90,12 +99,26 @@ impl Server {
     /// # Cancel safety
     /// As [`serve`].
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { listener, config, database, replicated, .. } = self;
+        let Self {
+            listener,
+            config,
+            database,
+            replicated,
+            ..
+        } = self;
         let Some(replicated) = replicated else {
-            let site = Site { config, database, replication: LocalOnly };
+            let site = Site {
+                config,
+                database,
+                replication: LocalOnly,
+            };
             return Ok(serve(listener, site, shutdown).await?);
         };
-        let site = Site { config, database, replication: replicated.clone() };
+        let site = Site {
+            config,
+            database,
+            replication: replicated.clone(),
+        };
         let follow = replicated.follow(shutdown.clone());
         let (served, ()) = tokio::join!(serve(listener, site, shutdown), follow);
         replicated.close().await;
@@ -107,5 +130,7 @@ async fn join(music: &MusicConfig, name: &str, database: Database) -> Result<Rep
     let client = Client::new(&music.nodes, Options::default()).map_err(Error::Nodes)?;
     let sites = SiteList::new(music.sites_version, music.sites.iter().cloned())?;
     let options = LogOptions::new(name, music.site.clone(), sites);
-    Replicated::join(client, options, database).await.map_err(Error::Join)
+    Replicated::join(client, options, database)
+        .await
+        .map_err(Error::Join)
 }

@@ -44,6 +44,7 @@ const CHANCES: &[Chance] = &[
         name: "dice",
         needles: &["rand::", "fastrand::", "getrandom::", "Uuid::new_v4"],
         owners: &[
+            "crates/mdbc/src/dice.rs",
             "crates/music-client/src/dice.rs",
             "crates/music-history/src/workload/dice.rs",
             "crates/music-server/src/node/world.rs",

@@ -5,7 +5,10 @@ use crate::dialect::parse;
 
 /// Names in a list, quoted where they need it.
 pub(super) fn names(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| parse::quote_if_needed(name)).collect();
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| parse::quote_if_needed(name))
+        .collect();
     names.join(", ")
 }
 
@@ -31,7 +34,9 @@ pub(super) fn index(table: &Table, index: &Index) -> String {
     let parts: Vec<String> = index.parts.iter().map(part).collect();
     let unique = if index.is_unique { "UNIQUE " } else { "" };
     let predicate = index.predicate.as_ref();
-    let predicate = predicate.map(|predicate| format!(" WHERE ({predicate})")).unwrap_or_default();
+    let predicate = predicate
+        .map(|predicate| format!(" WHERE ({predicate})"))
+        .unwrap_or_default();
     format!(
         "CREATE {unique}INDEX {} ON public.{} USING btree ({}){predicate}",
         parse::quote_if_needed(&index.name),
@@ -64,7 +69,7 @@ pub(super) fn foreign_key(key: &ForeignKey) -> String {
         names(&key.parent_columns)
     );
     for (event, action) in [("UPDATE", key.on_update), ("DELETE", key.on_delete)] {
-        if action != Action::NoAction {
+        if action != Action::Nothing {
             text.push_str(&format!(" ON {event} {}", action.sql()));
         }
     }
@@ -80,7 +85,10 @@ pub(super) fn foreign_key(key: &ForeignKey) -> String {
 /// The columns of a table that an expression names.
 pub(super) fn names_in(table: &Table, text: &str) -> Vec<String> {
     let expression = parse::expression(text);
-    expression.map_or_else(|_| Vec::new(), |expression| crate::dialect::ddl::columns_in(table, &expression))
+    expression.map_or_else(
+        |_| Vec::new(),
+        |expression| crate::dialect::ddl::columns_in(table, &expression),
+    )
 }
 
 /// The object id of the index by which rows of a parent are found.
@@ -88,6 +96,11 @@ pub(super) fn index_of(parent: &Table, columns: &[String]) -> u32 {
     if parent.key() == columns {
         return parent.primary_key.as_ref().map_or(0, |key| key.index_oid);
     }
-    let is_same = |index: &&Index| index.is_unique && index.columns().is_some_and(|own| own == columns);
-    parent.indexes.iter().find(is_same).map_or(0, |index| index.oid)
+    let is_same =
+        |index: &&Index| index.is_unique && index.columns().is_some_and(|own| own == columns);
+    parent
+        .indexes
+        .iter()
+        .find(is_same)
+        .map_or(0, |index| index.oid)
 }

@@ -1,13 +1,14 @@
 //! `information_schema`.
 
 use super::rows::{Facts, Row, count};
-use super::schema::{Action, Column, Identity, Relation, Schema, Table};
+use super::schema::{Action, Column, ForeignKey, Identity, Relation, Schema, Table};
 use super::settled::collation_of;
 use crate::types::{Base, Class};
 
 pub(super) fn rows(schema: &Schema, facts: &Facts) -> Vec<Row> {
     let database = facts.database.as_str();
-    let mut rows = vec![Row::informing("information_schema_catalog_name").set("catalog_name", database)];
+    let mut rows =
+        vec![Row::informing("information_schema_catalog_name").set("catalog_name", database)];
     for name in ["public", "pg_catalog", "information_schema"] {
         rows.push(
             Row::informing("schemata")
@@ -35,13 +36,21 @@ fn relation_rows(relation: &Relation, schema: &Schema, database: &str) -> Vec<Ro
     match relation {
         Relation::Table(own) => {
             let mut rows = vec![table("BASE TABLE", true)];
-            rows.extend(own.columns.iter().map(|own| column(relation.name(), own, database)));
+            rows.extend(
+                own.columns
+                    .iter()
+                    .map(|own| column(relation.name(), own, database)),
+            );
             rows.extend(constraints(own, schema, database));
             rows
         }
         Relation::View(view) => {
             let mut rows = vec![table("VIEW", false)];
-            rows.extend(view.columns.iter().map(|own| column(relation.name(), own, database)));
+            rows.extend(
+                view.columns
+                    .iter()
+                    .map(|own| column(relation.name(), own, database)),
+            );
             rows.push(
                 Row::informing("views")
                     .set("table_catalog", database)
@@ -83,13 +92,23 @@ fn column(table: &str, column: &Column, database: &str) -> Row {
         Base::Int8 => (Some(64), Some(2), Some(0)),
         Base::Float4 => (Some(24), Some(2), None),
         Base::Float8 => (Some(53), Some(2), None),
-        Base::Numeric if column.modifier >= 4 => (Some(packed >> 16), Some(10), Some(packed & 0x7ff)),
+        Base::Numeric if column.modifier >= 4 => {
+            (Some(packed >> 16), Some(10), Some(packed & 0x7ff))
+        }
         Base::Numeric => (None, Some(10), None),
         _ => (None, None, None),
     };
     let is_time = column.ty.class() == Class::Time && base != Base::Date;
-    let data_type = if column.ty.is_array { "ARRAY" } else { base.display() };
-    let udt = if column.ty.is_array { format!("_{}", base.name()) } else { base.name().to_owned() };
+    let data_type = if column.ty.is_array {
+        "ARRAY"
+    } else {
+        base.display()
+    };
+    let udt = if column.ty.is_array {
+        format!("_{}", base.name())
+    } else {
+        base.name().to_owned()
+    };
     let identity = column.identity.map(|identity| match identity {
         Identity::Always => "ALWAYS",
         Identity::ByDefault => "BY DEFAULT",
@@ -104,7 +123,10 @@ fn column(table: &str, column: &Column, database: &str) -> Row {
         .set("is_nullable", yes(!column.is_not_null))
         .set("data_type", data_type)
         .set("character_maximum_length", is_text.then_some(packed))
-        .set("character_octet_length", (collation_of(column.ty) != 0).then_some(1_073_741_824))
+        .set(
+            "character_octet_length",
+            (collation_of(column.ty) != 0).then_some(1_073_741_824),
+        )
         .set("numeric_precision", precision)
         .set("numeric_precision_radix", radix)
         .set("numeric_scale", scale)
@@ -115,7 +137,14 @@ fn column(table: &str, column: &Column, database: &str) -> Row {
         .set("dtd_identifier", column.number.to_string())
         .set("is_identity", yes(identity.is_some()))
         .set("identity_generation", identity)
-        .set("is_generated", if column.generated.is_some() { "ALWAYS" } else { "NEVER" })
+        .set(
+            "is_generated",
+            if column.generated.is_some() {
+                "ALWAYS"
+            } else {
+                "NEVER"
+            },
+        )
         .set("generation_expression", column.generated.as_deref())
         .set("is_updatable", "YES")
 }
@@ -140,13 +169,22 @@ fn constraints(table: &Table, schema: &Schema, database: &str) -> Vec<Row> {
         rows.push(constraint(&key.name, "PRIMARY KEY", false, false));
         keys.push((&key.name, key.columns.iter().map(String::as_str).collect()));
     }
-    for index in table.indexes.iter().filter(|index| index.constraint.is_some()) {
+    for index in table
+        .indexes
+        .iter()
+        .filter(|index| index.constraint.is_some())
+    {
         rows.push(constraint(&index.name, "UNIQUE", false, false));
         keys.push((&index.name, index.columns().unwrap_or_default()));
     }
     for (name, columns) in &keys {
         for (number, column) in columns.iter().enumerate() {
-            rows.push(key_column(&table.name, name, (column, count(number + 1)), database));
+            rows.push(key_column(
+                &table.name,
+                name,
+                (column, count(number + 1)),
+                database,
+            ));
             rows.push(used_column(&table.name, name, column, database));
         }
     }
@@ -161,27 +199,44 @@ fn constraints(table: &Table, schema: &Schema, database: &str) -> Vec<Row> {
         );
     }
     for key in &table.foreign_keys {
-        rows.push(constraint(&key.name, "FOREIGN KEY", key.is_deferrable, key.is_deferred));
-        for (number, column) in key.columns.iter().enumerate() {
-            let at = count(number + 1);
-            rows.push(key_column(&table.name, &key.name, (column, at), database).set("position_in_unique_constraint", at));
-        }
-        for column in &key.parent_columns {
-            rows.push(used_column(&key.parent, &key.name, column, database));
-        }
+        rows.push(constraint(
+            &key.name,
+            "FOREIGN KEY",
+            key.is_deferrable,
+            key.is_deferred,
+        ));
+        rows.extend(foreign_key(table, key, schema, database));
+    }
+    rows
+}
+
+fn foreign_key(table: &Table, key: &ForeignKey, schema: &Schema, database: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (number, column) in key.columns.iter().enumerate() {
+        let at = count(number + 1);
         rows.push(
-            Row::informing("referential_constraints")
-                .set("constraint_catalog", database)
-                .set("constraint_schema", "public")
-                .set("constraint_name", key.name.as_str())
-                .set("unique_constraint_catalog", database)
-                .set("unique_constraint_schema", "public")
-                .set("unique_constraint_name", unique_name(schema, &key.parent, &key.parent_columns))
-                .set("match_option", "NONE")
-                .set("update_rule", rule(key.on_update))
-                .set("delete_rule", rule(key.on_delete)),
+            key_column(&table.name, &key.name, (column, at), database)
+                .set("position_in_unique_constraint", at),
         );
     }
+    for column in &key.parent_columns {
+        rows.push(used_column(&key.parent, &key.name, column, database));
+    }
+    rows.push(
+        Row::informing("referential_constraints")
+            .set("constraint_catalog", database)
+            .set("constraint_schema", "public")
+            .set("constraint_name", key.name.as_str())
+            .set("unique_constraint_catalog", database)
+            .set("unique_constraint_schema", "public")
+            .set(
+                "unique_constraint_name",
+                unique_name(schema, &key.parent, &key.parent_columns),
+            )
+            .set("match_option", "NONE")
+            .set("update_rule", rule(key.on_update))
+            .set("delete_rule", rule(key.on_delete)),
+    );
     rows
 }
 
@@ -194,7 +249,10 @@ fn unique_name(schema: &Schema, parent: &str, columns: &[String]) -> Option<Stri
     if parent.key() == columns {
         return parent.primary_key.as_ref().map(|key| key.name.clone());
     }
-    let index = parent.indexes.iter().find(|index| index.columns().is_some_and(|own| own == columns));
+    let index = parent
+        .indexes
+        .iter()
+        .find(|index| index.columns().is_some_and(|own| own == columns));
     index.map(|index| index.name.clone())
 }
 

@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 use crate::dialect::parse::Place;
 use crate::types::{Base, SqlType};
 
-pub(crate) use rows::{Facts, Row, all as rows};
+pub(crate) use rows::{Facts, all as rows};
 
 /// The object id of the one role that owns everything.
 pub(crate) const OWNER: u32 = 10;
@@ -52,21 +52,25 @@ pg_catalog mdbc_version 3 version:int8";
 
 static SYSTEM_TABLES: LazyLock<HashMap<&str, HashMap<&str, SystemTable>>> = LazyLock::new(|| {
     let mut tables: HashMap<&str, HashMap<&str, SystemTable>> = HashMap::new();
-    let lines = TABLES
-        .lines()
-        .chain(OWN_TABLES.lines())
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            let (schema, name) = (words.next()?, words.next()?);
-            let oid = words.next()?.parse().ok()?;
-            let columns = words.filter_map(|word| {
-                let (column, ty) = word.split_once(':')?;
-                let ty = SqlType::by_name(ty).unwrap_or(SqlType::of(Base::Text));
-                Some((column.to_owned(), ty))
-            });
-            let columns = columns.collect();
-            Some((name, SystemTable { schema, oid, columns }))
+    let lines = TABLES.lines().chain(OWN_TABLES.lines()).filter_map(|line| {
+        let mut words = line.split(' ');
+        let (schema, name) = (words.next()?, words.next()?);
+        let oid = words.next()?.parse().ok()?;
+        let columns = words.filter_map(|word| {
+            let (column, ty) = word.split_once(':')?;
+            let ty = SqlType::by_name(ty).unwrap_or(SqlType::of(Base::Text));
+            Some((column.to_owned(), ty))
         });
+        let columns = columns.collect();
+        Some((
+            name,
+            SystemTable {
+                schema,
+                oid,
+                columns,
+            },
+        ))
+    });
     for (name, table) in lines {
         tables.entry(table.schema).or_default().insert(name, table);
     }
@@ -111,7 +115,10 @@ const PROCEDURES: &[(&str, u32)] = &[
 
 /// The object id of a function.
 pub(crate) fn procedure(name: &str) -> Option<u32> {
-    PROCEDURES.iter().find(|(own, _)| *own == name).map(|(_, oid)| *oid)
+    PROCEDURES
+        .iter()
+        .find(|(own, _)| *own == name)
+        .map(|(_, oid)| *oid)
 }
 
 /// The object id of a schema.
@@ -132,7 +139,12 @@ mod tests {
     fn the_tables_of_postgresql_are_known() {
         let class = system_table("pg_class").unwrap();
         assert_eq!(class.oid, 1259);
-        assert!(class.columns.iter().any(|(name, ty)| name == "relname" && ty.base == Base::Name));
+        assert!(
+            class
+                .columns
+                .iter()
+                .any(|(name, ty)| name == "relname" && ty.base == Base::Name)
+        );
         assert!(find(Place::Information, "columns").is_some());
         assert!(find(Place::Anywhere, "columns").is_none());
         assert!(system_tables().count() > 90);

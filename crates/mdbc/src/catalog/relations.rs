@@ -26,7 +26,8 @@ fn class(oid: u32, name: &str, kind: &'static str) -> Row {
 
 pub(super) fn table(table: &Table, schema: &Schema) -> Vec<Row> {
     let has_index = table.primary_key.is_some() || !table.indexes.is_empty();
-    let has_triggers = !table.foreign_keys.is_empty() || schema.children(&table.name).next().is_some();
+    let has_triggers =
+        !table.foreign_keys.is_empty() || schema.children(&table.name).next().is_some();
     let mut rows = vec![
         class(table.oid, &table.name, "r")
             .set("relam", HEAP)
@@ -90,7 +91,10 @@ fn attribute(relation: u32, column: &Column) -> Vec<Row> {
             .set("attnotnull", column.is_not_null)
             .set("atthasdef", default.is_some())
             .set("attidentity", identity)
-            .set("attgenerated", if column.generated.is_some() { "s" } else { "" })
+            .set(
+                "attgenerated",
+                if column.generated.is_some() { "s" } else { "" },
+            )
             .set("attislocal", true)
             .set("attcollation", collation_of(column.ty)),
     ];
@@ -109,9 +113,14 @@ fn attribute(relation: u32, column: &Column) -> Vec<Row> {
 
 fn index_rows(table: &Table, index: &Index, oid: u32, is_primary: bool) -> Vec<Row> {
     let parts = || index.parts.iter();
-    let number_of = |name: &str| table.column(name).map_or(0, |column| i64::from(column.number));
+    let number_of = |name: &str| {
+        table
+            .column(name)
+            .map_or(0, |column| i64::from(column.number))
+    };
     let keys = parts().map(|part| part.column.as_deref().map_or(0, number_of));
-    let options = parts().map(|part| i64::from(part.is_descending) | (i64::from(part.is_nulls_first) << 1));
+    let options =
+        parts().map(|part| i64::from(part.is_descending) | (i64::from(part.is_nulls_first) << 1));
     let definition = describe::index(table, index);
     let has_expressions = parts().any(|part| part.column.is_none());
     let expressions: Vec<&str> = parts()
@@ -119,7 +128,10 @@ fn index_rows(table: &Table, index: &Index, oid: u32, is_primary: bool) -> Vec<R
         .map(|part| part.expression.as_str())
         .collect();
     let mut rows = vec![
-        class(oid, &index.name, "i").set("relam", BTREE).set("relreplident", "n").set("relnatts", count(index.parts.len())),
+        class(oid, &index.name, "i")
+            .set("relam", BTREE)
+            .set("relreplident", "n")
+            .set("relnatts", count(index.parts.len())),
         Row::of("pg_index")
             .set("indexrelid", oid)
             .set("indrelid", table.oid)
@@ -136,15 +148,30 @@ fn index_rows(table: &Table, index: &Index, oid: u32, is_primary: bool) -> Vec<R
             .set("indclass", numbers(parts().map(|_| 0)))
             .set("indoption", numbers(options))
             .set("indexprs", has_expressions.then(|| expressions.join(", ")))
-            .set("indpred", index.predicate.as_ref().map(|predicate| format!("({predicate})"))),
+            .set(
+                "indpred",
+                index
+                    .predicate
+                    .as_ref()
+                    .map(|predicate| format!("({predicate})")),
+            ),
         Row::of("pg_indexes")
             .set("schemaname", "public")
             .set("tablename", table.name.as_str())
             .set("indexname", index.name.as_str())
             .set("tablespace", Value::Null)
             .set("indexdef", definition.as_str()),
-        Row::of("mdbc_definition").set("oid", oid).set("part", 0).set("definition", definition),
+        Row::of("mdbc_definition")
+            .set("oid", oid)
+            .set("part", 0)
+            .set("definition", definition),
     ];
+    rows.extend(index_parts(table, index, oid));
+    rows
+}
+
+fn index_parts(table: &Table, index: &Index, oid: u32) -> Vec<Row> {
+    let mut rows = Vec::new();
     for (number, part) in (1_i16..).zip(&index.parts) {
         rows.push(
             Row::of("mdbc_definition")
@@ -180,7 +207,10 @@ pub(super) fn view(view: &View) -> Vec<Row> {
             .set("viewname", view.name.as_str())
             .set("viewowner", Value::Null)
             .set("definition", definition.as_str()),
-        Row::of("mdbc_definition").set("oid", view.oid).set("part", 0).set("definition", definition),
+        Row::of("mdbc_definition")
+            .set("oid", view.oid)
+            .set("part", 0)
+            .set("definition", definition),
     ];
     rows.extend(comment(view.oid, 0, view.comment.as_deref()));
     for column in &view.columns {
@@ -191,7 +221,9 @@ pub(super) fn view(view: &View) -> Vec<Row> {
 
 pub(super) fn sequence(sequence: &Sequence, schema: &Schema) -> Vec<Row> {
     let mut rows = vec![
-        class(sequence.oid, &sequence.name, "S").set("relreplident", "n").set("relnatts", 3),
+        class(sequence.oid, &sequence.name, "S")
+            .set("relreplident", "n")
+            .set("relnatts", 3),
         Row::of("pg_sequence")
             .set("seqrelid", sequence.oid)
             .set("seqtypid", sequence.ty.oid())
@@ -213,7 +245,9 @@ pub(super) fn sequence(sequence: &Sequence, schema: &Schema) -> Vec<Row> {
     ];
     if let Some((table, column)) = &sequence.owner {
         let found = schema.table(table);
-        let number = found.and_then(|table| table.column(column)).map_or(0, |column| column.number);
+        let number = found
+            .and_then(|table| table.column(column))
+            .map_or(0, |column| column.number);
         let class = system_table("pg_class").map_or(0, |table| table.oid);
         rows.push(
             Row::of("pg_depend")

@@ -26,13 +26,21 @@ impl Row {
     /// A row of `pg_catalog`, all of whose columns are zero, false or empty.
     pub(super) fn of(table: &'static str) -> Self {
         let schema = "pg_catalog";
-        Self { schema, table, values: Vec::new() }
+        Self {
+            schema,
+            table,
+            values: Vec::new(),
+        }
     }
 
     /// A row of `information_schema`, all of whose columns are null.
     pub(super) fn informing(table: &'static str) -> Self {
         let schema = "information_schema";
-        Self { schema, table, values: Vec::new() }
+        Self {
+            schema,
+            table,
+            values: Vec::new(),
+        }
     }
 
     pub(super) fn set(mut self, column: &'static str, value: impl Into<Value>) -> Self {
@@ -46,7 +54,8 @@ impl Row {
         columns
             .iter()
             .map(|(name, ty)| {
-                let given = self.values.iter().find(|(own, _)| own == name);
+                // What was set last counts.
+                let given = self.values.iter().rev().find(|(own, _)| own == name);
                 match given {
                     Some((_, value)) => value.clone(),
                     None if is_null => Value::Null,
@@ -62,7 +71,9 @@ fn zero(ty: SqlType) -> Value {
     match ty.class() {
         Class::Bool | Class::Integer | Class::Registered => Value::Integer(0),
         Class::Float => Value::Real(0.0),
-        Class::Text if ty.base != Base::PgNodeTree && ty.base != Base::Text => Value::Text(String::new()),
+        Class::Text if ty.base != Base::PgNodeTree && ty.base != Base::Text => {
+            Value::Text(String::new())
+        }
         _ => Value::Null,
     }
 }

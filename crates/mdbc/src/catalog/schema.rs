@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::types::SqlType;
 
 /// How a table is kept the same at all sites.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum TableKind {
     /// Transactions on it are strictly serializable across sites.
@@ -195,7 +197,7 @@ pub(crate) struct ForeignKey {
 /// What becomes of rows whose parent goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Action {
-    NoAction,
+    Nothing,
     Restrict,
     Cascade,
     SetNull,
@@ -205,7 +207,7 @@ pub(crate) enum Action {
 impl Action {
     pub(crate) const fn sql(self) -> &'static str {
         match self {
-            Self::NoAction => "NO ACTION",
+            Self::Nothing => "NO ACTION",
             Self::Restrict => "RESTRICT",
             Self::Cascade => "CASCADE",
             Self::SetNull => "SET NULL",
@@ -216,7 +218,7 @@ impl Action {
     /// The letter in `pg_constraint`.
     pub(crate) const fn letter(self) -> &'static str {
         match self {
-            Self::NoAction => "a",
+            Self::Nothing => "a",
             Self::Restrict => "r",
             Self::Cascade => "c",
             Self::SetNull => "n",
@@ -277,22 +279,17 @@ impl Schema {
         }
     }
 
-    pub(crate) fn sequence(&self, name: &str) -> Option<&Arc<Sequence>> {
-        match self.relations.get(name) {
-            Some(Relation::Sequence(sequence)) => Some(sequence),
-            _ => None,
-        }
-    }
-
     pub(crate) fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.relations.values()
     }
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.relations.values().filter_map(|relation| match relation {
-            Relation::Table(table) => Some(table),
-            _ => None,
-        })
+        self.relations
+            .values()
+            .filter_map(|relation| match relation {
+                Relation::Table(table) => Some(table),
+                _ => None,
+            })
     }
 
     /// The foreign keys that refer to a table, with the tables that have them.
@@ -316,7 +313,10 @@ impl Schema {
     /// The table that has an index of that name.
     pub(crate) fn table_of_index(&self, name: &str) -> Option<&Arc<Table>> {
         self.tables().find(|table| {
-            let is_key = table.primary_key.as_ref().is_some_and(|key| key.name == name);
+            let is_key = table
+                .primary_key
+                .as_ref()
+                .is_some_and(|key| key.name == name);
             is_key || table.indexes.iter().any(|index| index.name == name)
         })
     }

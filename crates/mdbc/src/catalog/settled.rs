@@ -13,11 +13,25 @@ pub(super) const COLLATION: u32 = 100;
 
 pub(super) fn rows(facts: &Facts) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (oid, name) in [(PUBLIC, "public"), (CATALOG, "pg_catalog"), (INFORMATION, "information_schema")] {
-        rows.push(Row::of("pg_namespace").set("oid", oid).set("nspname", name).set("nspowner", OWNER));
+    for (oid, name) in [
+        (PUBLIC, "public"),
+        (CATALOG, "pg_catalog"),
+        (INFORMATION, "information_schema"),
+    ] {
+        rows.push(
+            Row::of("pg_namespace")
+                .set("oid", oid)
+                .set("nspname", name)
+                .set("nspowner", OWNER),
+        );
     }
     for (oid, name, ty) in [(HEAP, "heap", "t"), (BTREE, "btree", "i")] {
-        rows.push(Row::of("pg_am").set("oid", oid).set("amname", name).set("amtype", ty));
+        rows.push(
+            Row::of("pg_am")
+                .set("oid", oid)
+                .set("amname", name)
+                .set("amtype", ty),
+        );
     }
     for (oid, name) in [(COLLATION, "default"), (950, "C")] {
         rows.push(
@@ -38,7 +52,12 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
                 .set("prokind", "f"),
         );
     }
-    rows.push(Row::of("pg_tablespace").set("oid", 1663).set("spcname", "pg_default").set("spcowner", OWNER));
+    rows.push(
+        Row::of("pg_tablespace")
+            .set("oid", 1663)
+            .set("spcname", "pg_default")
+            .set("spcowner", OWNER),
+    );
     for base in Base::ALL {
         rows.push(type_row(SqlType::of(*base)));
         if base.array_oid() != 0 {
@@ -46,7 +65,12 @@ pub(super) fn rows(facts: &Facts) -> Vec<Row> {
         }
     }
     for (name, table) in system_tables().filter(|(name, _)| !name.starts_with("mdbc_")) {
-        rows.push(system_class(name, table.oid, table.schema, table.columns.len()));
+        rows.push(system_class(
+            name,
+            table.oid,
+            table.schema,
+            table.columns.len(),
+        ));
     }
     rows.extend(session(facts));
     rows
@@ -72,7 +96,12 @@ fn session(facts: &Facts) -> Vec<Row> {
     );
     for (number, role) in facts.roles.iter().enumerate() {
         let oid = i64::from(OWNER) + count(number);
-        for (table, prefix) in [("pg_roles", true), ("pg_authid", true), ("pg_user", false), ("pg_shadow", false)] {
+        for (table, prefix) in [
+            ("pg_roles", true),
+            ("pg_authid", true),
+            ("pg_user", false),
+            ("pg_shadow", false),
+        ] {
             let row = Row::of(table);
             rows.push(if prefix {
                 row.set("oid", oid)
@@ -84,7 +113,9 @@ fn session(facts: &Facts) -> Vec<Row> {
                     .set("rolconnlimit", -1)
                     .set("rolvaliduntil", Value::Null)
             } else {
-                row.set("usename", role.as_str()).set("usesysid", oid).set("usesuper", true)
+                row.set("usename", role.as_str())
+                    .set("usesysid", oid)
+                    .set("usesuper", true)
             });
         }
     }
@@ -101,7 +132,11 @@ fn session(facts: &Facts) -> Vec<Row> {
 }
 
 fn system_class(name: &str, oid: u32, schema: &str, columns: usize) -> Row {
-    let (namespace, kind) = if schema == "pg_catalog" { (CATALOG, "r") } else { (INFORMATION, "v") };
+    let (namespace, kind) = if schema == "pg_catalog" {
+        (CATALOG, "r")
+    } else {
+        (INFORMATION, "v")
+    };
     Row::of("pg_class")
         .set("oid", oid)
         .set("relname", name)
@@ -132,10 +167,20 @@ fn category(ty: SqlType) -> &'static str {
 
 fn type_row(ty: SqlType) -> Row {
     let element = ty.element().map_or(0, SqlType::oid);
-    let name = if ty.is_array { format!("_{}", ty.base.name()) } else { ty.base.name().to_owned() };
+    let name = if ty.is_array {
+        format!("_{}", ty.base.name())
+    } else {
+        ty.base.name().to_owned()
+    };
     let is_preferred = matches!(
         ty.base,
-        Base::Bool | Base::Text | Base::Oid | Base::Float8 | Base::Timestamptz | Base::Interval | Base::Void
+        Base::Bool
+            | Base::Text
+            | Base::Oid
+            | Base::Float8
+            | Base::Timestamptz
+            | Base::Interval
+            | Base::Void
     );
     let input = match ty.base {
         _ if ty.is_array => 750,
@@ -158,7 +203,10 @@ fn type_row(ty: SqlType) -> Row {
         .set("typisdefined", true)
         .set("typdelim", ",")
         .set("typelem", element)
-        .set("typarray", if ty.is_array { 0 } else { ty.base.array_oid() })
+        .set(
+            "typarray",
+            if ty.is_array { 0 } else { ty.base.array_oid() },
+        )
         .set("typinput", input)
         .set("typtypmod", -1)
         .set("typcollation", collation_of(ty))

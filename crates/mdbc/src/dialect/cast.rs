@@ -2,7 +2,11 @@
 
 use super::{Compiler, Literal, Typed, parse};
 use crate::error::{Result, SqlError, state};
-use crate::types::{Base, Class, SqlType, Value, text};
+use crate::types::Class::{
+    Bool, Bytes, Float, Integer, Interval, Json, Numeric, Registered, Text, Time, Unknown, Uuid,
+    Vector,
+};
+use crate::types::{Base, SqlType, Value, text};
 
 /// How much a cast may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,17 +60,17 @@ pub(super) fn is_castable(from: SqlType, to: SqlType, strength: Strength) -> boo
         return is_castable(from, to, strength);
     }
     if from.is_array || to.is_array {
-        let to_text = to.class() == Class::Text && !to.is_array;
+        let to_text = to.class() == Text && !to.is_array;
         return strength >= Strength::Assignment && to_text
-            || strength == Strength::Explicit && from.class() == Class::Text && !from.is_array;
+            || strength == Strength::Explicit && from.class() == Text && !from.is_array;
     }
     if let (Some(from), Some(to)) = (rank(from.base), rank(to.base)) {
         return from <= to || strength >= Strength::Assignment;
     }
-    use Class::{Bool, Bytes, Float, Integer, Interval, Json, Numeric, Registered, Text, Time, Uuid};
     match (from.class(), to.class()) {
-        (Text, Text) | (Json, Json) => true,
-        (Integer, Integer | Registered) | (Registered, Integer | Registered) => true,
+        (Text, Text | Registered) | (Json, Json) | (Integer | Registered, Integer | Registered) => {
+            true
+        }
         (Time, Time) => match (from.base, to.base) {
             (Base::Date, Base::Timestamp | Base::Timestamptz)
             | (Base::Timestamp, Base::Timestamptz) => true,
@@ -75,12 +79,14 @@ pub(super) fn is_castable(from: SqlType, to: SqlType, strength: Strength) -> boo
         },
         (Time, Interval) => from.base == Base::Time,
         (Interval, Time) => to.base == Base::Time && strength >= Strength::Assignment,
-        (Bool | Integer | Float | Numeric | Bytes | Time | Interval | Uuid | Json | Registered, Text) => {
-            strength >= Strength::Assignment
-        }
-        (Text, Registered) => true,
+        (
+            Bool | Integer | Float | Numeric | Bytes | Time | Interval | Uuid | Json | Registered,
+            Text,
+        ) => strength >= Strength::Assignment,
         (Text, _) | (Bool, Integer) | (Integer, Bool) => strength == Strength::Explicit,
-        (Json, Bool | Integer | Float | Numeric) => strength == Strength::Explicit && from.base == Base::Jsonb,
+        (Json, Bool | Integer | Float | Numeric) => {
+            strength == Strength::Explicit && from.base == Base::Jsonb
+        }
         _ => false,
     }
 }
@@ -116,7 +122,7 @@ impl Compiler<'_> {
                 if !value.ty.is_unknown() {
                     return Ok(None);
                 }
-                if to.class() == Class::Registered {
+                if to.class() == Registered {
                     // What it names is looked up when it is known.
                     self.set_parameter_type(*index, SqlType::of(Base::Text));
                     self.uses_catalog.set(true);
@@ -130,8 +136,8 @@ impl Compiler<'_> {
                 None => constant(&text::parse(to, text, self.environment.look)?),
             },
             Literal::Number(digits) => {
-                if !matches!(to.class(), Class::Integer | Class::Float | Class::Numeric)
-                    || digits.contains(['.', 'e', 'E']) && to.class() == Class::Integer
+                if !matches!(to.class(), Integer | Float | Numeric)
+                    || digits.contains(['.', 'e', 'E']) && to.class() == Integer
                 {
                     return Ok(None);
                 }
@@ -146,32 +152,18 @@ impl Compiler<'_> {
 
     fn cast_sql(&self, value: &Typed, to: SqlType) -> Result<String> {
         let (from, sql) = (value.ty, &value.sql);
-        use Class::{Bool, Float, Integer, Json, Numeric, Registered, Text, Unknown, Vector};
         if let (Some(from), Some(to)) = (from.element(), to.element())
             && from.storage() == to.storage()
         {
             return Ok(sql.clone());
         }
         Ok(match (from.class(), to.class()) {
-            (Text | Unknown, Text) if to.base != Base::Bpchar && to.base != Base::Char => {
-                sql.clone()
-            }
-            (Json, Json) if to.base == Base::Json => sql.clone(),
-            (Integer, Integer | Registered) | (Registered, Registered | Integer)
-                if text::range(from.base) == text::range(to.base) || rank(from.base) < rank(to.base) =>
-            {
-                sql.clone()
-            }
-            (Integer, Registered) | (Registered, Integer) => sql.clone(),
-            (Integer, Numeric) => format!("CAST({sql} AS TEXT)"),
-            (Integer, Text) => format!("CAST({sql} AS TEXT)"),
+            _ if is_same_storage(from, to) => sql.clone(),
+            (Integer, Numeric | Text) => format!("CAST({sql} AS TEXT)"),
             (Integer | Numeric, Float) if to.base == Base::Float8 => {
                 format!("CAST({sql} AS REAL)")
             }
-            (Float, Float) if to.base == Base::Float8 => sql.clone(),
-            (Numeric, Text) => sql.clone(),
             (Bool, Text) => format!("CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END"),
-            (Bool, Integer) => sql.clone(),
             (Integer, Bool) => format!("({sql} <> 0)"),
             (Registered, Text) => self.registered_name(from, sql),
             (Text, Registered) => {
@@ -191,7 +183,7 @@ impl Compiler<'_> {
     }
 
     /// A value that fits a type with a modifier.
-    pub(super) fn fit(&self, value: Typed, modifier: i32, strength: Strength) -> Typed {
+    pub(super) fn fit(value: Typed, modifier: i32, strength: Strength) -> Typed {
         if modifier < 0 || value.modifier == modifier {
             return value;
         }
@@ -209,7 +201,13 @@ impl Compiler<'_> {
     }
 
     /// `value` for a column.
-    pub(super) fn assign(&self, value: Typed, to: SqlType, modifier: i32, column: &str) -> Result<Typed> {
+    pub(super) fn assign(
+        &self,
+        value: Typed,
+        to: SqlType,
+        modifier: i32,
+        column: &str,
+    ) -> Result<Typed> {
         let from = value.ty;
         let cast = self
             .cast(value, to, Strength::Assignment)
@@ -223,7 +221,7 @@ impl Compiler<'_> {
                 )
                 .with_hint("You will need to rewrite or cast the expression.")
             })?;
-        Ok(self.fit(cast, modifier, Strength::Assignment))
+        Ok(Self::fit(cast, modifier, Strength::Assignment))
     }
 
     /// `value` as a truth value.
@@ -254,12 +252,16 @@ impl Compiler<'_> {
         {
             let wide = if a >= b { left } else { right };
             let is_mixed = wide.base == Base::Float4;
-            return Some(if is_mixed && a != b { SqlType::of(Base::Float8) } else { wide });
+            return Some(if is_mixed && a != b {
+                SqlType::of(Base::Float8)
+            } else {
+                wide
+            });
         }
-        if left.class() == Class::Text && right.class() == Class::Text {
+        if left.class() == Text && right.class() == Text {
             return Some(SqlType::of(Base::Text));
         }
-        let is_number = |ty: SqlType| matches!(ty.class(), Class::Integer | Class::Registered);
+        let is_number = |ty: SqlType| matches!(ty.class(), Integer | Registered);
         if is_number(left) && is_number(right) {
             return Some(SqlType::of(Base::Int8));
         }
@@ -270,17 +272,31 @@ impl Compiler<'_> {
     }
 
     /// Both values as one type, by which they are compared.
-    pub(super) fn unify(&self, left: Typed, right: Typed, operator: &str) -> Result<(Typed, Typed)> {
+    pub(super) fn unify(
+        &self,
+        left: Typed,
+        right: Typed,
+        operator: &str,
+    ) -> Result<(Typed, Typed)> {
         let common = Self::common_type(left.ty, right.ty)
-            .map(|ty| if ty.is_unknown() { SqlType::of(Base::Text) } else { ty })
+            .map(|ty| {
+                if ty.is_unknown() {
+                    SqlType::of(Base::Text)
+                } else {
+                    ty
+                }
+            })
             .ok_or_else(|| no_operator(operator, left.ty, right.ty))?;
-        let mismatch = |error: SqlError| {
-            let is_type = error.state == state::CANNOT_COERCE;
-            if is_type { no_operator(operator, left.ty, right.ty) } else { error }
+        let (left_type, right_type) = (left.ty, right.ty);
+        let mismatch = |error: SqlError| match error.state {
+            state::CANNOT_COERCE => no_operator(operator, left_type, right_type),
+            _ => error,
         };
-        let left_cast = self.cast(left.clone(), common, Strength::Implicit).map_err(mismatch)?;
-        let right_cast = self.cast(right.clone(), common, Strength::Implicit).map_err(mismatch)?;
-        Ok((left_cast, right_cast))
+        let implicit = |value| {
+            self.cast(value, common, Strength::Implicit)
+                .map_err(mismatch)
+        };
+        Ok((implicit(left)?, implicit(right)?))
     }
 
     /// All values as one type, as in `CASE` and `UNION`.
@@ -301,6 +317,21 @@ impl Compiler<'_> {
             .into_iter()
             .map(|value| self.cast(value, common, Strength::Implicit))
             .collect()
+    }
+}
+
+/// Whether a value is stored as one type as it is as the other.
+fn is_same_storage(from: SqlType, to: SqlType) -> bool {
+    match (from.class(), to.class()) {
+        (Text | Unknown, Text) => to.base != Base::Bpchar && to.base != Base::Char,
+        (Json, Json) => to.base == Base::Json,
+        (Integer | Registered, Integer | Registered) => {
+            let is_wider = rank(from.base) < rank(to.base) && from.class() == to.class();
+            is_wider || from.class() != to.class() || text::range(from.base) == text::range(to.base)
+        }
+        (Float, Float) => to.base == Base::Float8,
+        (Numeric, Text) | (Bool, Integer) => true,
+        _ => false,
     }
 }
 
@@ -331,10 +362,15 @@ fn no_cast(from: SqlType, to: SqlType, strength: Strength) -> SqlError {
 /// The object id of a name that is only known when the statement runs.
 fn registered_oid(to: SqlType, sql: &str) -> String {
     let (table, column) = registry(to);
-    let noun = if to.base == Base::Regclass { "relation" } else { to.base.name() };
+    let noun = if to.base == Base::Regclass {
+        "relation"
+    } else {
+        to.base.name()
+    };
     format!(
         "(CASE WHEN {sql} IS NULL THEN NULL WHEN {sql} GLOB '[0-9]*' THEN CAST({sql} AS INTEGER) \
-         ELSE coalesce((SELECT mdbc_c.oid FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.{column} = \
+         ELSE coalesce((SELECT mdbc_c.oid FROM pg_catalog.{table} AS mdbc_c WHERE \
+          mdbc_c.{column} = \
          replace(replace(replace({sql}, 'pg_catalog.', ''), 'public.', ''), '\"', '') LIMIT 1), \
          mdbc_refuse('42P01', '{noun} \"' || {sql} || '\" does not exist')) END)"
     )

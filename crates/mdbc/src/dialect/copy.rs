@@ -1,9 +1,12 @@
 //! `COPY`.
 
-use sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget};
+use sqlparser::ast::{
+    CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Ident, ObjectName,
+};
 
 use super::from::known;
 use super::insert::{column_of, stored, target};
+use super::query::Rows;
 use super::{Compiler, Run, Typed, Verb, parse};
 use crate::catalog::schema::{Column, Relation, Table};
 use crate::error::{Result, SqlError, state};
@@ -56,33 +59,39 @@ impl Statement<'_> {
         let (run, columns) = match (self.source, self.is_out) {
             (CopySource::Query(query), true) => {
                 let rows = compiler.query(query, None)?;
-                let outputs = known(rows.columns);
-                let columns = outputs.iter().map(|output| (output.name.clone(), output.ty)).collect();
-                (compiler.finish(vec![rows.sql], Some(outputs), Verb::Select), columns)
+                rows_out(compiler, rows)
             }
             (CopySource::Query(_), false) => {
-                return Err(SqlError::new(state::SYNTAX_ERROR, "COPY FROM needs a table"));
+                return Err(SqlError::new(
+                    state::SYNTAX_ERROR,
+                    "COPY FROM needs a table",
+                ));
             }
-            (CopySource::Table { table_name, columns }, true) => {
-                let listed: Vec<String> = columns.iter().map(|name| parse::quote(&parse::fold(name))).collect();
-                let listed = if listed.is_empty() { "*".to_owned() } else { listed.join(", ") };
-                if let (_, name) = parse::place(table_name)?
-                    && let Some(Relation::View(_)) = compiler.schema().get(&name)
-                {
-                    return Err(SqlError::new(state::WRONG_OBJECT_TYPE, format!("cannot copy from view \"{name}\""))
-                        .with_hint("Try the COPY (SELECT ...) TO variant."));
-                }
-                let rows = compiler.view_query(&format!("SELECT {listed} FROM {table_name}"))?;
-                let outputs = known(rows.columns);
-                let columns = outputs.iter().map(|output| (output.name.clone(), output.ty)).collect();
-                (compiler.finish(vec![rows.sql], Some(outputs), Verb::Select), columns)
-            }
-            (CopySource::Table { table_name, columns }, false) => {
+            (
+                CopySource::Table {
+                    table_name,
+                    columns,
+                },
+                true,
+            ) => table_out(compiler, table_name, columns)?,
+            (
+                CopySource::Table {
+                    table_name,
+                    columns,
+                },
+                false,
+            ) => {
                 let table = target(&compiler, table_name)?;
                 insert_of(compiler, table, columns)?
             }
         };
-        Ok(Copy { format, has_header, run, is_out: self.is_out, columns })
+        Ok(Copy {
+            format,
+            has_header,
+            run,
+            is_out: self.is_out,
+            columns,
+        })
     }
 
     fn format(&self) -> Result<(CopyFormat, bool)> {
@@ -98,7 +107,8 @@ impl Statement<'_> {
                 CopyOption::Quote(character) => quote = *character,
                 CopyOption::Escape(character) => escape = Some(*character),
                 CopyOption::Freeze(_) => {}
-                CopyOption::Encoding(name) if name.eq_ignore_ascii_case("utf8") || name.eq_ignore_ascii_case("utf-8") => {}
+                CopyOption::Encoding(name)
+                    if name.eq_ignore_ascii_case("utf8") || name.eq_ignore_ascii_case("utf-8") => {}
                 other => return Err(SqlError::refused(format!("COPY with {other}"))),
             }
         }
@@ -145,13 +155,61 @@ impl Statement<'_> {
     }
 }
 
+/// The names and types of columns.
+type Columns = Vec<(String, SqlType)>;
+
+fn rows_out(compiler: Compiler<'_>, rows: Rows) -> (Run, Columns) {
+    let outputs = known(rows.columns);
+    let columns = outputs
+        .iter()
+        .map(|output| (output.name.clone(), output.ty))
+        .collect();
+    (
+        compiler.finish(vec![rows.sql], Some(outputs), Verb::Select),
+        columns,
+    )
+}
+
+fn table_out(
+    compiler: Compiler<'_>,
+    name: &ObjectName,
+    columns: &[Ident],
+) -> Result<(Run, Columns)> {
+    let listed: Vec<String> = columns
+        .iter()
+        .map(|name| parse::quote(&parse::fold(name)))
+        .collect();
+    let listed = if listed.is_empty() {
+        "*".to_owned()
+    } else {
+        listed.join(", ")
+    };
+    let (_, last) = parse::place(name)?;
+    if let Some(Relation::View(_)) = compiler.schema().get(&last) {
+        return Err(SqlError::new(
+            state::WRONG_OBJECT_TYPE,
+            format!("cannot copy from view \"{last}\""),
+        )
+        .with_hint("Try the COPY (SELECT ...) TO variant."));
+    }
+    let rows = compiler.view_query(&format!("SELECT {listed} FROM {name}"))?;
+    Ok(rows_out(compiler, rows))
+}
+
 /// The `INSERT` of one row of parameters.
-fn insert_of(compiler: Compiler<'_>, table: &Table, names: &[sqlparser::ast::Ident]) -> Result<(Run, Vec<(String, SqlType)>)> {
+fn insert_of(
+    compiler: Compiler<'_>,
+    table: &Table,
+    names: &[Ident],
+) -> Result<(Run, Vec<(String, SqlType)>)> {
     compiler.writes(&table.name);
     let given: Result<Vec<&Column>> = if names.is_empty() {
         Ok(stored(table).collect())
     } else {
-        names.iter().map(|name| column_of(table, &parse::fold(name))).collect()
+        names
+            .iter()
+            .map(|name| column_of(table, &parse::fold(name)))
+            .collect()
     };
     let given = given?;
     let mut listed = Vec::new();
@@ -162,7 +220,9 @@ fn insert_of(compiler: Compiler<'_>, table: &Table, names: &[sqlparser::ast::Ide
                 compiler.parameter_type(index)?;
                 compiler.set_parameter_type(index, column.ty);
                 let value = Typed::new(format!("?{}", index + 1), column.ty);
-                compiler.assign(value, column.ty, column.modifier, &column.name)?.sql
+                compiler
+                    .assign(value, column.ty, column.modifier, &column.name)?
+                    .sql
             }
             None => compiler.default_of(table, column)?,
         });
@@ -173,13 +233,18 @@ fn insert_of(compiler: Compiler<'_>, table: &Table, names: &[sqlparser::ast::Ide
             format!("column \"{}\" is a generated column", column.name),
         ));
     }
-    let stored: Vec<String> = stored(table).map(|column| parse::quote(&column.name)).collect();
+    let stored: Vec<String> = stored(table)
+        .map(|column| parse::quote(&column.name))
+        .collect();
     let sql = format!(
         "INSERT INTO main.{} ({}) VALUES ({})",
         parse::quote(&table.name),
         stored.join(", "),
         listed.join(", ")
     );
-    let columns = given.iter().map(|column| (column.name.clone(), column.ty)).collect();
+    let columns = given
+        .iter()
+        .map(|column| (column.name.clone(), column.ty))
+        .collect();
     Ok((compiler.finish(vec![sql], None, Verb::Insert), columns))
 }

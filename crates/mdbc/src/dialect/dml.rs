@@ -15,8 +15,14 @@ use crate::error::{Result, SqlError, state};
 
 impl Compiler<'_> {
     pub(super) fn update(self, update: &Update) -> Result<Run> {
-        if update.or.is_some() || update.limit.is_some() || !update.order_by.is_empty() || update.output.is_some() {
-            return Err(SqlError::refused("UPDATE with OR, ORDER BY, LIMIT or OUTPUT"));
+        if update.or.is_some()
+            || update.limit.is_some()
+            || !update.order_by.is_empty()
+            || update.output.is_some()
+        {
+            return Err(SqlError::refused(
+                "UPDATE with OR, ORDER BY, LIMIT or OUTPUT",
+            ));
         }
         let (name, alias) = plain_table(&update.table)?;
         let table = target(&self, name)?;
@@ -34,7 +40,11 @@ impl Compiler<'_> {
         let mut assignments = self.assignments(table, &update.assignments, &scope)?;
         if assignments.is_empty() {
             // Generated columns alone: the rows are written as they are.
-            let column = table.columns.first().map(|column| parse::quote(&column.name)).unwrap_or_default();
+            let column = table
+                .columns
+                .first()
+                .map(|column| parse::quote(&column.name))
+                .unwrap_or_default();
             assignments = format!("{column} = {column}");
         }
         let mut sql = format!(
@@ -51,10 +61,15 @@ impl Compiler<'_> {
     }
 
     pub(super) fn delete(self, delete: &Delete) -> Result<Run> {
-        let is_plain = delete.tables.is_empty() && delete.order_by.is_empty() && delete.limit.is_none() && delete.output.is_none();
+        let is_plain = delete.tables.is_empty()
+            && delete.order_by.is_empty()
+            && delete.limit.is_none()
+            && delete.output.is_none();
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
         let ([item], true) = (from.as_slice(), is_plain) else {
-            return Err(SqlError::refused("DELETE with ORDER BY, LIMIT, OUTPUT or several tables"));
+            return Err(SqlError::refused(
+                "DELETE with ORDER BY, LIMIT, OUTPUT or several tables",
+            ));
         };
         let (name, alias) = plain_table(item)?;
         let table = target(&self, name)?;
@@ -63,7 +78,11 @@ impl Compiler<'_> {
         self.writes(&table.name);
         let mut scope = Scope::default();
         scope.add(source_of(table, &shown))?;
-        let mut sql = format!("DELETE FROM main.{} AS {}", parse::quote(&table.name), parse::quote(&shown));
+        let mut sql = format!(
+            "DELETE FROM main.{} AS {}",
+            parse::quote(&table.name),
+            parse::quote(&shown)
+        );
         let using = match &delete.using {
             Some(using) => Some(self.from(using, &mut scope)?),
             None => None,
@@ -79,7 +98,9 @@ impl Compiler<'_> {
             (None, None) => {}
             (None, Some(condition)) => sql.push_str(&format!(" WHERE {condition}")),
             (Some(using), condition) => {
-                let condition = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+                let condition = condition
+                    .map(|condition| format!(" WHERE {condition}"))
+                    .unwrap_or_default();
                 let (outer, inner) = row_of(table, &shown);
                 sql.push_str(&format!(
                     " WHERE {outer} IN (SELECT {inner} FROM main.{} AS {}, {using}{condition})",
@@ -93,7 +114,10 @@ impl Compiler<'_> {
     }
 
     pub(super) fn truncate(self, truncate: &Truncate) -> Result<Run> {
-        let cascades = matches!(truncate.cascade, Some(sqlparser::ast::CascadeOption::Cascade));
+        let cascades = matches!(
+            truncate.cascade,
+            Some(sqlparser::ast::CascadeOption::Cascade)
+        );
         let mut tables: Vec<&Table> = Vec::new();
         for item in &truncate.table_names {
             tables.push(target(&self, &item.name)?);
@@ -110,7 +134,10 @@ impl Compiler<'_> {
                         state::FEATURE_NOT_SUPPORTED,
                         "cannot truncate a table referenced in a foreign key constraint",
                     )
-                    .with_detail(format!("Table \"{}\" references \"{}\".", child.name, table.name))
+                    .with_detail(format!(
+                        "Table \"{}\" references \"{}\".",
+                        child.name, table.name
+                    ))
                     .with_hint(format!(
                         "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
                         child.name
@@ -132,7 +159,10 @@ impl Compiler<'_> {
                     && let Some((owner, _)) = &sequence.owner
                     && tables.iter().any(|table| table.name == *owner)
                 {
-                    sql.push(format!("SELECT pg_setval({}, {}, 0)", sequence.oid, sequence.start));
+                    sql.push(format!(
+                        "SELECT pg_setval({}, {}, 0)",
+                        sequence.oid, sequence.start
+                    ));
                 }
             }
         }
@@ -152,11 +182,20 @@ impl Compiler<'_> {
         let mut source = source_of(table, &table.name);
         shown.clone_into(&mut source.alias);
         let mut scope = Scope::default();
-        scope.add(Source { alias: shown.to_owned(), ..source })?;
+        scope.add(Source {
+            alias: shown.to_owned(),
+            ..source
+        })?;
         let items = self.items(items, &mut scope, &mut Hoisted::default())?;
         let list: Vec<String> = items
             .iter()
-            .map(|item| format!("{} AS {}", item.value.sql, parse::quote(&item.output.sql_name)))
+            .map(|item| {
+                format!(
+                    "{} AS {}",
+                    item.value.sql,
+                    parse::quote(&item.output.sql_name)
+                )
+            })
             .collect();
         sql.push_str(&format!(" RETURNING {}", list.join(", ")));
         let outputs = items.into_iter().map(|item| item.output).collect();
@@ -167,8 +206,16 @@ impl Compiler<'_> {
 /// The table of an `UPDATE` or a `DELETE`.
 fn plain_table(item: &TableWithJoins) -> Result<(&ObjectName, Option<&TableAlias>)> {
     match &item.relation {
-        TableFactor::Table { name, alias, args: None, .. } if item.joins.is_empty() => Ok((name, alias.as_ref())),
-        _ => Err(SqlError::new(state::SYNTAX_ERROR, "the target must be one table")),
+        TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            ..
+        } if item.joins.is_empty() => Ok((name, alias.as_ref())),
+        _ => Err(SqlError::new(
+            state::SYNTAX_ERROR,
+            "the target must be one table",
+        )),
     }
 }
 
@@ -179,6 +226,9 @@ fn row_of(table: &Table, shown: &str) -> (String, String) {
         return ("rowid".to_owned(), format!("{quoted}.rowid"));
     }
     let outer: Vec<String> = table.key().iter().map(|name| parse::quote(name)).collect();
-    let inner: Vec<String> = outer.iter().map(|name| format!("{quoted}.{name}")).collect();
+    let inner: Vec<String> = outer
+        .iter()
+        .map(|name| format!("{quoted}.{name}"))
+        .collect();
     (format!("({})", outer.join(", ")), inner.join(", "))
 }

@@ -1,8 +1,8 @@
 //! Expressions.
 
 use sqlparser::ast::{
-    AccessExpr, Array, CaseWhen, DataType, Expr, InTarget, Interval, Query, Subscript,
-    TrimWhereField, UnaryOperator, Value as Constant,
+    AccessExpr, Array, CaseWhen, DataType, Expr, Interval, Query, Subscript, UnaryOperator,
+    Value as Constant,
 };
 
 use super::cast::{Strength, constant};
@@ -26,7 +26,9 @@ impl Compiler<'_> {
 
     fn bare_expression(&self, expression: &Expr, scope: &Scope<'_>) -> Result<Typed> {
         match expression {
-            Expr::Identifier(name) => self.name(&parse::fold(name), name.quote_style.is_some(), scope),
+            Expr::Identifier(name) => {
+                self.name(&parse::fold(name), name.quote_style.is_some(), scope)
+            }
             Expr::CompoundIdentifier(parts) => {
                 let parts: Vec<String> = parts.iter().map(parse::fold).collect();
                 compound(&parts, scope)
@@ -35,111 +37,47 @@ impl Compiler<'_> {
             Expr::Nested(inner) => self.expression(inner, scope),
             Expr::BinaryOp { left, op, right } => self.binary(left, op, right, scope),
             Expr::UnaryOp { op, expr } => self.unary(*op, expr, scope),
-            Expr::Cast { kind: _, expr, data_type, format: None } => self.explicit_cast(expr, data_type, scope),
+            Expr::Cast {
+                kind: _,
+                expr,
+                data_type,
+                format: None,
+            } => self.explicit_cast(expr, data_type, scope),
             Expr::TypedString(typed) => {
                 let (ty, modifier) = super::resolve_type(&typed.data_type)?;
                 let value = self.constant(&typed.value.value)?;
                 let value = self.cast(value, ty, Strength::Explicit)?;
-                Ok(self.fit(value, modifier, Strength::Explicit))
+                Ok(Self::fit(value, modifier, Strength::Explicit))
             }
             Expr::Function(function) => self.function(function, scope),
-            Expr::Case { operand, conditions, else_result, .. } => {
-                self.case(operand.as_deref(), conditions, else_result.as_deref(), scope)
-            }
+            Expr::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => self.case(
+                operand.as_deref(),
+                conditions,
+                else_result.as_deref(),
+                scope,
+            ),
             Expr::Exists { subquery, negated } => self.exists(subquery, *negated, scope),
             Expr::Subquery(query) => self.scalar(query, scope),
-            Expr::In { expr, target, negated, global: false } => self.membership(expr, target, *negated, scope),
-            Expr::Interval(interval) => self.interval(interval),
+            Expr::In {
+                expr,
+                target,
+                negated,
+                global: false,
+            } => self.membership(expr, target, *negated, scope),
+            Expr::Interval(interval) => Self::interval(interval),
             Expr::Array(array) => self.array(array, scope),
-            Expr::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain, scope),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                self.access(root, access_chain, scope)
+            }
             Expr::Collate { expr, collation } => self.collate(expr, collation, scope),
             Expr::Tuple(_) => Err(SqlError::refused("a row value here")),
             _ => self.keyword(expression, scope),
         }
-    }
-
-    /// Expressions that are written with words.
-    fn keyword(&self, expression: &Expr, scope: &Scope<'_>) -> Result<Typed> {
-        match expression {
-            Expr::IsNull(inner) => self.is_null(inner, "IS NULL", scope),
-            Expr::IsNotNull(inner) => self.is_null(inner, "IS NOT NULL", scope),
-            Expr::IsTrue(inner) => self.is_truth(inner, "IS TRUE", scope),
-            Expr::IsNotTrue(inner) => self.is_truth(inner, "IS NOT TRUE", scope),
-            Expr::IsFalse(inner) => self.is_truth(inner, "IS FALSE", scope),
-            Expr::IsNotFalse(inner) => self.is_truth(inner, "IS NOT FALSE", scope),
-            Expr::IsUnknown(inner) => self.is_truth(inner, "IS NULL", scope),
-            Expr::IsNotUnknown(inner) => self.is_truth(inner, "IS NOT NULL", scope),
-            Expr::IsDistinctFrom(left, right) => self.distinct(left, right, "IS NOT", scope),
-            Expr::IsNotDistinctFrom(left, right) => self.distinct(left, right, "IS", scope),
-            Expr::Between { expr, negated, low, high } => self.between(expr, (low, high), *negated, scope),
-            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
-                self.like("pg_like", *negated, (expr, pattern, escape_char.as_deref()), scope)
-            }
-            Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
-                self.like("pg_ilike", *negated, (expr, pattern, escape_char.as_deref()), scope)
-            }
-            Expr::SimilarTo { negated, expr, pattern, escape_char } => {
-                self.like("pg_similar", *negated, (expr, pattern, escape_char.as_deref()), scope)
-            }
-            Expr::AnyOp { left, compare_op, right, .. } => self.any(left, compare_op, right, scope),
-            Expr::AllOp { left, compare_op, right } => self.all(left, compare_op, right, scope),
-            Expr::AtTimeZone { timestamp, time_zone } => self.at_time_zone(timestamp, time_zone, scope),
-            Expr::Extract { field, expr, .. } => {
-                let field = field.to_string().to_lowercase();
-                let value = self.expression(expr, scope)?;
-                // EXTRACT answers exact numbers, date_part floating point ones.
-                let scale = match (field.as_str(), value.ty.base) {
-                    (_, Base::Date) => None,
-                    ("second" | "seconds" | "epoch", _) => Some(6),
-                    ("milliseconds" | "millisecond", _) => Some(3),
-                    _ => None,
-                };
-                let field = Typed::of(parse::literal(&field), Base::Text);
-                let part = self.call("date_part", vec![field, value])?;
-                let exact = self.call("pg_extract_numeric", vec![part])?;
-                Ok(match scale {
-                    Some(scale) => Typed::of(
-                        format!("pg_numeric_round('round', {}, {scale})", exact.sql),
-                        Base::Numeric,
-                    ),
-                    None => exact,
-                })
-            }
-            Expr::Ceil { expr, .. } => self.named("ceil", &[expr], scope),
-            Expr::Floor { expr, .. } => self.named("floor", &[expr], scope),
-            Expr::Position { expr, r#in } => self.named("strpos", &[r#in, expr], scope),
-            Expr::Substring { expr, substring_from, substring_for, .. } => {
-                self.substring(expr, substring_from.as_deref(), substring_for.as_deref(), scope)
-            }
-            Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
-                let name = match trim_where {
-                    Some(TrimWhereField::Leading) => "ltrim",
-                    Some(TrimWhereField::Trailing) => "rtrim",
-                    Some(TrimWhereField::Both) | None => "btrim",
-                };
-                let listed = trim_characters.iter().flatten();
-                let arguments: Vec<&Expr> = std::iter::once(&**expr)
-                    .chain(trim_what.as_deref())
-                    .chain(listed)
-                    .collect();
-                self.named(name, &arguments, scope)
-            }
-            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-                let mut arguments: Vec<&Expr> = vec![expr, overlay_what, overlay_from];
-                arguments.extend(overlay_for.as_deref());
-                self.named("overlay", &arguments, scope)
-            }
-            other => Err(SqlError::refused(format!("the expression {other}"))),
-        }
-    }
-
-    /// A call of a function by its name.
-    fn named(&self, name: &str, arguments: &[&Expr], scope: &Scope<'_>) -> Result<Typed> {
-        let arguments: Result<Vec<Typed>> = arguments
-            .iter()
-            .map(|argument| self.expression(argument, scope))
-            .collect();
-        self.call(name, arguments?)
     }
 
     fn name(&self, name: &str, is_quoted: bool, scope: &Scope<'_>) -> Result<Typed> {
@@ -154,7 +92,9 @@ impl Compiler<'_> {
             if let [column] = source.columns.as_slice() {
                 return scope.qualified(name, &column.name.clone());
             }
-            return Err(SqlError::refused(format!("the whole row {name} as a value")));
+            return Err(SqlError::refused(format!(
+                "the whole row {name} as a value"
+            )));
         }
         Err(SqlError::new(
             state::UNDEFINED_COLUMN,
@@ -183,12 +123,18 @@ impl Compiler<'_> {
         let number: usize = name
             .strip_prefix('$')
             .and_then(|digits| digits.parse().ok())
-            .ok_or_else(|| SqlError::new(state::SYNTAX_ERROR, format!("syntax error at \"{name}\"")))?;
-        let index = number.checked_sub(1).ok_or_else(|| {
-            SqlError::new(state::UNDEFINED_PARAMETER, "there is no parameter $0")
-        })?;
+            .ok_or_else(|| {
+                SqlError::new(state::SYNTAX_ERROR, format!("syntax error at \"{name}\""))
+            })?;
+        let index = number
+            .checked_sub(1)
+            .ok_or_else(|| SqlError::new(state::UNDEFINED_PARAMETER, "there is no parameter $0"))?;
         let ty = self.parameter_type(index)?;
-        let typed = Typed::literal(format!("?{number}"), Base::Unknown, Literal::Parameter(index));
+        let typed = Typed::literal(
+            format!("?{number}"),
+            Base::Unknown,
+            Literal::Parameter(index),
+        );
         Ok(Typed {
             ty: ty.unwrap_or(SqlType::of(Base::Unknown)),
             ..typed
@@ -242,7 +188,7 @@ impl Compiler<'_> {
         }
         let value = self.expression(value, scope)?;
         let value = self.cast(value, ty, Strength::Explicit)?;
-        Ok(self.fit(value, modifier, Strength::Explicit))
+        Ok(Self::fit(value, modifier, Strength::Explicit))
     }
 
     fn case(
@@ -304,7 +250,11 @@ impl Compiler<'_> {
     }
 
     /// A subquery of one column.
-    pub(super) fn single_column(&self, query: &Query, scope: &Scope<'_>) -> Result<(String, super::Output)> {
+    pub(super) fn single_column(
+        &self,
+        query: &Query,
+        scope: &Scope<'_>,
+    ) -> Result<(String, super::Output)> {
         let inner = self.query(query, Some(scope))?;
         match <[super::Output; 1]>::try_from(inner.columns) {
             Ok([column]) => Ok((inner.sql, column)),
@@ -315,152 +265,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn membership(&self, left: &Expr, target: &InTarget, is_negated: bool, scope: &Scope<'_>) -> Result<Typed> {
-        let not = if is_negated { " NOT" } else { "" };
-        if let Expr::Tuple(lefts) = left {
-            return self.row_membership(lefts, target, not, scope);
-        }
-        let left = self.expression(left, scope)?;
-        match target {
-            InTarget::List(items) => {
-                let mut values = vec![left];
-                for item in items {
-                    values.push(self.expression(item, scope)?);
-                }
-                let values = self.unify_operands(values)?;
-                let mut values = values.iter();
-                let left = values.next().map(Typed::collated).unwrap_or_default();
-                let items: Vec<&str> = values.map(|value| value.sql.as_str()).collect();
-                Ok(Typed::new(format!("({left}{not} IN ({}))", items.join(", ")), BOOL))
-            }
-            InTarget::Subquery(query) => {
-                let (sql, column) = self.single_column(query, scope)?;
-                let inner = Typed::new(parse::quote(&column.sql_name), column.ty);
-                let (left, right) = self.unify(left, inner, "=")?;
-                let alias = parse::quote(&self.alias("in"));
-                Ok(Typed::new(
-                    format!("({}{not} IN (SELECT {} FROM ({sql}) AS {alias}))", left.collated(), right.sql),
-                    BOOL,
-                ))
-            }
-            _ => Err(SqlError::refused("this form of IN")),
-        }
-    }
-
-    fn unify_operands(&self, values: Vec<Typed>) -> Result<Vec<Typed>> {
-        let first = values.first().map_or(TEXT, |value| value.ty);
-        let other = values.iter().map(|value| value.ty).find(|ty| *ty != first);
-        self.unify_all(values, "IN").map_err(|error| match other {
-            Some(other) if error.state == state::DATATYPE_MISMATCH => {
-                super::cast::no_operator("=", first, other)
-            }
-            _ => error,
-        })
-    }
-
-    fn row_membership(&self, lefts: &[Expr], target: &InTarget, not: &str, scope: &Scope<'_>) -> Result<Typed> {
-        let InTarget::List(rows) = target else {
-            return Err(SqlError::refused("a row IN a subquery"));
-        };
-        let mut alternatives = Vec::new();
-        for row in rows {
-            let Expr::Tuple(rights) = row else {
-                return Err(SqlError::refused("a row IN values that are no rows"));
-            };
-            alternatives.push(self.row_equality(lefts, rights, scope)?);
-        }
-        let not = not.trim();
-        Ok(Typed::new(format!("({not} ({}))", alternatives.join(" OR ")), BOOL))
-    }
-
-    /// `(a, b) = (c, d)`.
-    pub(super) fn row_equality(&self, lefts: &[Expr], rights: &[Expr], scope: &Scope<'_>) -> Result<String> {
-        if lefts.len() != rights.len() || lefts.is_empty() {
-            return Err(SqlError::new(
-                state::SYNTAX_ERROR,
-                "unequal number of entries in row expressions",
-            ));
-        }
-        let mut tests = Vec::new();
-        for (left, right) in lefts.iter().zip(rights) {
-            let left = self.expression(left, scope)?;
-            let right = self.expression(right, scope)?;
-            tests.push(self.compare("=", left, right)?.sql);
-        }
-        Ok(format!("({})", tests.join(" AND ")))
-    }
-
-    fn is_null(&self, inner: &Expr, test: &str, scope: &Scope<'_>) -> Result<Typed> {
-        if matches!(inner, Expr::Tuple(_)) {
-            return Err(SqlError::refused("IS NULL of a row"));
-        }
-        let value = self.expression(inner, scope)?;
-        Ok(Typed::new(format!("({} {test})", value.sql), BOOL))
-    }
-
-    fn is_truth(&self, inner: &Expr, test: &str, scope: &Scope<'_>) -> Result<Typed> {
-        let value = self.condition(self.expression(inner, scope)?, test)?;
-        Ok(Typed::new(format!("({} {test})", value.sql), BOOL))
-    }
-
-    fn distinct(&self, left: &Expr, right: &Expr, test: &str, scope: &Scope<'_>) -> Result<Typed> {
-        let left = self.expression(left, scope)?;
-        let right = self.expression(right, scope)?;
-        let (left, right) = self.unify(left, right, "IS DISTINCT FROM")?;
-        Ok(Typed::new(format!("({} {test} {})", left.collated(), right.sql), BOOL))
-    }
-
-    fn between(&self, value: &Expr, (low, high): (&Expr, &Expr), is_negated: bool, scope: &Scope<'_>) -> Result<Typed> {
-        let value = self.expression(value, scope)?;
-        let low = self.compare(">=", value.clone(), self.expression(low, scope)?)?;
-        let high = self.compare("<=", value, self.expression(high, scope)?)?;
-        let not = if is_negated { "NOT " } else { "" };
-        Ok(Typed::new(format!("({not}({} AND {}))", low.sql, high.sql), BOOL))
-    }
-
-    fn like(
-        &self,
-        function: &str,
-        is_negated: bool,
-        (value, pattern, escape): (&Expr, &Expr, Option<&Expr>),
-        scope: &Scope<'_>,
-    ) -> Result<Typed> {
-        let value = self.text(value, scope)?;
-        let pattern = self.text(pattern, scope)?;
-        let escape = match escape {
-            Some(escape) => self.text(escape, scope)?,
-            None => "'\\'".to_owned(),
-        };
-        let not = if is_negated { "NOT " } else { "" };
-        Ok(Typed::new(format!("({not}{function}({value}, {pattern}, {escape}))"), BOOL))
-    }
-
-    fn text(&self, expression: &Expr, scope: &Scope<'_>) -> Result<String> {
-        let value = self.expression(expression, scope)?;
-        let ty = value.ty;
-        let as_text = self.cast(value, TEXT, Strength::Implicit);
-        Ok(as_text.map_err(|_| super::cast::no_operator("~~", ty, TEXT))?.sql)
-    }
-
-    fn at_time_zone(&self, timestamp: &Expr, zone: &Expr, scope: &Scope<'_>) -> Result<Typed> {
-        let value = self.expression(timestamp, scope)?;
-        let zone = self.expression(zone, scope)?;
-        self.call("timezone", vec![zone, value])
-    }
-
-    fn substring(&self, value: &Expr, from: Option<&Expr>, count: Option<&Expr>, scope: &Scope<'_>) -> Result<Typed> {
-        let mut arguments = vec![self.expression(value, scope)?];
-        match from {
-            Some(from) => arguments.push(self.expression(from, scope)?),
-            None => arguments.push(number("1")?),
-        }
-        if let Some(count) = count {
-            arguments.push(self.expression(count, scope)?);
-        }
-        self.call("substring", arguments)
-    }
-
-    fn interval(&self, interval: &Interval) -> Result<Typed> {
+    fn interval(interval: &Interval) -> Result<Typed> {
         let Expr::Value(value) = &*interval.value else {
             return Err(SqlError::refused("an interval that is no constant"));
         };
@@ -484,7 +289,11 @@ impl Compiler<'_> {
             elements.push(self.expression(element, scope)?);
         }
         if elements.is_empty() {
-            return Ok(Typed::literal("'[]'".to_owned(), Base::Unknown, Literal::Text("{}".to_owned())));
+            return Ok(Typed::literal(
+                "'[]'".to_owned(),
+                Base::Unknown,
+                Literal::Text("{}".to_owned()),
+            ));
         }
         let elements = self.unify_all(elements, "ARRAY")?;
         let ty = elements.first().map_or(TEXT, |element| element.ty);
@@ -492,21 +301,24 @@ impl Compiler<'_> {
             return Err(SqlError::refused(format!("an array of {ty}")));
         }
         let elements: Vec<String> = elements.into_iter().map(|element| element.sql).collect();
-        Ok(Typed::new(json_array(&elements), SqlType::array_of(ty.base)))
+        Ok(Typed::new(
+            json_array(&elements),
+            SqlType::array_of(ty.base),
+        ))
     }
 
     fn access(&self, root: &Expr, chain: &[AccessExpr], scope: &Scope<'_>) -> Result<Typed> {
-        if let (Expr::Function(function), [AccessExpr::Dot(Expr::Identifier(field))]) = (strip(root), chain) {
-            return self.expanded_field(function, &parse::fold(field), scope);
-        }
         // The parser takes `a.b[1]` for a chain that begins at `a`.
-        if let ([AccessExpr::Dot(Expr::Identifier(column)), rest @ ..], Expr::Identifier(source)) = (chain, root) {
+        if let ([AccessExpr::Dot(Expr::Identifier(column)), rest @ ..], Expr::Identifier(source)) =
+            (chain, root)
+        {
             let root = Expr::CompoundIdentifier(vec![source.clone(), column.clone()]);
             return self.access(&root, rest, scope);
         }
         let mut value = self.expression(root, scope)?;
         for step in chain {
-            if let (AccessExpr::Dot(Expr::Identifier(field)), Base::Record) = (step, value.ty.base) {
+            if let (AccessExpr::Dot(Expr::Identifier(field)), Base::Record) = (step, value.ty.base)
+            {
                 value = expanded_field(&value, &parse::fold(field))?;
                 continue;
             }
@@ -526,18 +338,32 @@ impl Compiler<'_> {
             }
             return Err(SqlError::new(
                 state::DATATYPE_MISMATCH,
-                format!("cannot subscript type {} because it is not an array", value.ty),
+                format!(
+                    "cannot subscript type {} because it is not an array",
+                    value.ty
+                ),
             ));
         };
         let index = self.cast(index, SqlType::of(Base::Int4), Strength::Assignment)?;
         // Vectors count from zero, arrays from one.
         let base = u8::from(value.ty.is_array);
-        Ok(Typed::new(format!("pg_subscript({}, {} - {base})", value.sql, index.sql), element))
+        Ok(Typed::new(
+            format!("pg_subscript({}, {} - {base})", value.sql, index.sql),
+            element,
+        ))
     }
 
-    fn collate(&self, value: &Expr, collation: &sqlparser::ast::ObjectName, scope: &Scope<'_>) -> Result<Typed> {
+    fn collate(
+        &self,
+        value: &Expr,
+        collation: &sqlparser::ast::ObjectName,
+        scope: &Scope<'_>,
+    ) -> Result<Typed> {
         let (_, name) = parse::place(collation)?;
-        if !matches!(name.as_str(), "default" | "C" | "POSIX" | "C.UTF-8" | "ucs_basic") {
+        if !matches!(
+            name.as_str(),
+            "default" | "C" | "POSIX" | "C.UTF-8" | "ucs_basic"
+        ) {
             return Err(SqlError::refused(format!("the collation \"{name}\"")));
         }
         self.expression(value, scope)
@@ -547,7 +373,12 @@ impl Compiler<'_> {
 fn compound(parts: &[String], scope: &Scope<'_>) -> Result<Typed> {
     match parts {
         [source, column] => scope.qualified(source, column),
-        [schema, source, column] if matches!(schema.as_str(), "public" | "pg_catalog" | "information_schema") => {
+        [schema, source, column]
+            if matches!(
+                schema.as_str(),
+                "public" | "pg_catalog" | "information_schema"
+            ) =>
+        {
             scope.qualified(source, column)
         }
         _ => Err(SqlError::new(
@@ -564,7 +395,11 @@ fn string(text: &str) -> Result<Typed> {
             "invalid byte sequence for encoding \"UTF8\": 0x00",
         ));
     }
-    Ok(Typed::literal(parse::literal(text), Base::Unknown, Literal::Text(text.to_owned())))
+    Ok(Typed::literal(
+        parse::literal(text),
+        Base::Unknown,
+        Literal::Text(text.to_owned()),
+    ))
 }
 
 /// A number of the smallest type that holds it.
@@ -575,8 +410,13 @@ pub(super) fn number(digits: &str) -> Result<Typed> {
         Ok(_) => Base::Int8,
         Err(_) => Base::Numeric,
     };
-    let value = crate::types::text::parse(SqlType::of(base), &digits, &crate::types::Look::default())?;
-    Ok(Typed::literal(constant(&value), base, Literal::Number(digits)))
+    let value =
+        crate::types::text::parse(SqlType::of(base), &digits, &crate::types::Look::default())?;
+    Ok(Typed::literal(
+        constant(&value),
+        base,
+        Literal::Number(digits),
+    ))
 }
 
 /// Elements as a stored array.
@@ -597,21 +437,20 @@ fn expanded_field(value: &Typed, field: &str) -> Result<Typed> {
             ));
         }
     };
-    Ok(Typed::of(format!("json_extract({}, '$[{at}]')", value.sql), base))
-}
-
-fn strip(expression: &Expr) -> &Expr {
-    match expression {
-        Expr::Nested(inner) => strip(inner),
-        other => other,
-    }
+    Ok(Typed::of(
+        format!("json_extract({}, '$[{at}]')", value.sql),
+        base,
+    ))
 }
 
 /// Whether a query has one row at most, whatever the tables hold.
 fn is_single_row(query: &Query) -> bool {
     use sqlparser::ast::{GroupByExpr, LimitClause, SelectItem, SetExpr};
     let is_limited = match &query.limit_clause {
-        Some(LimitClause::LimitOffset { limit: Some(Expr::Value(limit)), .. }) => {
+        Some(LimitClause::LimitOffset {
+            limit: Some(Expr::Value(limit)),
+            ..
+        }) => {
             matches!(&limit.value, Constant::Number(digits, _) if digits == "1")
         }
         _ => false,
@@ -619,12 +458,14 @@ fn is_single_row(query: &Query) -> bool {
     let SetExpr::Select(select) = &*query.body else {
         return is_limited;
     };
-    let is_ungrouped = matches!(&select.group_by, GroupByExpr::Expressions(list, _) if list.is_empty());
+    let is_ungrouped =
+        matches!(&select.group_by, GroupByExpr::Expressions(list, _) if list.is_empty());
     let is_aggregate = select.projection.iter().any(|item| match item {
         SelectItem::UnnamedExpr(Expr::Function(function))
-        | SelectItem::ExprWithAlias { expr: Expr::Function(function), .. } => {
-            function.over.is_none() && super::function::is_aggregate(&function.name)
-        }
+        | SelectItem::ExprWithAlias {
+            expr: Expr::Function(function),
+            ..
+        } => function.over.is_none() && super::aggregate::is_aggregate(&function.name),
         _ => false,
     });
     is_limited || (is_ungrouped && (is_aggregate || select.from.is_empty()))

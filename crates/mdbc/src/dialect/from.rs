@@ -5,41 +5,14 @@ use sqlparser::ast::{
     TableFactor, TableWithJoins,
 };
 
-use super::cast::Strength;
 use super::parse::Place;
+use super::row_functions::{RowFunction, is_set_returning};
 use super::scope::{Scope, Source, SourceColumn};
-use super::{Compiler, Output, Typed, VIEW_DEPTH_MAX, parse};
+use super::{Compiler, Output, VIEW_DEPTH_MAX, parse};
 use crate::catalog;
 use crate::catalog::schema::{Relation, Table, View};
 use crate::error::{Result, SqlError, state};
 use crate::types::{Base, SqlType};
-
-/// Functions that return rows.
-const SET_RETURNING: &[&str] = &[
-    "_pg_expandarray",
-    "generate_series",
-    "generate_subscripts",
-    "json_array_elements",
-    "json_array_elements_text",
-    "jsonb_array_elements",
-    "jsonb_array_elements_text",
-    "jsonb_object_keys",
-    "json_object_keys",
-    "regexp_split_to_table",
-    "string_to_table",
-    "unnest",
-];
-
-pub(super) fn is_set_returning(name: &str) -> bool {
-    SET_RETURNING.contains(&name)
-}
-
-/// A function's rows: what they are read from, and the columns, with
-/// `{alias}` for the name that it gets.
-pub(super) struct RowFunction {
-    pub(super) sql: String,
-    pub(super) columns: Vec<(String, SqlType, String)>,
-}
 
 impl Compiler<'_> {
     /// Understands a `FROM` and adds what it names to the scope.
@@ -64,14 +37,26 @@ impl Compiler<'_> {
         Ok(if is_outer { format!("({sql})") } else { sql })
     }
 
-    fn join(&self, left: &str, join: &Join, first: usize, scope: &mut Scope<'_>) -> Result<(String, bool)> {
+    fn join(
+        &self,
+        left: &str,
+        join: &Join,
+        first: usize,
+        scope: &mut Scope<'_>,
+    ) -> Result<(String, bool)> {
         let middle = scope.sources.len();
         let right = self.factor(&join.relation, scope)?;
         let none = &JoinConstraint::None;
         let (word, constraint) = match &join.join_operator {
-            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => ("JOIN", constraint),
-            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => ("LEFT JOIN", constraint),
-            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => ("RIGHT JOIN", constraint),
+            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
+                ("JOIN", constraint)
+            }
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+                ("LEFT JOIN", constraint)
+            }
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+                ("RIGHT JOIN", constraint)
+            }
             JoinOperator::FullOuter(constraint) => ("FULL JOIN", constraint),
             JoinOperator::CrossJoin(JoinConstraint::None) => ("CROSS JOIN", none),
             other => return Err(SqlError::refused(format!("the join {other:?}"))),
@@ -83,10 +68,8 @@ impl Compiler<'_> {
                 Some(self.condition(condition, "JOIN/ON")?.sql)
             }
             JoinConstraint::Using(names) => {
-                let names: Result<Vec<String>> = names
-                    .iter()
-                    .map(|name| Ok(parse::place(name)?.1))
-                    .collect();
+                let names: Result<Vec<String>> =
+                    names.iter().map(|name| Ok(parse::place(name)?.1)).collect();
                 self.merge(&names?, word, (first, middle), scope)?
             }
             JoinConstraint::Natural => {
@@ -147,16 +130,37 @@ impl Compiler<'_> {
 
     fn factor(&self, factor: &TableFactor, scope: &mut Scope<'_>) -> Result<String> {
         match factor {
-            TableFactor::Table { name, alias, args: None, with_ordinality: false, sample: None, version: None, .. } => {
-                self.table_factor(name, alias.as_ref(), scope)
-            }
-            TableFactor::Table { name, alias, args: Some(args), with_ordinality, sample: None, .. } => {
-                self.function_factor(name, &args.args, (alias.as_ref(), *with_ordinality), scope)
-            }
-            TableFactor::Function { name, args, alias, with_ordinality, .. } => {
-                self.function_factor(name, args, (alias.as_ref(), *with_ordinality), scope)
-            }
-            TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => {
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                with_ordinality: false,
+                sample: None,
+                version: None,
+                ..
+            } => self.table_factor(name, alias.as_ref(), scope),
+            TableFactor::Table {
+                name,
+                alias,
+                args: Some(args),
+                with_ordinality,
+                sample: None,
+                ..
+            } => self.function_factor(name, &args.args, (alias.as_ref(), *with_ordinality), scope),
+            TableFactor::Function {
+                name,
+                args,
+                alias,
+                with_ordinality,
+                ..
+            } => self.function_factor(name, args, (alias.as_ref(), *with_ordinality), scope),
+            TableFactor::UNNEST {
+                alias,
+                array_exprs,
+                with_offset: false,
+                with_ordinality,
+                ..
+            } => {
                 let name = ObjectName::from(vec![sqlparser::ast::Ident::new("unnest")]);
                 let arguments: Vec<FunctionArg> = array_exprs
                     .iter()
@@ -164,29 +168,52 @@ impl Compiler<'_> {
                     .collect();
                 self.function_factor(&name, &arguments, (alias.as_ref(), *with_ordinality), scope)
             }
-            TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
+            TableFactor::Derived {
+                lateral: false,
+                subquery,
+                alias,
+                sample: None,
+            } => {
                 let inner = self.query(subquery, Some(scope_of_common(scope)).as_ref())?;
                 let columns = known(inner.columns);
                 self.derived(&inner.sql, &columns, alias.as_ref(), scope)
             }
             TableFactor::Derived { lateral: true, .. } => Err(SqlError::refused("LATERAL")),
-            TableFactor::NestedJoin { table_with_joins, alias: None } => {
-                Ok(format!("({})", self.joined(table_with_joins, scope)?))
-            }
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias: None,
+            } => Ok(format!("({})", self.joined(table_with_joins, scope)?)),
             other => Err(SqlError::refused(format!("{other} in FROM"))),
         }
     }
 
-    fn table_factor(&self, name: &ObjectName, alias: Option<&TableAlias>, scope: &mut Scope<'_>) -> Result<String> {
+    fn table_factor(
+        &self,
+        name: &ObjectName,
+        alias: Option<&TableAlias>,
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
         let (place, last) = parse::place(name)?;
         if place == Place::Anywhere
             && let Some(common) = scope.common_table(&last).cloned()
         {
             let shown = alias.map_or_else(|| last.clone(), |alias| parse::fold(&alias.name));
-            let columns = common.columns.iter().map(|column| SourceColumn::of_output(&shown, column));
-            let source = Source { alias: shown.clone(), columns: columns.collect(), oid: None, key: Vec::new() };
+            let columns = common
+                .columns
+                .iter()
+                .map(|column| SourceColumn::of_output(&shown, column));
+            let source = Source {
+                alias: shown.clone(),
+                columns: columns.collect(),
+                oid: None,
+                key: Vec::new(),
+            };
             scope.add(rename(source, alias)?)?;
-            return Ok(format!("{} AS {}", parse::quote(&common.sql_name), parse::quote(&shown)));
+            return Ok(format!(
+                "{} AS {}",
+                parse::quote(&common.sql_name),
+                parse::quote(&shown)
+            ));
         }
         let shown = alias.map_or_else(|| last.clone(), |alias| parse::fold(&alias.name));
         if matches!(place, Place::Anywhere | Place::Public) {
@@ -212,9 +239,18 @@ impl Compiler<'_> {
                 origin: None,
                 is_merged: false,
             });
-            let source = Source { alias: shown.clone(), columns: columns.collect(), oid: Some(system.oid), key: Vec::new() };
+            let source = Source {
+                alias: shown.clone(),
+                columns: columns.collect(),
+                oid: Some(system.oid),
+                key: Vec::new(),
+            };
             scope.add(rename(source, alias)?)?;
-            return Ok(format!("{}.{} AS {quoted}", system.schema, parse::quote(&last)));
+            return Ok(format!(
+                "{}.{} AS {quoted}",
+                system.schema,
+                parse::quote(&last)
+            ));
         }
         Err(undefined_table(name))
     }
@@ -229,10 +265,20 @@ impl Compiler<'_> {
         self.needs_freedom("another table")?;
         self.reads(&table.name);
         scope.add(rename(source_of(table, shown), alias)?)?;
-        Ok(format!("main.{} AS {}", parse::quote(&table.name), parse::quote(shown)))
+        Ok(format!(
+            "main.{} AS {}",
+            parse::quote(&table.name),
+            parse::quote(shown)
+        ))
     }
 
-    fn view(&self, view: &View, alias: Option<&TableAlias>, shown: &str, scope: &mut Scope<'_>) -> Result<String> {
+    fn view(
+        &self,
+        view: &View,
+        alias: Option<&TableAlias>,
+        shown: &str,
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
         if self.view_depth.get() >= VIEW_DEPTH_MAX {
             return Err(SqlError::new(
                 state::STATEMENT_TOO_COMPLEX,
@@ -256,13 +302,26 @@ impl Compiler<'_> {
             })
             .collect();
         let quoted = parse::quote(shown);
-        let own = columns.iter().map(|column| SourceColumn::of_output(shown, column));
-        let source = Source { alias: shown.to_owned(), columns: own.collect(), oid: Some(view.oid), key: Vec::new() };
+        let own = columns
+            .iter()
+            .map(|column| SourceColumn::of_output(shown, column));
+        let source = Source {
+            alias: shown.to_owned(),
+            columns: own.collect(),
+            oid: Some(view.oid),
+            key: Vec::new(),
+        };
         scope.add(rename(source, alias)?)?;
         Ok(format!("({}) AS {quoted}", inner.sql))
     }
 
-    fn sequence_row(&self, name: &str, oid: u32, shown: &str, scope: &mut Scope<'_>) -> Result<String> {
+    fn sequence_row(
+        &self,
+        name: &str,
+        oid: u32,
+        shown: &str,
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
         let quoted = parse::quote(shown);
         let int8 = SqlType::of(Base::Int8);
         let column = |column: &str, ty, sql: &str| SourceColumn {
@@ -278,15 +337,36 @@ impl Compiler<'_> {
             column("log_cnt", int8, "log_cnt"),
             column("is_called", SqlType::of(Base::Bool), "is_called"),
         ];
-        scope.add(Source { alias: shown.to_owned(), columns, oid: Some(oid), key: Vec::new() })?;
+        scope.add(Source {
+            alias: shown.to_owned(),
+            columns,
+            oid: Some(oid),
+            key: Vec::new(),
+        })?;
         self.reads(name);
-        Ok(format!("(SELECT pg_sequence_value({oid}) AS last_value, 0 AS log_cnt, 1 AS is_called) AS {quoted}"))
+        Ok(format!(
+            "(SELECT pg_sequence_value({oid}) AS last_value, 0 AS log_cnt, 1 AS is_called) \
+             AS {quoted}"
+        ))
     }
 
-    fn derived(&self, sql: &str, columns: &[Output], alias: Option<&TableAlias>, scope: &mut Scope<'_>) -> Result<String> {
+    fn derived(
+        &self,
+        sql: &str,
+        columns: &[Output],
+        alias: Option<&TableAlias>,
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
         let shown = alias.map_or_else(|| self.alias("query"), |alias| parse::fold(&alias.name));
-        let own = columns.iter().map(|column| SourceColumn::of_output(&shown, column));
-        let source = Source { alias: shown.clone(), columns: own.collect(), oid: None, key: Vec::new() };
+        let own = columns
+            .iter()
+            .map(|column| SourceColumn::of_output(&shown, column));
+        let source = Source {
+            alias: shown.clone(),
+            columns: own.collect(),
+            oid: None,
+            key: Vec::new(),
+        };
         scope.add(rename(source, alias)?)?;
         Ok(format!("({sql}) AS {}", parse::quote(&shown)))
     }
@@ -327,100 +407,31 @@ impl Compiler<'_> {
             column.0.clone_from(&shown);
         }
         if with_ordinality {
-            rows.columns.push(("ordinality".to_owned(), SqlType::of(Base::Int8), "({alias}.key + 1)".to_owned()));
+            rows.columns.push((
+                "ordinality".to_owned(),
+                SqlType::of(Base::Int8),
+                "({alias}.key + 1)".to_owned(),
+            ));
         }
-        let columns = rows.columns.into_iter().map(|(name, ty, sql)| SourceColumn {
-            name,
-            ty,
-            modifier: -1,
-            sql: sql.replace("{alias}", &quoted),
-            origin: None,
-            is_merged: false,
-        });
-        let source = Source { alias: shown.clone(), columns: columns.collect(), oid: None, key: Vec::new() };
+        let columns = rows
+            .columns
+            .into_iter()
+            .map(|(name, ty, sql)| SourceColumn {
+                name,
+                ty,
+                modifier: -1,
+                sql: sql.replace("{alias}", &quoted),
+                origin: None,
+                is_merged: false,
+            });
+        let source = Source {
+            alias: shown.clone(),
+            columns: columns.collect(),
+            oid: None,
+            key: Vec::new(),
+        };
         scope.add(rename(source, alias)?)?;
         Ok(format!("{} AS {quoted}", rows.sql))
-    }
-
-    /// The rows of a function that returns some.
-    pub(super) fn row_function(&self, name: &str, values: &[Typed]) -> Result<RowFunction> {
-        let types: Vec<SqlType> = values.iter().map(|value| value.ty).collect();
-        let value = |ty: SqlType| vec![(name.to_owned(), ty, "{alias}.value".to_owned())];
-        let elements = |ty: SqlType| vec![("value".to_owned(), ty, "{alias}.value".to_owned())];
-        let key = |ty: SqlType| vec![(name.to_owned(), ty, "({alias}.key + 1)".to_owned())];
-        let error = || super::function::undefined(name, &types);
-        let each = |sql: &str, columns| Ok(RowFunction { sql: format!("json_each({sql})"), columns });
-        let int4 = SqlType::of(Base::Int4);
-        match (name, values) {
-            ("pg_partition_ancestors", [_]) => each("'[]'", value(SqlType::of(Base::Regclass))),
-            ("unnest", [array]) => each(&array.sql, value(array.ty.element().ok_or_else(error)?)),
-            ("_pg_expandarray", [array]) => {
-                let element = array.ty.element().ok_or_else(error)?;
-                let columns = vec![
-                    ("x".to_owned(), element, "{alias}.value".to_owned()),
-                    ("n".to_owned(), int4, "({alias}.key + 1)".to_owned()),
-                ];
-                each(&array.sql, columns)
-            }
-            ("generate_subscripts", [array, _]) => {
-                let element = array.ty.element().ok_or_else(error)?;
-                let _ = element;
-                if array.ty.is_array {
-                    each(&array.sql, key(int4))
-                } else {
-                    each(&array.sql, vec![(name.to_owned(), int4, "{alias}.key".to_owned())])
-                }
-            }
-            ("generate_series", [start, end, rest @ ..]) if rest.len() < 2 => {
-                self.series(name, start, end, rest.first())
-            }
-            ("json_array_elements" | "jsonb_array_elements", [document]) => {
-                let ty = if name.starts_with("jsonb") { Base::Jsonb } else { Base::Json };
-                let document = self.cast(document.clone(), SqlType::of(ty), Strength::Implicit)?;
-                each(&format!("pg_json_elements({}, 0)", document.sql), elements(SqlType::of(ty)))
-            }
-            ("json_array_elements_text" | "jsonb_array_elements_text", [document]) => {
-                let document = self.cast(document.clone(), SqlType::of(Base::Jsonb), Strength::Implicit)?;
-                each(&format!("pg_json_elements({}, 1)", document.sql), elements(SqlType::of(Base::Text)))
-            }
-            ("jsonb_object_keys" | "json_object_keys", [document]) => {
-                each(&format!("pg_json_keys({})", document.sql), value(SqlType::of(Base::Text)))
-            }
-            ("string_to_table", [text, separator]) => {
-                let array = self.call("string_to_array", vec![text.clone(), separator.clone()])?;
-                each(&array.sql, value(SqlType::of(Base::Text)))
-            }
-            ("regexp_split_to_table", [text, pattern]) => {
-                let text = self.cast(text.clone(), SqlType::of(Base::Text), Strength::Implicit)?;
-                let pattern = self.cast(pattern.clone(), SqlType::of(Base::Text), Strength::Implicit)?;
-                each(&format!("pg_regexp_split({}, {})", text.sql, pattern.sql), value(SqlType::of(Base::Text)))
-            }
-            _ => Err(error()),
-        }
-    }
-
-    fn series(&self, name: &str, start: &Typed, end: &Typed, step: Option<&Typed>) -> Result<RowFunction> {
-        let common = Self::common_type(start.ty, end.ty).unwrap_or(SqlType::of(Base::Unknown));
-        let common = if common.is_unknown() { SqlType::of(Base::Int4) } else { common };
-        let is_time = matches!(common.base, Base::Timestamp | Base::Timestamptz | Base::Date);
-        let wide = match common.base {
-            Base::Date => SqlType::of(Base::Timestamptz),
-            Base::Int2 => SqlType::of(Base::Int4),
-            _ => common,
-        };
-        if !is_time && !matches!(wide.base, Base::Int4 | Base::Int8) {
-            return Err(SqlError::refused(format!("generate_series of {common}")));
-        }
-        let start = self.cast(start.clone(), wide, Strength::Implicit)?;
-        let end = self.cast(end.clone(), wide, Strength::Implicit)?;
-        let step = match (step, is_time) {
-            (Some(step), true) => self.cast(step.clone(), SqlType::of(Base::Interval), Strength::Implicit)?.sql,
-            (Some(step), false) => self.cast(step.clone(), wide, Strength::Implicit)?.sql,
-            (None, false) => "1".to_owned(),
-            (None, true) => return Err(super::function::undefined(name, &[common, common])),
-        };
-        let sql = format!("json_each(pg_series({}, {}, {step}))", start.sql, end.sql);
-        Ok(RowFunction { sql, columns: vec![(name.to_owned(), wide, "{alias}.value".to_owned())] })
     }
 }
 
@@ -454,7 +465,11 @@ fn scope_of_common<'p>(scope: &'p Scope<'p>) -> Scope<'p> {
 pub(super) fn known(columns: Vec<Output>) -> Vec<Output> {
     let text = SqlType::of(Base::Text);
     let settle = |column: Output| Output {
-        ty: if column.ty.is_unknown() { text } else { column.ty },
+        ty: if column.ty.is_unknown() {
+            text
+        } else {
+            column.ty
+        },
         ..column
     };
     columns.into_iter().map(settle).collect()
@@ -462,7 +477,9 @@ pub(super) fn known(columns: Vec<Output>) -> Vec<Output> {
 
 /// The names of columns that an alias gives.
 fn rename(mut source: Source, alias: Option<&TableAlias>) -> Result<Source> {
-    let Some(alias) = alias else { return Ok(source) };
+    let Some(alias) = alias else {
+        return Ok(source);
+    };
     if alias.columns.len() > source.columns.len() {
         return Err(SqlError::new(
             state::INVALID_COLUMN_REFERENCE,
@@ -503,7 +520,11 @@ fn find<'s>(sources: &'s [Source], name: &str) -> Result<&'s SourceColumn> {
 
 fn shared_names(scope: &Scope<'_>, first: usize, middle: usize) -> Vec<String> {
     let (lefts, rights) = scope.sources.split_at(middle);
-    let lefts: Vec<&SourceColumn> = lefts.iter().skip(first).flat_map(|source| &source.columns).collect();
+    let lefts: Vec<&SourceColumn> = lefts
+        .iter()
+        .skip(first)
+        .flat_map(|source| &source.columns)
+        .collect();
     let rights = rights.iter().flat_map(|source| &source.columns);
     rights
         .filter(|right| lefts.iter().any(|left| left.name == right.name))
@@ -513,7 +534,9 @@ fn shared_names(scope: &Scope<'_>, first: usize, middle: usize) -> Vec<String> {
 
 /// The error of a table that is not.
 pub(super) fn undefined_table(name: &ObjectName) -> SqlError {
-    let shown = parse::parts(name).map(|parts| parts.join(".")).unwrap_or_default();
+    let shown = parse::parts(name)
+        .map(|parts| parts.join("."))
+        .unwrap_or_default();
     SqlError::new(
         state::UNDEFINED_TABLE,
         format!("relation \"{shown}\" does not exist"),

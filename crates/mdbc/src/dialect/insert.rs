@@ -18,7 +18,10 @@ pub(super) fn is_default(expression: &Expr) -> bool {
 }
 
 /// The table that a statement changes.
-pub(super) fn target<'s>(compiler: &Compiler<'s>, name: &sqlparser::ast::ObjectName) -> Result<&'s Table> {
+pub(super) fn target<'s>(
+    compiler: &Compiler<'s>,
+    name: &sqlparser::ast::ObjectName,
+) -> Result<&'s Table> {
     let (place, last) = parse::place(name)?;
     let is_own = matches!(place, parse::Place::Anywhere | parse::Place::Public);
     match compiler.schema().get(&last).filter(|_| is_own) {
@@ -27,7 +30,9 @@ pub(super) fn target<'s>(compiler: &Compiler<'s>, name: &sqlparser::ast::ObjectN
             state::WRONG_OBJECT_TYPE,
             format!("cannot change {} \"{last}\"", other.noun()),
         )),
-        None if crate::catalog::find(place, &last).is_some() => Err(SqlError::refused("a change of the system catalogue")),
+        None if crate::catalog::find(place, &last).is_some() => {
+            Err(SqlError::refused("a change of the system catalogue"))
+        }
         None => Err(super::from::undefined_table(name)),
     }
 }
@@ -39,11 +44,14 @@ impl Compiler<'_> {
             return Err(SqlError::refused("INSERT into a function"));
         };
         let table = target(&self, name)?;
-        let alias = insert.table_alias.as_ref().map(|alias| parse::fold(&alias.alias));
+        let alias = insert
+            .table_alias
+            .as_ref()
+            .map(|alias| parse::fold(&alias.alias));
         let shown = alias.clone().unwrap_or_else(|| table.name.clone());
         self.reads(&table.name);
         self.writes(&table.name);
-        let columns = self.insert_columns(insert, table)?;
+        let columns = Self::insert_columns(insert, table)?;
         let overriding = insert.overriding;
         let source = match insert.source.as_deref() {
             None => self.default_row(table)?,
@@ -52,7 +60,9 @@ impl Compiler<'_> {
                 None => self.insert_query(table, &columns, query, overriding)?,
             },
         };
-        let stored: Vec<String> = stored(table).map(|column| parse::quote(&column.name)).collect();
+        let stored: Vec<String> = stored(table)
+            .map(|column| parse::quote(&column.name))
+            .collect();
         let mut sql = format!(
             "INSERT INTO main.{} AS {} ({}) {source}",
             parse::quote(&table.name),
@@ -61,7 +71,10 @@ impl Compiler<'_> {
         );
         if let Some(on) = &insert.on {
             let OnInsert::OnConflict(conflict) = on else {
-                return Err(SqlError::new(state::SYNTAX_ERROR, "syntax error at \"ON DUPLICATE KEY\""));
+                return Err(SqlError::new(
+                    state::SYNTAX_ERROR,
+                    "syntax error at \"ON DUPLICATE KEY\"",
+                ));
             };
             sql.push_str(&self.on_conflict(table, &shown, conflict)?);
         }
@@ -70,7 +83,7 @@ impl Compiler<'_> {
     }
 
     /// The columns that an `INSERT` has values for.
-    fn insert_columns<'t>(&self, insert: &Insert, table: &'t Table) -> Result<Vec<&'t Column>> {
+    fn insert_columns<'t>(insert: &Insert, table: &'t Table) -> Result<Vec<&'t Column>> {
         if insert.columns.is_empty() {
             return Ok(table.columns.iter().collect());
         }
@@ -90,30 +103,45 @@ impl Compiler<'_> {
     }
 
     fn default_row(&self, table: &Table) -> Result<String> {
-        let values: Result<Vec<String>> = stored(table).map(|column| self.default_of(table, column)).collect();
+        let values: Result<Vec<String>> = stored(table)
+            .map(|column| self.default_of(table, column))
+            .collect();
         Ok(format!("VALUES ({})", values?.join(", ")))
     }
 
     /// The value of a column that a statement does not give.
     pub(super) fn default_of(&self, table: &Table, column: &Column) -> Result<String> {
         if column.identity.is_some() {
-            let sequence = self.schema().relations().find_map(|relation| match relation {
-                Relation::Sequence(sequence) => {
-                    let owner = sequence.owner.as_ref();
-                    owner.filter(|(own, name)| *own == table.name && *name == column.name).map(|_| sequence)
-                }
-                _ => None,
-            });
-            let sequence = sequence.ok_or_else(|| SqlError::internal("an identity column without a sequence"))?;
+            let sequence = self
+                .schema()
+                .relations()
+                .find_map(|relation| match relation {
+                    Relation::Sequence(sequence) => {
+                        let owner = sequence.owner.as_ref();
+                        owner
+                            .filter(|(own, name)| *own == table.name && *name == column.name)
+                            .map(|_| sequence)
+                    }
+                    _ => None,
+                });
+            let sequence = sequence
+                .ok_or_else(|| SqlError::internal("an identity column without a sequence"))?;
             self.access.borrow_mut().is_sequence = true;
-            let value = Typed::of(format!("pg_nextval({})", sequence.oid), crate::types::Base::Int8);
-            return Ok(self.assign(value, column.ty, column.modifier, &column.name)?.sql);
+            let value = Typed::of(
+                format!("pg_nextval({})", sequence.oid),
+                crate::types::Base::Int8,
+            );
+            return Ok(self
+                .assign(value, column.ty, column.modifier, &column.name)?
+                .sql);
         }
         let Some(default) = &column.default else {
             return Ok("NULL".to_owned());
         };
         let value = self.expression(&parse::expression(default)?, &Scope::default())?;
-        Ok(self.assign(value, column.ty, column.modifier, &column.name)?.sql)
+        Ok(self
+            .assign(value, column.ty, column.modifier, &column.name)?
+            .sql)
     }
 
     fn insert_values(
@@ -132,21 +160,34 @@ impl Compiler<'_> {
             }
             let mut listed = Vec::new();
             for column in stored(table) {
-                let at = columns.iter().position(|other| other.number == column.number);
-                let given = at.and_then(|at| row.get(at)).filter(|value| !is_default(value));
+                let at = columns
+                    .iter()
+                    .position(|other| other.number == column.number);
+                let given = at
+                    .and_then(|at| row.get(at))
+                    .filter(|value| !is_default(value));
                 listed.push(match given {
-                    Some(value) if overriding != Some(InsertOverriding::User) || column.identity.is_none() => {
+                    Some(value)
+                        if overriding != Some(InsertOverriding::User)
+                            || column.identity.is_none() =>
+                    {
                         check_identity(column, overriding)?;
                         let value = self.expression(value, &scope)?;
-                        self.assign(value, column.ty, column.modifier, &column.name)?.sql
+                        self.assign(value, column.ty, column.modifier, &column.name)?
+                            .sql
                     }
                     _ => self.default_of(table, column)?,
                 });
             }
-            check_generated(columns, |at| row.get(at).is_some_and(|value| !is_default(value)))?;
+            check_generated(columns, |at| {
+                row.get(at).is_some_and(|value| !is_default(value))
+            })?;
             rows.push(format!("({})", listed.join(", ")));
         }
-        let is_short = values.rows.iter().any(|row| row.content.len() < columns.len());
+        let is_short = values
+            .rows
+            .iter()
+            .any(|row| row.content.len() < columns.len());
         if is_short && columns.len() != table.columns.len() {
             return Err(too_many("more target columns than expressions"));
         }
@@ -164,7 +205,12 @@ impl Compiler<'_> {
         if rows.columns.len() > columns.len() {
             return Err(too_many("more expressions than target columns"));
         }
-        let given = |column: &Column| columns.iter().take(rows.columns.len()).position(|other| other.number == column.number);
+        let given = |column: &Column| {
+            columns
+                .iter()
+                .take(rows.columns.len())
+                .position(|other| other.number == column.number)
+        };
         check_generated(columns, |at| at < rows.columns.len())?;
         let alias = parse::quote(&self.alias("insert"));
         let mut listed = Vec::new();
@@ -173,14 +219,22 @@ impl Compiler<'_> {
             listed.push(match output {
                 Some(output) => {
                     check_identity(column, overriding)?;
-                    let value = Typed::new(format!("{alias}.{}", parse::quote(&output.sql_name)), output.ty);
-                    self.assign(value, column.ty, column.modifier, &column.name)?.sql
+                    let value = Typed::new(
+                        format!("{alias}.{}", parse::quote(&output.sql_name)),
+                        output.ty,
+                    );
+                    self.assign(value, column.ty, column.modifier, &column.name)?
+                        .sql
                 }
                 None => self.default_of(table, column)?,
             });
         }
         // Without a condition SQLite takes ON CONFLICT for that of a join.
-        Ok(format!("SELECT {} FROM ({}) AS {alias} WHERE 1", listed.join(", "), rows.sql))
+        Ok(format!(
+            "SELECT {} FROM ({}) AS {alias} WHERE 1",
+            listed.join(", "),
+            rows.sql
+        ))
     }
 
     fn on_conflict(&self, table: &Table, shown: &str, conflict: &OnConflict) -> Result<String> {
@@ -191,7 +245,9 @@ impl Compiler<'_> {
                 scope.add(source_of(table, shown))?;
                 let names: Result<Vec<String>> = columns
                     .iter()
-                    .map(|name: &Ident| Ok(parse::quote(&column_of(table, &parse::fold(name))?.name)))
+                    .map(|name: &Ident| {
+                        Ok(parse::quote(&column_of(table, &parse::fold(name))?.name))
+                    })
                     .collect();
                 let predicate = match predicate {
                     Some(predicate) => {
@@ -222,10 +278,18 @@ impl Compiler<'_> {
         }
         let mut scope = Scope::default();
         scope.add(source_of(table, shown))?;
-        let excluded = Source { oid: None, ..source_of(table, "excluded") };
+        let excluded = Source {
+            oid: None,
+            ..source_of(table, "excluded")
+        };
         scope.add(excluded)?;
         // An unqualified name means the row that is there.
-        for column in scope.sources.iter_mut().skip(1).flat_map(|source| &mut source.columns) {
+        for column in scope
+            .sources
+            .iter_mut()
+            .skip(1)
+            .flat_map(|source| &mut source.columns)
+        {
             column.is_merged = true;
         }
         let assignments = self.assignments(table, &update.assignments, &scope)?;
@@ -236,17 +300,28 @@ impl Compiler<'_> {
             }
             None => String::new(),
         };
-        Ok(format!(" ON CONFLICT{target} DO UPDATE SET {assignments}{condition}"))
+        Ok(format!(
+            " ON CONFLICT{target} DO UPDATE SET {assignments}{condition}"
+        ))
     }
 
     /// What stands behind `SET`.
-    pub(super) fn assignments(&self, table: &Table, assignments: &[Assignment], scope: &Scope<'_>) -> Result<String> {
+    pub(super) fn assignments(
+        &self,
+        table: &Table,
+        assignments: &[Assignment],
+        scope: &Scope<'_>,
+    ) -> Result<String> {
         use sqlparser::ast::AssignmentTarget;
         let mut pairs: Vec<(String, &Expr)> = Vec::new();
         for assignment in assignments {
             match (&assignment.target, &assignment.value) {
-                (AssignmentTarget::ColumnName(name), value) => pairs.push((parse::place(name)?.1, value)),
-                (AssignmentTarget::Tuple(names), Expr::Tuple(values)) if names.len() == values.len() => {
+                (AssignmentTarget::ColumnName(name), value) => {
+                    pairs.push((parse::place(name)?.1, value));
+                }
+                (AssignmentTarget::Tuple(names), Expr::Tuple(values))
+                    if names.len() == values.len() =>
+                {
                     for (name, value) in names.iter().zip(values) {
                         pairs.push((parse::place(name)?.1, value));
                     }
@@ -286,7 +361,10 @@ impl Compiler<'_> {
 
 /// The columns that a statement gives values to.
 pub(crate) fn stored(table: &Table) -> impl Iterator<Item = &Column> {
-    table.columns.iter().filter(|column| column.generated.is_none())
+    table
+        .columns
+        .iter()
+        .filter(|column| column.generated.is_none())
 }
 
 fn check(insert: &Insert) -> Result<()> {
@@ -309,7 +387,10 @@ fn check(insert: &Insert) -> Result<()> {
 
 /// The rows of a query that is nothing but `VALUES`.
 fn plain_values(query: &Query) -> Option<&Values> {
-    let is_plain = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+    let is_plain = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none();
     match &*query.body {
         SetExpr::Values(values) if is_plain => Some(values),
         _ => None,
@@ -321,7 +402,10 @@ pub(super) fn column_of<'t>(table: &'t Table, name: &str) -> Result<&'t Column> 
     table.column(name).ok_or_else(|| {
         SqlError::new(
             state::UNDEFINED_COLUMN,
-            format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
+            format!(
+                "column \"{name}\" of relation \"{}\" does not exist",
+                table.name
+            ),
         )
     })
 }
@@ -330,20 +414,32 @@ fn check_identity(column: &Column, overriding: Option<InsertOverriding>) -> Resu
     if column.identity == Some(Identity::Always) && overriding != Some(InsertOverriding::System) {
         return Err(SqlError::new(
             state::GENERATED_ALWAYS,
-            format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+            format!(
+                "cannot insert a non-DEFAULT value into column \"{}\"",
+                column.name
+            ),
         )
-        .with_detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+        .with_detail(format!(
+            "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+            column.name
+        ))
         .with_hint("Use OVERRIDING SYSTEM VALUE to override."));
     }
     Ok(())
 }
 
 fn check_generated(columns: &[&Column], is_given: impl Fn(usize) -> bool) -> Result<()> {
-    let mut generated = columns.iter().enumerate().filter(|(_, column)| column.generated.is_some());
+    let mut generated = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.generated.is_some());
     match generated.find(|(at, _)| is_given(*at)) {
         Some((_, column)) => Err(SqlError::new(
             state::GENERATED_ALWAYS,
-            format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+            format!(
+                "cannot insert a non-DEFAULT value into column \"{}\"",
+                column.name
+            ),
         )),
         None => Ok(()),
     }
@@ -352,11 +448,17 @@ fn check_generated(columns: &[&Column], is_given: impl Fn(usize) -> bool) -> Res
 fn constraint_columns(table: &Table, name: &str) -> Result<String> {
     let key = table.primary_key.as_ref().filter(|key| key.name == name);
     let key = key.map(|key| key.columns.iter().map(String::as_str).collect());
-    let index = table.indexes.iter().find(|index| index.name == name && index.is_unique);
+    let index = table
+        .indexes
+        .iter()
+        .find(|index| index.name == name && index.is_unique);
     let columns: Vec<&str> = key.or_else(|| index?.columns()).ok_or_else(|| {
         SqlError::new(
             state::UNDEFINED_OBJECT,
-            format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
+            format!(
+                "constraint \"{name}\" for table \"{}\" does not exist",
+                table.name
+            ),
         )
     })?;
     let quoted: Vec<String> = columns.into_iter().map(parse::quote).collect();

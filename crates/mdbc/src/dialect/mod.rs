@@ -5,6 +5,8 @@
 //! nothing is passed through, so nothing can mean one thing here and another
 //! there.
 
+mod aggregate;
+mod array_functions;
 pub(crate) mod cast;
 pub(crate) mod copy;
 pub(crate) mod ddl;
@@ -13,9 +15,13 @@ mod expression;
 mod from;
 mod function;
 mod insert;
+mod keyword;
+mod membership;
 mod operator;
 pub(crate) mod parse;
+mod quantified;
 mod query;
+mod row_functions;
 mod scope;
 mod select;
 mod session;
@@ -24,6 +30,7 @@ mod statement;
 mod system_functions;
 #[cfg(test)]
 mod tests;
+mod time_arithmetic;
 mod type_name;
 mod window;
 
@@ -36,6 +43,7 @@ use crate::types::{Base, Look, SqlType};
 
 pub(crate) use copy::{Copy, CopyFormat, Csv};
 pub(crate) use insert::stored as stored_columns;
+pub(crate) use statement::explained;
 pub(crate) use type_name::resolve as resolve_type;
 
 /// Parameters of one statement, as many as the protocol can count.
@@ -97,6 +105,7 @@ pub(crate) enum Verb {
     Delete,
     Truncate,
     Explain,
+    ExplainJson,
 }
 
 /// A statement that SQLite runs.
@@ -119,22 +128,52 @@ pub(crate) struct Run {
 pub(crate) enum Plan {
     Run(Box<Run>),
     /// A change of the schema, run as its text.
-    Ddl { text: String, tag: String },
-    Begin { is_read_only: bool },
+    Ddl {
+        text: String,
+        tag: String,
+    },
+    Begin {
+        is_read_only: bool,
+    },
     Commit,
     Rollback,
     Savepoint(String),
     Release(String),
     RollbackTo(String),
-    Set { name: String, value: Option<String>, is_local: bool },
+    Set {
+        name: String,
+        value: Option<String>,
+        is_local: bool,
+    },
     Reset(String),
-    SetTransaction { is_read_only: Option<bool> },
+    SetTransaction {
+        is_read_only: Option<bool>,
+    },
     Show(String),
-    Prepare { name: String, types: Vec<Option<SqlType>>, text: String },
-    Execute { name: String, arguments: Vec<String> },
+    Prepare {
+        name: String,
+        types: Vec<Option<SqlType>>,
+        text: String,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<String>,
+    },
+    ExplainPrepared {
+        name: String,
+        is_json: bool,
+    },
     Deallocate(Option<String>),
-    Declare { name: String, is_held: bool, run: Box<Run> },
-    Fetch { name: String, count: Count, is_move: bool },
+    Declare {
+        name: String,
+        is_held: bool,
+        run: Box<Run>,
+    },
+    Fetch {
+        name: String,
+        count: Count,
+        is_move: bool,
+    },
     Close(Option<String>),
     DiscardAll,
     Copy(Box<Copy>),
@@ -219,8 +258,8 @@ impl<'e> Compiler<'e> {
             let parents = own.iter().flat_map(|table| &table.foreign_keys);
             access.reads.extend(parents.map(|key| key.parent.clone()));
             for (child, key) in self.schema().children(&name) {
-                use crate::catalog::schema::Action::{NoAction, Restrict};
-                let is_passive = |action| matches!(action, NoAction | Restrict);
+                use crate::catalog::schema::Action::{Nothing, Restrict};
+                let is_passive = |action| matches!(action, Nothing | Restrict);
                 if is_passive(key.on_delete) && is_passive(key.on_update) {
                     access.reads.insert(child.name.clone());
                 } else {

@@ -12,12 +12,17 @@ const BOOL: SqlType = SqlType::of(Base::Bool);
 const TEXT: SqlType = SqlType::of(Base::Text);
 
 /// The operator as text, whichever way it is written.
-fn spelling(operator: &BinaryOperator) -> Result<String> {
+pub(super) fn spelling(operator: &BinaryOperator) -> Result<String> {
     Ok(match operator {
         BinaryOperator::PGCustomBinaryOperator(parts) => match parts.as_slice() {
             [operator] => operator.clone(),
             [schema, operator] if schema.eq_ignore_ascii_case("pg_catalog") => operator.clone(),
-            _ => return Err(SqlError::refused(format!("the operator {}", parts.join(".")))),
+            _ => {
+                return Err(SqlError::refused(format!(
+                    "the operator {}",
+                    parts.join(".")
+                )));
+            }
         },
         BinaryOperator::NotEq => "<>".to_owned(),
         other => other.to_string(),
@@ -34,7 +39,9 @@ impl Compiler<'_> {
     ) -> Result<Typed> {
         if let (Expr::Tuple(lefts), Expr::Tuple(rights)) = (left, right) {
             return match operator {
-                BinaryOperator::Eq => Ok(Typed::new(self.row_equality(lefts, rights, scope)?, BOOL)),
+                BinaryOperator::Eq => {
+                    Ok(Typed::new(self.row_equality(lefts, rights, scope)?, BOOL))
+                }
                 BinaryOperator::NotEq => {
                     let equal = self.row_equality(lefts, rights, scope)?;
                     Ok(Typed::new(format!("(NOT {equal})"), BOOL))
@@ -48,7 +55,10 @@ impl Compiler<'_> {
             let word = operator.to_string();
             let left = self.condition(left, &word)?;
             let right = self.condition(right, &word)?;
-            return Ok(Typed::new(format!("({} {word} {})", left.sql, right.sql), BOOL));
+            return Ok(Typed::new(
+                format!("({} {word} {})", left.sql, right.sql),
+                BOOL,
+            ));
         }
         self.operate(&spelling(operator)?, left, right)
     }
@@ -85,7 +95,10 @@ impl Compiler<'_> {
         if left.ty.class() == Class::Json && !matches!(operator, "=" | "<>" | "!=") {
             return Err(SqlError::refused("an order of jsonb"));
         }
-        Ok(Typed::new(format!("({} {operator} {})", left.collated(), right.sql), BOOL))
+        Ok(Typed::new(
+            format!("({} {operator} {})", left.collated(), right.sql),
+            BOOL,
+        ))
     }
 
     fn arithmetic(&self, operator: &str, left: Typed, right: Typed) -> Result<Typed> {
@@ -114,7 +127,9 @@ impl Compiler<'_> {
         let right = self.cast(right, common, Strength::Implicit)?.sql;
         let quoted = parse::literal(operator);
         let sql = match (common.class(), operator) {
-            (Class::Integer, "/" | "%") => format!("pg_divide({}, {quoted}, {left}, {right})", common.oid()),
+            (Class::Integer, "/" | "%") => {
+                format!("pg_divide({}, {quoted}, {left}, {right})", common.oid())
+            }
             (Class::Integer, _) if common.base != Base::Int8 => {
                 format!("pg_in_range({}, {left} {operator} {right})", common.oid())
             }
@@ -136,7 +151,10 @@ impl Compiler<'_> {
                 self.arithmetic("-", zero, value)
             }
             Class::Float => Ok(Typed::new(format!("(-{})", value.sql), ty)),
-            Class::Numeric => Ok(Typed::new(format!("pg_numeric('*', '-1', {})", value.sql), ty)),
+            Class::Numeric => Ok(Typed::new(
+                format!("pg_numeric('*', '-1', {})", value.sql),
+                ty,
+            )),
             Class::Interval => Ok(Typed::new(format!("pg_interval_negate({})", value.sql), ty)),
             Class::Unknown => {
                 let value = self.cast(value, SqlType::of(Base::Float8), Strength::Implicit)?;
@@ -146,86 +164,6 @@ impl Compiler<'_> {
                 state::UNDEFINED_FUNCTION,
                 format!("operator does not exist: - {ty}"),
             )),
-        }
-    }
-
-    fn time_arithmetic(&self, operator: &str, left: Typed, right: Typed) -> Result<Typed> {
-        use Base::{Date, Interval, Time, Timestamp, Timestamptz};
-        let (a, b) = (left.ty, right.ty);
-        // What is not known is a span beside a time, a time beside a difference.
-        let guess = |other: SqlType| match (operator, other.base) {
-            ("-", Timestamp | Timestamptz | Date) if a.is_unknown() => other,
-            ("+" | "-", _) => SqlType::of(Interval),
-            _ => SqlType::of(Base::Float8),
-        };
-        if a.is_unknown() {
-            let left = self.cast(left, guess(b), Strength::Implicit)?;
-            return self.time_arithmetic(operator, left, right);
-        }
-        if b.is_unknown() {
-            let ty = match (operator, a.base) {
-                ("-", Date | Timestamp | Timestamptz) if right.literal.is_some() && is_parameter(&right) => {
-                    SqlType::of(Interval)
-                }
-                _ => guess(a),
-            };
-            let right = self.cast(right, ty, Strength::Implicit)?;
-            return self.time_arithmetic(operator, left, right);
-        }
-        let is_count = |ty: SqlType| ty.class() == Class::Integer && !ty.is_array;
-        let is_number = |ty: SqlType| rank(ty.base).is_some() && !ty.is_array;
-        let call = |name: &str, ty: Base| {
-            Ok(Typed::of(format!("pg_{name}({}, {})", left.sql, right.sql), ty))
-        };
-        match (a.base, operator, b.base) {
-            (Date, "+" | "-", _) if is_count(b) => {
-                Ok(Typed::of(format!("({} {operator} {})", left.sql, right.sql), Date))
-            }
-            (_, "+", Date) if is_count(a) => {
-                Ok(Typed::of(format!("({} + {})", left.sql, right.sql), Date))
-            }
-            (Date, "-", Date) => Ok(Typed::of(format!("({} - {})", left.sql, right.sql), Base::Int4)),
-            (Date, "+", Time) => {
-                Ok(Typed::of(format!("({} * 86400000000 + {})", left.sql, right.sql), Timestamp))
-            }
-            (Date, _, Interval) | (Date, "-", Timestamp | Timestamptz) => {
-                let wide = if b.base == Timestamptz { Timestamptz } else { Timestamp };
-                let left = self.cast(left, SqlType::of(wide), Strength::Implicit)?;
-                self.time_arithmetic(operator, left, right)
-            }
-            (Timestamp | Timestamptz, "-", Date | Timestamp | Timestamptz) => {
-                let (left, right) = self.unify(left, right, operator)?;
-                Ok(Typed::of(format!("pg_between({}, {})", left.sql, right.sql), Interval))
-            }
-            (Timestamp, "+" | "-", Interval) => {
-                call(if operator == "+" { "add" } else { "subtract" }, Timestamp)
-            }
-            (Timestamptz, "+" | "-", Interval) => {
-                self.needs_freedom("arithmetic in the time zone of a session")?;
-                call(if operator == "+" { "zoned_add" } else { "zoned_subtract" }, Timestamptz)
-            }
-            (Interval, "+", Date | Timestamp | Timestamptz | Time) => self.time_arithmetic("+", right, left),
-            (Time, "+" | "-", Interval) => {
-                call(if operator == "+" { "time_add" } else { "time_subtract" }, Time)
-            }
-            (Time, "-", Time) => Ok(Typed::of(
-                format!("('0 0 ' || ({} - {}))", left.sql, right.sql),
-                Interval,
-            )),
-            (Interval, "+" | "-", Interval) => {
-                call(if operator == "+" { "interval_add" } else { "interval_subtract" }, Interval)
-            }
-            (Interval, "*" | "/", _) if is_number(b) => {
-                let factor = self.cast(right.clone(), SqlType::of(Base::Float8), Strength::Implicit)?;
-                let factor = if operator == "*" {
-                    factor.sql
-                } else {
-                    format!("pg_float(701, '/', 1.0, {})", factor.sql)
-                };
-                Ok(Typed::of(format!("pg_interval_times({}, {factor})", left.sql), Interval))
-            }
-            (_, "*", Interval) if is_number(a) => self.time_arithmetic("*", right, left),
-            _ => Err(no_operator(operator, a, b)),
         }
     }
 
@@ -239,13 +177,19 @@ impl Compiler<'_> {
             let jsonb = SqlType::of(Base::Jsonb);
             let left = self.cast(left, jsonb, Strength::Implicit)?;
             let right = self.cast(right, jsonb, Strength::Implicit)?;
-            return Ok(Typed::new(format!("pg_json_concat({}, {})", left.sql, right.sql), jsonb));
+            return Ok(Typed::new(
+                format!("pg_json_concat({}, {})", left.sql, right.sql),
+                jsonb,
+            ));
         }
         if class(&left) == Class::Bytes || class(&right) == Class::Bytes {
             let bytea = SqlType::of(Base::Bytea);
             let left = self.cast(left, bytea, Strength::Implicit)?;
             let right = self.cast(right, bytea, Strength::Implicit)?;
-            return Ok(Typed::new(format!("CAST({} || {} AS BLOB)", left.sql, right.sql), bytea));
+            return Ok(Typed::new(
+                format!("CAST({} || {} AS BLOB)", left.sql, right.sql),
+                bytea,
+            ));
         }
         let is_text = |typed: &Typed| matches!(typed.ty.class(), Class::Text | Class::Unknown);
         if !is_text(&left) && !is_text(&right) {
@@ -266,7 +210,10 @@ impl Compiler<'_> {
             let value = self.cast(value, element, Strength::Implicit)?;
             Ok(super::expression::json_array(&[value.sql]))
         };
-        Ok(Typed::new(format!("pg_array_concat({}, {})", one(left)?, one(right)?), array))
+        Ok(Typed::new(
+            format!("pg_array_concat({}, {})", one(left)?, one(right)?),
+            array,
+        ))
     }
 
     fn matches(&self, operator: &str, left: Typed, right: Typed) -> Result<Typed> {
@@ -274,7 +221,11 @@ impl Compiler<'_> {
         let error = |_| no_operator(operator, a, b);
         let left = self.cast(left, TEXT, Strength::Implicit).map_err(error)?;
         let right = self.cast(right, TEXT, Strength::Implicit).map_err(error)?;
-        let not = if operator.starts_with('!') { "NOT " } else { "" };
+        let not = if operator.starts_with('!') {
+            "NOT "
+        } else {
+            ""
+        };
         let is_blind = u8::from(operator.ends_with('*'));
         Ok(Typed::new(
             format!("({not}pg_matches({}, {}, {is_blind}))", left.sql, right.sql),
@@ -285,8 +236,16 @@ impl Compiler<'_> {
     fn like_operator(&self, operator: &str, left: Typed, right: Typed) -> Result<Typed> {
         let left = self.cast(left, TEXT, Strength::Implicit)?;
         let right = self.cast(right, TEXT, Strength::Implicit)?;
-        let not = if operator.starts_with('!') { "NOT " } else { "" };
-        let function = if operator.ends_with('*') { "pg_ilike" } else { "pg_like" };
+        let not = if operator.starts_with('!') {
+            "NOT "
+        } else {
+            ""
+        };
+        let function = if operator.ends_with('*') {
+            "pg_ilike"
+        } else {
+            "pg_like"
+        };
         Ok(Typed::new(
             format!("({not}{function}({}, {}, '\\'))", left.sql, right.sql),
             BOOL,
@@ -295,7 +254,11 @@ impl Compiler<'_> {
 
     /// What is within a document.
     pub(super) fn arrow(&self, operator: &str, left: Typed, right: Typed) -> Result<Typed> {
-        let ty = if left.ty.is_unknown() { SqlType::of(Base::Jsonb) } else { left.ty };
+        let ty = if left.ty.is_unknown() {
+            SqlType::of(Base::Jsonb)
+        } else {
+            left.ty
+        };
         if ty.class() != Class::Json {
             return Err(no_operator(operator, left.ty, right.ty));
         }
@@ -307,7 +270,12 @@ impl Compiler<'_> {
         };
         let result = if operator.ends_with(">>") { TEXT } else { ty };
         Ok(Typed::new(
-            format!("pg_json_get({}, {}, {})", parse::literal(operator), left.sql, path.sql),
+            format!(
+                "pg_json_get({}, {}, {})",
+                parse::literal(operator),
+                left.sql,
+                path.sql
+            ),
             result,
         ))
     }
@@ -329,7 +297,10 @@ impl Compiler<'_> {
     fn contains(&self, left: Typed, right: Typed) -> Result<Typed> {
         if left.ty.is_array || right.ty.is_array {
             let (left, right) = self.unify(left, right, "@>")?;
-            return Ok(Typed::new(format!("pg_array_contains({}, {})", left.sql, right.sql), BOOL));
+            return Ok(Typed::new(
+                format!("pg_array_contains({}, {})", left.sql, right.sql),
+                BOOL,
+            ));
         }
         self.jsonb_test("pg_json_contains", left, right)
     }
@@ -340,8 +311,15 @@ impl Compiler<'_> {
             return Err(no_operator("@>", left.ty, right.ty));
         }
         let left = self.cast(left, jsonb, Strength::Implicit)?;
-        let right = if right.ty == TEXT { right } else { self.cast(right, jsonb, Strength::Implicit)? };
-        Ok(Typed::new(format!("{function}({}, {})", left.sql, right.sql), BOOL))
+        let right = if right.ty == TEXT {
+            right
+        } else {
+            self.cast(right, jsonb, Strength::Implicit)?
+        };
+        Ok(Typed::new(
+            format!("{function}({}, {})", left.sql, right.sql),
+            BOOL,
+        ))
     }
 
     fn overlaps(&self, left: Typed, right: Typed) -> Result<Typed> {
@@ -349,86 +327,14 @@ impl Compiler<'_> {
         if !left.ty.is_array {
             return Err(no_operator("&&", left.ty, right.ty));
         }
-        Ok(Typed::new(format!("pg_array_overlaps({}, {})", left.sql, right.sql), BOOL))
-    }
-
-    /// `left operator ANY (array or subquery)`.
-    pub(super) fn any(&self, left: &Expr, operator: &BinaryOperator, right: &Expr, scope: &Scope<'_>) -> Result<Typed> {
-        let quantified = self.quantified(left, operator, right, scope)?;
-        Ok(quantified.answer("=", "IN", ("max", 1, 0)))
-    }
-
-    /// `left operator ALL (array or subquery)`.
-    pub(super) fn all(&self, left: &Expr, operator: &BinaryOperator, right: &Expr, scope: &Scope<'_>) -> Result<Typed> {
-        let quantified = self.quantified(left, operator, right, scope)?;
-        Ok(quantified.answer("<>", "NOT IN", ("min", 0, 1)))
-    }
-
-    fn quantified(&self, left: &Expr, operator: &BinaryOperator, right: &Expr, scope: &Scope<'_>) -> Result<Quantified> {
-        let operator = spelling(operator)?;
-        let left = self.expression(left, scope)?;
-        let alias = parse::quote(&self.alias("any"));
-        let (item, from, array) = if let Expr::Subquery(query) = right {
-            let (sql, column) = self.single_column(query, scope)?;
-            let item = Typed::new(format!("{alias}.{}", parse::quote(&column.sql_name)), column.ty);
-            (item, format!("({sql}) AS {alias}"), None)
-        } else {
-            let mut array = self.expression(right, scope)?;
-            if array.ty.is_unknown() {
-                let element = if left.ty.is_unknown() { TEXT } else { left.ty };
-                array = self.cast(array, SqlType::array_of(element.base), Strength::Implicit)?;
-            }
-            let Some(element) = array.ty.element() else {
-                return Err(SqlError::new(
-                    state::WRONG_OBJECT_TYPE,
-                    "op ANY/ALL (array) requires array on right side",
-                ));
-            };
-            let item = Typed::new(format!("{alias}.value"), element);
-            (item, format!("json_each({}) AS {alias}", array.sql), Some(array.sql))
-        };
-        let test = self.operate(&operator, left.clone(), item.clone())?.sql;
-        let (left, item) = if matches!(operator.as_str(), "=" | "<>") {
-            self.unify(left, item, &operator)?
-        } else {
-            (left, item)
-        };
-        Ok(Quantified { operator, left: left.collated(), item: item.sql, test, from, array })
-    }
-}
-
-/// A test over the rows of something.
-struct Quantified {
-    operator: String,
-    left: String,
-    item: String,
-    test: String,
-    from: String,
-    array: Option<String>,
-}
-
-impl Quantified {
-    /// The answer, null where it depends on a null. `listed` is what SQLite has
-    /// for `operator`, which finds rows by an index.
-    fn answer(self, operator: &str, listed: &str, (extreme, found, otherwise): (&str, u8, u8)) -> Typed {
-        let Self { left, item, test, from, .. } = &self;
-        let sql = if self.operator == operator {
-            format!("({left} {listed} (SELECT {item} FROM {from}))")
-        } else {
-            format!(
-                "(SELECT CASE WHEN {extreme}(t) = {found} THEN {found} WHEN count(*) > count(t) \
-                 THEN NULL ELSE {otherwise} END FROM (SELECT {test} AS t FROM {from}))"
-            )
-        };
-        let sql = match &self.array {
-            Some(array) => format!("(CASE WHEN {array} IS NOT NULL THEN {sql} END)"),
-            None => sql,
-        };
-        Typed::new(sql, BOOL)
+        Ok(Typed::new(
+            format!("pg_array_overlaps({}, {})", left.sql, right.sql),
+            BOOL,
+        ))
     }
 }
 
 /// Whether it is a parameter of which nothing is known.
-fn is_parameter(typed: &Typed) -> bool {
+pub(super) fn is_parameter(typed: &Typed) -> bool {
     matches!(typed.literal, Some(super::Literal::Parameter(_)))
 }

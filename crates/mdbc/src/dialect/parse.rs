@@ -34,7 +34,10 @@ pub(crate) fn split(text: &str) -> Result<Vec<&str>> {
         .collect();
     let mut statements = Vec::new();
     let mut start = 0;
-    for token in tokens.iter().filter(|token| token.token == Token::SemiColon) {
+    for token in tokens
+        .iter()
+        .filter(|token| token.token == Token::SemiColon)
+    {
         let end = offset(text, &lines, token.span.start);
         statements.extend(text.get(start..end));
         start = end + 1;
@@ -116,7 +119,9 @@ pub(crate) fn parse(text: &str) -> Result<Statement> {
         .iter()
         .map(|token| &token.token)
         .find(|token| !matches!(token, Token::Whitespace(_)))
-        .is_some_and(|token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case("copy")));
+        .is_some_and(
+            |token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case("copy")),
+        );
     if is_copy {
         // The parser looks for data behind the statement's end.
         tokens.push(TokenWithSpan::wrap(Token::SemiColon));
@@ -147,10 +152,12 @@ pub(crate) fn expression(text: &str) -> Result<sqlparser::ast::Expr> {
         return Err(wrong());
     };
     match *query.body {
-        SetExpr::Select(mut select) => match (select.projection.pop(), select.projection.is_empty()) {
-            (Some(SelectItem::UnnamedExpr(expression)), true) => Ok(expression),
-            _ => Err(wrong()),
-        },
+        SetExpr::Select(mut select) => {
+            match (select.projection.pop(), select.projection.is_empty()) {
+                (Some(SelectItem::UnnamedExpr(expression)), true) => Ok(expression),
+                _ => Err(wrong()),
+            }
+        }
         _ => Err(wrong()),
     }
 }
@@ -171,7 +178,9 @@ fn drop_row_lock_modes(tokens: &mut Vec<TokenWithSpan>) {
             ["for", "no", "key", "update"] => {
                 dropped.extend(window.iter().skip(1).take(2).map(|(at, _)| *at));
             }
-            ["for", "key", "share", _] => dropped.extend(window.iter().skip(1).take(1).map(|(at, _)| *at)),
+            ["for", "key", "share", _] => {
+                dropped.extend(window.iter().skip(1).take(1).map(|(at, _)| *at));
+            }
             _ => {}
         }
     }
@@ -201,7 +210,9 @@ pub(crate) fn parts(name: &ObjectName) -> Result<Vec<String>> {
     name.0
         .iter()
         .map(|part| {
-            let ident = part.as_ident().ok_or_else(|| syntax("a name was expected"))?;
+            let ident = part
+                .as_ident()
+                .ok_or_else(|| syntax("a name was expected"))?;
             Ok(fold(ident))
         })
         .collect()
@@ -263,15 +274,83 @@ pub(crate) fn quote_if_needed(name: &str) -> String {
 
 /// Words that are no names unless they are quoted.
 const RESERVED: &[&str] = &[
-    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "both", "case",
-    "cast", "check", "collate", "column", "constraint", "create", "current_catalog",
-    "current_date", "current_role", "current_time", "current_timestamp", "current_user", "default",
-    "deferrable", "desc", "distinct", "do", "else", "end", "except", "false", "fetch", "for",
-    "foreign", "from", "grant", "group", "having", "in", "initially", "intersect", "into",
-    "lateral", "leading", "limit", "localtime", "localtimestamp", "not", "null", "offset", "on",
-    "only", "or", "order", "placing", "primary", "references", "returning", "select",
-    "session_user", "some", "symmetric", "table", "then", "to", "trailing", "true", "union",
-    "unique", "user", "using", "variadic", "when", "where", "window", "with",
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "column",
+    "constraint",
+    "create",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "from",
+    "grant",
+    "group",
+    "having",
+    "in",
+    "initially",
+    "intersect",
+    "into",
+    "lateral",
+    "leading",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "placing",
+    "primary",
+    "references",
+    "returning",
+    "select",
+    "session_user",
+    "some",
+    "symmetric",
+    "table",
+    "then",
+    "to",
+    "trailing",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "variadic",
+    "when",
+    "where",
+    "window",
+    "with",
 ];
 
 #[cfg(test)]
@@ -295,7 +374,7 @@ mod tests {
             "select ".to_owned() + &"(".repeat(100_000),
             "select 1".to_owned() + &" + 1".repeat(100_000),
             "select ".to_owned() + &"not ".repeat(50_000) + "true",
-            "select ".to_owned() + &"-".repeat(50) + &" - ".repeat(9000) + "1",
+            "select ".to_owned() + &"- ".repeat(9000) + "1",
         ] {
             let error = split(&text).and_then(|_| parse(&text)).unwrap_err();
             assert!(matches!(error.state.code(), "54001" | "42601"), "{error}");

@@ -51,7 +51,7 @@ impl Compiler<'_> {
             }
             body => {
                 let rows = self.body(body, &around)?;
-                let order = self.order_by_output(order, &rows.columns)?;
+                let order = Self::order_by_output(order, &rows.columns)?;
                 let sql = if order.is_empty() {
                     rows.sql
                 } else {
@@ -67,10 +67,18 @@ impl Compiler<'_> {
             }
             sql.push_str(&limit);
         }
-        Ok(Rows { sql: prefix + &sql, columns })
+        Ok(Rows {
+            sql: prefix + &sql,
+            columns,
+        })
     }
 
-    fn common_table(&self, cte: &Cte, is_recursive: bool, around: &mut Scope<'_>) -> Result<String> {
+    fn common_table(
+        &self,
+        cte: &Cte,
+        is_recursive: bool,
+        around: &mut Scope<'_>,
+    ) -> Result<String> {
         let name = parse::fold(&cte.alias.name);
         let sql_name = self.alias("with");
         let rename = |columns: Vec<Output>| -> Result<Vec<Output>> {
@@ -93,13 +101,27 @@ impl Compiler<'_> {
             let rows = self.query(&cte.query, Some(around))?;
             (rows.sql, rename(rows.columns)?)
         };
-        let listed: Vec<String> = columns.iter().map(|column| parse::quote(&column.sql_name)).collect();
-        let sql = format!("{}({}) AS ({sql})", parse::quote(&sql_name), listed.join(", "));
-        around.common.push(CommonTable { name, sql_name, columns });
+        let listed: Vec<String> = columns
+            .iter()
+            .map(|column| parse::quote(&column.sql_name))
+            .collect();
+        let sql = format!(
+            "{}({}) AS ({sql})",
+            parse::quote(&sql_name),
+            listed.join(", ")
+        );
+        around.common.push(CommonTable {
+            name,
+            sql_name,
+            columns,
+        });
         Ok(sql)
     }
 
-    #[allow(clippy::type_complexity, reason = "the renaming is a closure of the caller")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "the renaming is a closure of the caller"
+    )]
     fn recursive_query(
         &self,
         query: &Query,
@@ -107,16 +129,28 @@ impl Compiler<'_> {
         sql_name: &str,
         (rename, around): (&dyn Fn(Vec<Output>) -> Result<Vec<Output>>, &Scope<'_>),
     ) -> Result<(String, Vec<Output>)> {
-        let SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right } = &*query.body else {
+        let SetExpr::SetOperation {
+            left,
+            op: SetOperator::Union,
+            set_quantifier,
+            right,
+        } = &*query.body
+        else {
             return Err(SqlError::refused("a recursive query that is no UNION"));
         };
         if query.order_by.is_some() || query.limit_clause.is_some() || query.with.is_some() {
-            return Err(SqlError::refused("ORDER BY, LIMIT or WITH in a recursive query"));
+            return Err(SqlError::refused(
+                "ORDER BY, LIMIT or WITH in a recursive query",
+            ));
         }
         let start = self.body(left, around)?;
         let columns = rename(start.columns)?;
         let mut inner = Scope::within(Some(around));
-        let own = CommonTable { name: name.to_owned(), sql_name: sql_name.to_owned(), columns: columns.clone() };
+        let own = CommonTable {
+            name: name.to_owned(),
+            sql_name: sql_name.to_owned(),
+            columns: columns.clone(),
+        };
         inner.common.push(own);
         let step = match &**right {
             SetExpr::Select(select) => self.select(select, &[], &inner)?,
@@ -124,15 +158,23 @@ impl Compiler<'_> {
         };
         let is_same = columns.len() == step.columns.len()
             && columns.iter().zip(&step.columns).all(|(left, right)| {
-                left.ty == right.ty || right.ty.is_unknown() || left.ty.storage() == right.ty.storage()
+                left.ty == right.ty
+                    || right.ty.is_unknown()
+                    || left.ty.storage() == right.ty.storage()
             });
         if !is_same {
             return Err(SqlError::new(
                 state::DATATYPE_MISMATCH,
-                format!("recursive query \"{name}\": the columns of both terms have different types"),
+                format!(
+                    "recursive query \"{name}\": the columns of both terms have different types"
+                ),
             ));
         }
-        let all = if *set_quantifier == SetQuantifier::All { " ALL" } else { "" };
+        let all = if *set_quantifier == SetQuantifier::All {
+            " ALL"
+        } else {
+            ""
+        };
         Ok((format!("{} UNION{all} {}", start.sql, step.sql), columns))
     }
 
@@ -141,22 +183,35 @@ impl Compiler<'_> {
             SetExpr::Select(select) => self.select(select, &[], around),
             SetExpr::Query(query) => self.query(query, Some(around)),
             SetExpr::Values(values) => self.values(values, around),
-            SetExpr::SetOperation { left, op, set_quantifier, right } => {
+            SetExpr::SetOperation {
+                left,
+                op,
+                set_quantifier,
+                right,
+            } => {
                 let word = match (op, set_quantifier) {
                     (SetOperator::Union, SetQuantifier::All) => "UNION ALL",
                     (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => "UNION",
-                    (SetOperator::Except, SetQuantifier::None | SetQuantifier::Distinct) => "EXCEPT",
-                    (SetOperator::Intersect, SetQuantifier::None | SetQuantifier::Distinct) => "INTERSECT",
-                    (op, quantifier) => return Err(SqlError::refused(format!("{op} {quantifier}"))),
+                    (SetOperator::Except, SetQuantifier::None | SetQuantifier::Distinct) => {
+                        "EXCEPT"
+                    }
+                    (SetOperator::Intersect, SetQuantifier::None | SetQuantifier::Distinct) => {
+                        "INTERSECT"
+                    }
+                    (op, quantifier) => {
+                        return Err(SqlError::refused(format!("{op} {quantifier}")));
+                    }
                 };
                 let (left, right) = (self.body(left, around)?, self.body(right, around)?);
-                self.combine(left, word, right)
+                self.combine(&left, word, &right)
             }
-            _ => Err(SqlError::refused("a statement that changes data within a query")),
+            _ => Err(SqlError::refused(
+                "a statement that changes data within a query",
+            )),
         }
     }
 
-    fn combine(&self, left: Rows, word: &str, right: Rows) -> Result<Rows> {
+    fn combine(&self, left: &Rows, word: &str, right: &Rows) -> Result<Rows> {
         if left.columns.len() != right.columns.len() {
             let operator = word.split(' ').next().unwrap_or(word);
             return Err(SqlError::new(
@@ -172,19 +227,32 @@ impl Compiler<'_> {
                     format!("UNION types {} and {} cannot be matched", a.ty, b.ty),
                 )
             })?;
-            let modifier = if a.modifier == b.modifier { a.modifier } else { -1 };
-            columns.push(Output { ty, modifier, origin: None, ..a.clone() });
+            let modifier = if a.modifier == b.modifier {
+                a.modifier
+            } else {
+                -1
+            };
+            columns.push(Output {
+                ty,
+                modifier,
+                origin: None,
+                ..a.clone()
+            });
         }
         let side = |rows: &Rows| -> Result<String> {
             let mut items = Vec::new();
             for (own, wanted) in rows.columns.iter().zip(&columns) {
                 let value = Typed::new(parse::quote(&own.sql_name), own.ty);
                 let value = self.cast(value, wanted.ty, Strength::Implicit)?;
-                items.push(format!("{} AS {}", value.collated(), parse::quote(&wanted.sql_name)));
+                items.push(format!(
+                    "{} AS {}",
+                    value.collated(),
+                    parse::quote(&wanted.sql_name)
+                ));
             }
             Ok(format!("SELECT {} FROM ({})", items.join(", "), rows.sql))
         };
-        let sql = format!("{} {word} {}", side(&left)?, side(&right)?);
+        let sql = format!("{} {word} {}", side(left)?, side(right)?);
         Ok(Rows { sql, columns })
     }
 
@@ -206,16 +274,34 @@ impl Compiler<'_> {
         let mut outputs = Vec::new();
         for (number, column) in columns.into_iter().enumerate() {
             let is_unknown = column.iter().all(|value| value.ty.is_unknown());
-            let column = if is_unknown { column } else { self.unify_all(column, "VALUES")? };
+            let column = if is_unknown {
+                column
+            } else {
+                self.unify_all(column, "VALUES")?
+            };
             let name = format!("column{}", number + 1);
-            let ty = column.first().map_or(SqlType::of(Base::Text), |value| value.ty);
-            outputs.push(Output { sql_name: name.clone(), name, ty, modifier: -1, origin: None });
+            let ty = column
+                .first()
+                .map_or(SqlType::of(Base::Text), |value| value.ty);
+            outputs.push(Output {
+                sql_name: name.clone(),
+                name,
+                ty,
+                modifier: -1,
+                origin: None,
+            });
             for (row, value) in rows.iter_mut().zip(column) {
                 row.push(value.sql);
             }
         }
-        let rows: Vec<String> = rows.iter().map(|row| format!("({})", row.join(", "))).collect();
-        Ok(Rows { sql: format!("VALUES {}", rows.join(", ")), columns: outputs })
+        let rows: Vec<String> = rows
+            .iter()
+            .map(|row| format!("({})", row.join(", ")))
+            .collect();
+        Ok(Rows {
+            sql: format!("VALUES {}", rows.join(", ")),
+            columns: outputs,
+        })
     }
 
     fn limit(&self, query: &Query, around: &Scope<'_>) -> Result<Option<String>> {
@@ -226,14 +312,25 @@ impl Compiler<'_> {
         };
         let (mut limit, mut offset) = (None, None);
         if let Some(clause) = &query.limit_clause {
-            let LimitClause::LimitOffset { limit: own, offset: skipped, limit_by } = clause else {
-                return Err(SqlError::new(state::SYNTAX_ERROR, "LIMIT #,# syntax is not supported"));
+            let LimitClause::LimitOffset {
+                limit: own,
+                offset: skipped,
+                limit_by,
+            } = clause
+            else {
+                return Err(SqlError::new(
+                    state::SYNTAX_ERROR,
+                    "LIMIT #,# syntax is not supported",
+                ));
             };
             if !limit_by.is_empty() {
                 return Err(SqlError::refused("LIMIT BY"));
             }
             limit = own.as_ref().map(&count).transpose()?;
-            offset = skipped.as_ref().map(|offset| count(&offset.value)).transpose()?;
+            offset = skipped
+                .as_ref()
+                .map(|offset| count(&offset.value))
+                .transpose()?;
         }
         if let Some(fetch) = &query.fetch {
             if fetch.with_ties || fetch.percent {
@@ -245,25 +342,34 @@ impl Compiler<'_> {
             return Ok(None);
         }
         // SQLite takes a negative number for none, PostgreSQL null.
-        let limit = limit.map_or("-1".to_owned(), |limit| format!("coalesce(pg_limit({limit}), -1)"));
+        let limit = limit.map_or("-1".to_owned(), |limit| {
+            format!("coalesce(pg_limit({limit}), -1)")
+        });
         let offset = offset.map(|offset| format!(" OFFSET coalesce(pg_limit({offset}), 0)"));
-        Ok(Some(format!(" LIMIT {limit}{}", offset.unwrap_or_default())))
+        Ok(Some(format!(
+            " LIMIT {limit}{}",
+            offset.unwrap_or_default()
+        )))
     }
 
     /// One item of an `ORDER BY`.
-    pub(super) fn order_item(&self, item: &OrderByExpr, value: Typed) -> Result<String> {
+    pub(super) fn order_item(item: &OrderByExpr, value: &Typed) -> Result<String> {
         Ok(format!("{}{}", value.collated(), direction(item)?))
     }
 
-    fn order_by_output(&self, order: &[OrderByExpr], columns: &[Output]) -> Result<String> {
+    fn order_by_output(order: &[OrderByExpr], columns: &[Output]) -> Result<String> {
         let mut items = Vec::new();
         for item in order {
             let Some(number) = output_number(&item.expr, columns)? else {
-                return Err(SqlError::refused("ORDER BY an expression behind UNION, EXCEPT or VALUES"));
+                return Err(SqlError::refused(
+                    "ORDER BY an expression behind UNION, EXCEPT or VALUES",
+                ));
             };
-            let column = columns.get(number - 1).map(|column| Typed::new(parse::quote(&column.sql_name), column.ty));
+            let column = columns
+                .get(number - 1)
+                .map(|column| Typed::new(parse::quote(&column.sql_name), column.ty));
             if let Some(column) = column {
-                items.push(self.order_item(item, column)?);
+                items.push(Self::order_item(item, &column)?);
             }
         }
         Ok(items.join(", "))
@@ -282,7 +388,11 @@ pub(super) fn direction(item: &OrderByExpr) -> Result<String> {
     };
     let nulls_first = item.options.nulls_first.unwrap_or(is_descending);
     let direction = if is_descending { " DESC" } else { "" };
-    let nulls = if nulls_first { " NULLS FIRST" } else { " NULLS LAST" };
+    let nulls = if nulls_first {
+        " NULLS FIRST"
+    } else {
+        " NULLS LAST"
+    };
     Ok(format!("{direction}{nulls}"))
 }
 
@@ -291,9 +401,15 @@ pub(super) fn output_number(expression: &Expr, columns: &[Output]) -> Result<Opt
     match expression {
         Expr::Value(value) => {
             let sqlparser::ast::Value::Number(digits, _) = &value.value else {
-                return Err(SqlError::new(state::SYNTAX_ERROR, "non-integer constant in ORDER BY"));
+                return Err(SqlError::new(
+                    state::SYNTAX_ERROR,
+                    "non-integer constant in ORDER BY",
+                ));
             };
-            let number = digits.parse().ok().filter(|number| (1..=columns.len()).contains(number));
+            let number = digits
+                .parse()
+                .ok()
+                .filter(|number| (1..=columns.len()).contains(number));
             number.map(Some).ok_or_else(|| {
                 SqlError::new(
                     state::INVALID_COLUMN_REFERENCE,
@@ -303,7 +419,10 @@ pub(super) fn output_number(expression: &Expr, columns: &[Output]) -> Result<Opt
         }
         Expr::Identifier(name) => {
             let name = parse::fold(name);
-            let mut found = columns.iter().enumerate().filter(|(_, column)| column.name == name);
+            let mut found = columns
+                .iter()
+                .enumerate()
+                .filter(|(_, column)| column.name == name);
             Ok(found.next().map(|(index, _)| index + 1))
         }
         _ => Ok(None),
@@ -332,11 +451,9 @@ fn check_query(query: &Query) -> Result<()> {
 /// Whether a query reads from something of that name.
 fn parse_mentions(query: &Query, name: &str) -> bool {
     use std::ops::ControlFlow;
-    let found = sqlparser::ast::visit_relations(query, |relation| {
-        match parse::place(relation) {
-            Ok((parse::Place::Anywhere, own)) if own == name => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
+    let found = sqlparser::ast::visit_relations(query, |relation| match parse::place(relation) {
+        Ok((parse::Place::Anywhere, own)) if own == name => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
     });
     found.is_break()
 }

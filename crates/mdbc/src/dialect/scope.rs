@@ -43,7 +43,11 @@ impl SourceColumn {
             name: output.name.clone(),
             ty: output.ty,
             modifier: output.modifier,
-            sql: format!("{}.{}", super::parse::quote(alias), super::parse::quote(&output.sql_name)),
+            sql: format!(
+                "{}.{}",
+                super::parse::quote(alias),
+                super::parse::quote(&output.sql_name)
+            ),
             origin: output.origin,
             is_merged: false,
         }
@@ -75,8 +79,6 @@ pub(super) struct Scope<'p> {
     pub(super) sources: Vec<Source>,
     /// Columns that `USING` has merged.
     pub(super) merged: Vec<SourceColumn>,
-    /// Windows by name, as SQL.
-    pub(super) windows: Vec<String>,
     /// Expressions of the `GROUP BY`, as SQL.
     pub(super) grouped: RefCell<Vec<String>>,
     has_aggregate: Cell<bool>,
@@ -245,7 +247,10 @@ impl<'p> Scope<'p> {
 
     /// Whether the primary key of the column's table is grouped by.
     fn is_determined(&self, bare: &Bare, grouped: &[String]) -> bool {
-        let source = self.sources.iter().find(|source| source.alias == bare.source);
+        let source = self
+            .sources
+            .iter()
+            .find(|source| source.alias == bare.source);
         source.is_some_and(|source| {
             let is_grouped = |name: &String| {
                 let column = source.columns.iter().find(|column| column.name == *name);

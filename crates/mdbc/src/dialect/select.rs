@@ -6,8 +6,8 @@ use sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr,
 };
 
-use super::from::is_set_returning;
 use super::query::{Rows, direction, output_number};
+use super::row_functions::is_set_returning;
 use super::scope::{Scope, SourceColumn};
 use super::{Compiler, Output, Typed, parse};
 use crate::error::{Result, SqlError, state};
@@ -19,11 +19,16 @@ pub(super) struct Item {
 }
 
 impl Compiler<'_> {
-    pub(super) fn select(&self, select: &Select, order: &[OrderByExpr], around: &Scope<'_>) -> Result<Rows> {
+    pub(super) fn select(
+        &self,
+        select: &Select,
+        order: &[OrderByExpr],
+        around: &Scope<'_>,
+    ) -> Result<Rows> {
         check_select(select)?;
         let mut scope = Scope::within(Some(around));
         let mut from = self.from(&select.from, &mut scope)?;
-        let mut condition = match &select.selection {
+        let condition = match &select.selection {
             Some(selection) => {
                 let value = self.expression(selection, &scope)?;
                 Some(self.condition(value, "WHERE")?.sql)
@@ -37,7 +42,11 @@ impl Compiler<'_> {
         let mut hoisted = Hoisted::default();
         let items = self.items(&select.projection, &mut scope, &mut hoisted)?;
         if let Some(rows) = hoisted.from(&self.alias("rows")) {
-            from = if from.is_empty() { rows } else { format!("{from}, {rows}") };
+            from = if from.is_empty() {
+                rows
+            } else {
+                format!("{from}, {rows}")
+            };
         }
         let having = match &select.having {
             Some(having) => {
@@ -51,39 +60,22 @@ impl Compiler<'_> {
         if scope.has_aggregate() || !grouping.is_empty() || having.is_some() {
             scope.check_grouping()?;
             if !hoisted.of.is_empty() {
-                return Err(SqlError::refused("a function that returns rows beside an aggregate"));
+                return Err(SqlError::refused(
+                    "a function that returns rows beside an aggregate",
+                ));
             }
         }
-        let list: Vec<String> = items
-            .iter()
-            .map(|item| {
-                let value = if is_distinct { item.value.collated() } else { item.value.sql.clone() };
-                format!("{value} AS {}", parse::quote(&item.output.sql_name))
-            })
-            .collect();
-        let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
-        let distinct = if is_distinct { "DISTINCT " } else { "" };
-        let mut sql = format!("SELECT {distinct}{list}");
-        if !from.is_empty() {
-            sql.push_str(&format!(" FROM {from}"));
-        }
-        if let Some(condition) = condition.take() {
-            sql.push_str(&format!(" WHERE {condition}"));
-        }
-        if !grouping.is_empty() {
-            sql.push_str(&format!(" GROUP BY {}", grouping.join(", ")));
-        } else if having.is_some() && !scope.has_aggregate() {
-            sql.push_str(" GROUP BY NULL");
-        }
-        if let Some(having) = having {
-            sql.push_str(&format!(" HAVING {having}"));
-        }
-        if !windows.is_empty() {
-            sql.push_str(&format!(" WINDOW {}", windows.join(", ")));
-        }
-        if !order.is_empty() {
-            sql.push_str(&format!(" ORDER BY {order}"));
-        }
+        let parts = Parts {
+            from,
+            condition,
+            grouping,
+            having,
+            windows,
+            order,
+            is_distinct,
+            has_aggregate: scope.has_aggregate(),
+        };
+        let sql = parts.sql(&items);
         let columns = items.into_iter().map(|item| item.output).collect();
         Ok(Rows { sql, columns })
     }
@@ -112,25 +104,35 @@ impl Compiler<'_> {
         }
         let mut grouping = Vec::new();
         for expression in list {
-            let expression = self.grouped_expression(expression, select, scope)?;
+            let expression = Self::grouped_expression(expression, select, scope)?;
             let typed = self.expression(expression, scope)?;
             scope.grouped.borrow_mut().push(typed.sql.clone());
             // A constant would be the number of a column.
             let is_number = typed.literal.is_some();
-            grouping.push(if is_number { format!("({} || '')", typed.sql) } else { typed.collated() });
+            grouping.push(if is_number {
+                format!("({} || '')", typed.sql)
+            } else {
+                typed.collated()
+            });
         }
         scope.forget();
         Ok(grouping)
     }
 
     /// What a number or an alias in a `GROUP BY` stands for.
-    fn grouped_expression<'a>(&self, expression: &'a Expr, select: &'a Select, scope: &Scope<'_>) -> Result<&'a Expr> {
+    fn grouped_expression<'a>(
+        expression: &'a Expr,
+        select: &'a Select,
+        scope: &Scope<'_>,
+    ) -> Result<&'a Expr> {
         match expression {
             Expr::Value(value) => {
                 let number = value.value.to_string().parse::<usize>().ok();
                 let item = number.and_then(|number| select.projection.get(number.checked_sub(1)?));
                 match item {
-                    Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) => Ok(expr),
+                    Some(
+                        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. },
+                    ) => Ok(expr),
                     _ => Err(SqlError::new(
                         state::INVALID_COLUMN_REFERENCE,
                         format!("GROUP BY position {value} is not in select list"),
@@ -143,7 +145,9 @@ impl Compiler<'_> {
                     return Ok(expression);
                 }
                 let aliased = select.projection.iter().find_map(|item| match item {
-                    SelectItem::ExprWithAlias { expr, alias } if parse::fold(alias) == name => Some(expr),
+                    SelectItem::ExprWithAlias { expr, alias } if parse::fold(alias) == name => {
+                        Some(expr)
+                    }
                     _ => None,
                 });
                 Ok(aliased.unwrap_or(expression))
@@ -155,13 +159,23 @@ impl Compiler<'_> {
         }
     }
 
-    fn select_order(&self, order: &[OrderByExpr], items: &[Item], is_distinct: bool, scope: &Scope<'_>) -> Result<String> {
+    fn select_order(
+        &self,
+        order: &[OrderByExpr],
+        items: &[Item],
+        is_distinct: bool,
+        scope: &Scope<'_>,
+    ) -> Result<String> {
         let outputs: Vec<Output> = items.iter().map(|item| item.output.clone()).collect();
         let mut list = Vec::new();
         for item in order {
             if let Some(number) = output_number(&item.expr, &outputs)? {
-                let collation = outputs.get(number - 1).and_then(|output| output.ty.collation());
-                let collation = collation.map(|name| format!(" COLLATE {name}")).unwrap_or_default();
+                let collation = outputs
+                    .get(number - 1)
+                    .and_then(|output| output.ty.collation());
+                let collation = collation
+                    .map(|name| format!(" COLLATE {name}"))
+                    .unwrap_or_default();
                 list.push(format!("{number}{collation}{}", direction(item)?));
                 continue;
             }
@@ -173,14 +187,19 @@ impl Compiler<'_> {
                 ));
             }
             if value.literal.is_none() {
-                list.push(self.order_item(item, value)?);
+                list.push(Self::order_item(item, &value)?);
             }
         }
         Ok(list.join(", "))
     }
 
     /// The output columns of a list.
-    pub(super) fn items(&self, projection: &[SelectItem], scope: &mut Scope<'_>, hoisted: &mut Hoisted) -> Result<Vec<Item>> {
+    pub(super) fn items(
+        &self,
+        projection: &[SelectItem],
+        scope: &mut Scope<'_>,
+        hoisted: &mut Hoisted,
+    ) -> Result<Vec<Item>> {
         let mut items = Vec::new();
         for item in projection {
             match item {
@@ -207,7 +226,10 @@ impl Compiler<'_> {
                         push(&mut items, column.name.clone(), self.shown(value));
                     }
                 }
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                SelectItem::QualifiedWildcard(
+                    SelectItemQualifiedWildcardKind::ObjectName(name),
+                    _,
+                ) => {
                     let (_, alias) = parse::place(name)?;
                     let Some(source) = scope.source(&alias) else {
                         return Err(SqlError::new(
@@ -216,7 +238,9 @@ impl Compiler<'_> {
                         ));
                     };
                     for column in source.columns.clone() {
-                        let value = scope.qualified(&alias, &column.name).unwrap_or_else(|_| column.typed());
+                        let value = scope
+                            .qualified(&alias, &column.name)
+                            .unwrap_or_else(|_| column.typed());
                         push(&mut items, column.name.clone(), self.shown(value));
                     }
                 }
@@ -226,7 +250,12 @@ impl Compiler<'_> {
         Ok(items)
     }
 
-    fn item(&self, expression: &Expr, scope: &mut Scope<'_>, hoisted: &mut Hoisted) -> Result<Typed> {
+    fn item(
+        &self,
+        expression: &Expr,
+        scope: &mut Scope<'_>,
+        hoisted: &mut Hoisted,
+    ) -> Result<Typed> {
         if let Some((function, field)) = row_function_of(expression) {
             return self.hoist(function, field, scope, hoisted);
         }
@@ -234,7 +263,13 @@ impl Compiler<'_> {
     }
 
     /// A function that returns rows, in the list: its rows are joined.
-    fn hoist(&self, function: &Function, field: Option<String>, scope: &Scope<'_>, hoisted: &mut Hoisted) -> Result<Typed> {
+    fn hoist(
+        &self,
+        function: &Function,
+        field: Option<String>,
+        scope: &Scope<'_>,
+        hoisted: &mut Hoisted,
+    ) -> Result<Typed> {
         let (_, name) = parse::place(&function.name)?;
         let mut values = Vec::new();
         if let FunctionArguments::List(list) = &function.args {
@@ -247,22 +282,27 @@ impl Compiler<'_> {
         }
         let rows = self.row_function(&name, &values)?;
         let known = hoisted.of.iter().find(|(sql, _)| *sql == rows.sql);
-        let alias = match known {
-            Some((_, alias)) => alias.clone(),
-            None => {
-                let alias = parse::quote(&self.alias("rows"));
-                hoisted.of.push((rows.sql.clone(), alias.clone()));
-                alias
-            }
+        let alias = if let Some((_, alias)) = known {
+            alias.clone()
+        } else {
+            let alias = parse::quote(&self.alias("rows"));
+            hoisted.of.push((rows.sql.clone(), alias.clone()));
+            alias
         };
         if field.is_none() && name == "_pg_expandarray" {
             let row = format!("json_array({alias}.value, {alias}.key + 1)");
             return Ok(Typed::of(row, crate::types::Base::Record));
         }
         let wanted = field.unwrap_or_default();
-        let column = rows.columns.iter().find(|(name, ..)| wanted.is_empty() || *name == wanted);
-        let Some((_, ty, sql)) = column.filter(|_| !wanted.is_empty() || rows.columns.len() == 1) else {
-            return Err(SqlError::refused(format!("the rows of {name}() as a value")));
+        let column = rows
+            .columns
+            .iter()
+            .find(|(name, ..)| wanted.is_empty() || *name == wanted);
+        let Some((_, ty, sql)) = column.filter(|_| !wanted.is_empty() || rows.columns.len() == 1)
+        else {
+            return Err(SqlError::refused(format!(
+                "the rows of {name}() as a value"
+            )));
         };
         Ok(Typed::new(sql.replace("{alias}", &alias), *ty))
     }
@@ -303,17 +343,77 @@ impl Hoisted {
             several => {
                 let alias = parse::quote(alias);
                 let array = |sql: &str| -> String {
-                    let inner = sql.strip_prefix("json_each(").and_then(|rest| rest.strip_suffix(')'));
+                    let inner = sql
+                        .strip_prefix("json_each(")
+                        .and_then(|rest| rest.strip_suffix(')'));
                     inner.unwrap_or(sql).to_owned()
                 };
                 let arrays: Vec<String> = several.iter().map(|(sql, _)| array(sql)).collect();
                 let mut from = format!("json_each(pg_longest({})) AS {alias}", arrays.join(", "));
                 for (sql, own) in several {
-                    from.push_str(&format!(" LEFT JOIN {sql} AS {own} ON {own}.key = {alias}.key"));
+                    from.push_str(&format!(
+                        " LEFT JOIN {sql} AS {own} ON {own}.key = {alias}.key"
+                    ));
                 }
                 Some(from)
             }
         }
+    }
+}
+
+/// What a `SELECT` consists of, as SQL.
+struct Parts {
+    from: String,
+    condition: Option<String>,
+    grouping: Vec<String>,
+    having: Option<String>,
+    windows: Vec<String>,
+    order: String,
+    is_distinct: bool,
+    has_aggregate: bool,
+}
+
+impl Parts {
+    fn sql(self, items: &[Item]) -> String {
+        let list: Vec<String> = items
+            .iter()
+            .map(|item| {
+                let value = if self.is_distinct {
+                    item.value.collated()
+                } else {
+                    item.value.sql.clone()
+                };
+                format!("{value} AS {}", parse::quote(&item.output.sql_name))
+            })
+            .collect();
+        let list = if list.is_empty() {
+            "NULL".to_owned()
+        } else {
+            list.join(", ")
+        };
+        let distinct = if self.is_distinct { "DISTINCT " } else { "" };
+        let mut sql = format!("SELECT {distinct}{list}");
+        if !self.from.is_empty() {
+            sql.push_str(&format!(" FROM {}", self.from));
+        }
+        if let Some(condition) = self.condition {
+            sql.push_str(&format!(" WHERE {condition}"));
+        }
+        if !self.grouping.is_empty() {
+            sql.push_str(&format!(" GROUP BY {}", self.grouping.join(", ")));
+        } else if self.having.is_some() && !self.has_aggregate {
+            sql.push_str(" GROUP BY NULL");
+        }
+        if let Some(having) = self.having {
+            sql.push_str(&format!(" HAVING {having}"));
+        }
+        if !self.windows.is_empty() {
+            sql.push_str(&format!(" WINDOW {}", self.windows.join(", ")));
+        }
+        if !self.order.is_empty() {
+            sql.push_str(&format!(" ORDER BY {}", self.order));
+        }
+        sql
     }
 }
 
@@ -325,7 +425,11 @@ fn all_columns(scope: &Scope<'_>) -> Vec<SourceColumn> {
 }
 
 fn push(items: &mut Vec<Item>, name: String, value: Typed) {
-    let taken = |candidate: &str| items.iter().any(|item: &Item| item.output.sql_name.eq_ignore_ascii_case(candidate));
+    let taken = |candidate: &str| {
+        items
+            .iter()
+            .any(|item: &Item| item.output.sql_name.eq_ignore_ascii_case(candidate))
+    };
     let mut sql_name = name.clone();
     let mut number = 1;
     while taken(&sql_name) {
@@ -351,9 +455,13 @@ fn row_function_of(expression: &Expr) -> Option<(&Function, Option<String>)> {
             is_set_returning(&name).then_some((function, None))
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
-            let (function, None) = row_function_of(root)? else { return None };
+            let (function, None) = row_function_of(root)? else {
+                return None;
+            };
             match access_chain.as_slice() {
-                [AccessExpr::Dot(Expr::Identifier(field))] => Some((function, Some(parse::fold(field)))),
+                [AccessExpr::Dot(Expr::Identifier(field))] => {
+                    Some((function, Some(parse::fold(field))))
+                }
                 _ => None,
             }
         }
@@ -365,9 +473,14 @@ fn row_function_of(expression: &Expr) -> Option<(&Function, Option<String>)> {
 fn is_named(expression: &Expr) -> bool {
     match expression {
         Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_named(inner),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_) => true,
-        Expr::CompoundFieldAccess { .. } => true,
-        Expr::Extract { .. } | Expr::Substring { .. } | Expr::Trim { .. } | Expr::Position { .. } => true,
+        Expr::Identifier(_)
+        | Expr::CompoundIdentifier(_)
+        | Expr::Function(_)
+        | Expr::CompoundFieldAccess { .. }
+        | Expr::Extract { .. }
+        | Expr::Substring { .. }
+        | Expr::Trim { .. }
+        | Expr::Position { .. } => true,
         Expr::Subquery(_) => name_of(expression) != "?column?",
         _ => false,
     }
@@ -380,11 +493,15 @@ pub(super) fn name_of(expression: &Expr) -> String {
         Expr::CompoundIdentifier(parts) => parts.last().map(parse::fold),
         Expr::Function(function) => parse::place(&function.name).ok().map(|(_, name)| name),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => Some(name_of(inner)),
-        Expr::Cast { expr, data_type, .. } if !is_named(expr) => {
-            super::resolve_type(data_type).ok().map(|(ty, _)| ty.base.name().to_owned())
-        }
+        Expr::Cast {
+            expr, data_type, ..
+        } if !is_named(expr) => super::resolve_type(data_type)
+            .ok()
+            .map(|(ty, _)| ty.base.name().to_owned()),
         Expr::Cast { expr, .. } => Some(name_of(expr)),
-        Expr::TypedString(typed) => super::resolve_type(&typed.data_type).ok().map(|(ty, _)| ty.base.name().to_owned()),
+        Expr::TypedString(typed) => super::resolve_type(&typed.data_type)
+            .ok()
+            .map(|(ty, _)| ty.base.name().to_owned()),
         Expr::Case { else_result, .. } => match else_result.as_deref().map(name_of) {
             Some(name) if name != "?column?" => Some(name),
             _ => Some("case".to_owned()),
@@ -400,7 +517,9 @@ pub(super) fn name_of(expression: &Expr) -> String {
         Expr::Floor { .. } => Some("floor".to_owned()),
         Expr::Interval(_) => Some("interval".to_owned()),
         Expr::AtTimeZone { .. } => Some("timezone".to_owned()),
-        Expr::Value(value) if matches!(value.value, sqlparser::ast::Value::Boolean(_)) => Some("bool".to_owned()),
+        Expr::Value(value) if matches!(value.value, sqlparser::ast::Value::Boolean(_)) => {
+            Some("bool".to_owned())
+        }
         Expr::CompoundFieldAccess { root, access_chain } => match access_chain.last() {
             Some(AccessExpr::Dot(Expr::Identifier(field))) => Some(parse::fold(field)),
             _ => Some(name_of(root)),
@@ -440,7 +559,10 @@ fn check_select(select: &Select) -> Result<()> {
         (select.value_table_mode.is_some(), "SELECT AS"),
         (select.exclude.is_some(), "EXCLUDE"),
         (select.select_modifiers.is_some(), "a modifier of SELECT"),
-        (select.flavor != SelectFlavor::Standard, "FROM before SELECT"),
+        (
+            select.flavor != SelectFlavor::Standard,
+            "FROM before SELECT",
+        ),
     ];
     match refused.iter().find(|(is_there, _)| *is_there) {
         Some((_, what)) => Err(SqlError::refused(what)),

@@ -8,10 +8,19 @@ use crate::error::{Result, SqlError};
 
 pub(super) fn set(set: &Set) -> Result<Plan> {
     match set {
-        Set::SingleAssignment { scope, hivevar: false, variable, values } => {
+        Set::SingleAssignment {
+            scope,
+            hivevar: false,
+            variable,
+            values,
+        } => {
             let name = parse::parts(variable)?.join(".");
             let is_local = matches!(scope, Some(ContextModifier::Local));
-            Ok(Plan::Set { name, value: value(values)?, is_local })
+            Ok(Plan::Set {
+                name,
+                value: value(values)?,
+                is_local,
+            })
         }
         Set::SetTimeZone { local, value: zone } => Ok(Plan::Set {
             name: "timezone".to_owned(),
@@ -23,7 +32,11 @@ pub(super) fn set(set: &Set) -> Result<Plan> {
             value: Some(parse::fold(charset_name)),
             is_local: false,
         }),
-        Set::SetTransaction { modes, snapshot: None, session } => {
+        Set::SetTransaction {
+            modes,
+            snapshot: None,
+            session,
+        } => {
             let is_read_only = is_read_only(modes);
             if *session {
                 return Ok(match is_read_only {
@@ -54,14 +67,19 @@ pub(super) fn reset(statement: &ResetStatement) -> Plan {
     match &statement.reset {
         Reset::ALL => Plan::Reset("all".to_owned()),
         Reset::SessionAuthorization => Plan::Nothing("RESET"),
-        Reset::ConfigurationParameter(name) => {
-            Plan::Reset(parse::parts(name).map(|parts| parts.join(".")).unwrap_or_default())
-        }
+        Reset::ConfigurationParameter(name) => Plan::Reset(
+            parse::parts(name)
+                .map(|parts| parts.join("."))
+                .unwrap_or_default(),
+        ),
     }
 }
 
 pub(super) fn show(variable: &[Ident]) -> Plan {
-    let words: Vec<String> = variable.iter().map(|word| word.value.to_lowercase()).collect();
+    let words: Vec<String> = variable
+        .iter()
+        .map(|word| word.value.to_lowercase())
+        .collect();
     Plan::Show(match words.join(" ").as_str() {
         "time zone" => "timezone".to_owned(),
         "transaction isolation level" => "transaction_isolation".to_owned(),

@@ -1,7 +1,5 @@
 //! Functions about the database and the session, and names of objects.
 
-use sqlparser::ast::Function;
-
 use super::cast::{Strength, registry};
 use super::{Compiler, Typed, parse};
 use crate::catalog;
@@ -16,7 +14,11 @@ impl Compiler<'_> {
         let zoned = |sql: &str, to: Base| -> Result<Option<Typed>> {
             self.needs_freedom(name)?;
             let moment = Typed::of(sql, Base::Timestamptz);
-            Ok(Some(self.cast(moment, SqlType::of(to), Strength::Explicit)?))
+            Ok(Some(self.cast(
+                moment,
+                SqlType::of(to),
+                Strength::Explicit,
+            )?))
         };
         match name {
             "current_timestamp" => zoned("pg_now()", Base::Timestamptz),
@@ -25,11 +27,15 @@ impl Compiler<'_> {
             "localtime" => zoned("pg_now()", Base::Time),
             "current_user" | "session_user" | "user" | "current_role" => {
                 self.needs_freedom(name)?;
-                Ok(Some(Typed::of(parse::literal(self.environment.user), Base::Name)))
+                Ok(Some(Typed::of(
+                    parse::literal(self.environment.user),
+                    Base::Name,
+                )))
             }
-            "current_catalog" => {
-                Ok(Some(Typed::of(parse::literal(self.environment.database), Base::Name)))
-            }
+            "current_catalog" => Ok(Some(Typed::of(
+                parse::literal(self.environment.database),
+                Base::Name,
+            ))),
             "current_schema" => Ok(Some(Typed::of("'public'", Base::Name))),
             _ => Ok(None),
         }
@@ -37,30 +43,14 @@ impl Compiler<'_> {
 
     /// Functions that ask the catalogue.
     pub(super) fn system_function(&self, name: &str, arguments: &[Typed]) -> Result<Option<Typed>> {
-        let int = |value: &Typed| -> Result<String> {
-            Ok(self.cast(value.clone(), SqlType::of(Base::Oid), Strength::Explicit)?.sql)
-        };
-        let definition = |oid: &Typed, part: String| -> Result<Option<Typed>> {
-            self.uses_catalog.set(true);
-            let oid = int(oid)?;
-            let sql = format!(
-                "(SELECT mdbc_c.definition FROM pg_catalog.mdbc_definition AS mdbc_c WHERE mdbc_c.oid = {oid} AND mdbc_c.part = {part})"
-            );
-            Ok(Some(Typed::of(sql, Base::Text)))
-        };
-        let description = |oid: &Typed, part: String| -> Result<Option<Typed>> {
-            self.uses_catalog.set(true);
-            let oid = int(oid)?;
-            let sql = format!(
-                "(SELECT mdbc_c.description FROM pg_catalog.pg_description AS mdbc_c WHERE mdbc_c.objoid = {oid} AND mdbc_c.objsubid = {part})"
-            );
-            Ok(Some(Typed::of(sql, Base::Text)))
-        };
         match (name, arguments) {
             ("current_database", []) => self.bare_function("current_catalog"),
-            ("current_timestamp" | "localtimestamp" | "current_date" | "current_user" | "session_user"
-                | "current_schema" | "current_role" | "user" | "localtime" | "current_catalog", [])
-            => self.bare_function(name),
+            (
+                "current_timestamp" | "localtimestamp" | "current_date" | "current_user"
+                | "session_user" | "current_schema" | "current_role" | "user" | "localtime"
+                | "current_catalog",
+                [],
+            ) => self.bare_function(name),
             ("current_schemas", [with_implicit]) => {
                 let with_implicit = self.condition(with_implicit.clone(), "current_schemas")?;
                 let sql = format!(
@@ -69,67 +59,94 @@ impl Compiler<'_> {
                 );
                 Ok(Some(Typed::new(sql, SqlType::array_of(Base::Name))))
             }
-            ("pg_get_userbyid", [oid]) => {
-                self.uses_catalog.set(true);
-                let sql = format!("coalesce((SELECT mdbc_c.rolname FROM pg_catalog.pg_authid AS mdbc_c WHERE mdbc_c.oid = {}), 'unknown')", int(oid)?);
-                Ok(Some(Typed::of(sql, Base::Name)))
+            ("nextval" | "currval" | "setval", [sequence, ..]) => {
+                self.sequence(name, sequence, arguments)
             }
-            ("pg_table_is_visible", [oid]) => {
-                self.uses_catalog.set(true);
-                let namespace = catalog::INFORMATION;
-                let sql = format!(
-                    "coalesce((SELECT mdbc_c.relnamespace <> {namespace} FROM pg_catalog.pg_class AS mdbc_c WHERE mdbc_c.oid = {}), 0)",
-                    int(oid)?
-                );
-                Ok(Some(Typed::of(sql, Base::Bool)))
-            }
-            ("pg_get_indexdef", [oid]) | ("pg_get_constraintdef" | "pg_get_viewdef", [oid] | [oid, _]) => {
-                definition(oid, "0".to_owned())
-            }
-            ("pg_get_indexdef", [oid, part, _]) => {
-                let part = self.cast(part.clone(), SqlType::of(Base::Int4), Strength::Implicit)?;
-                definition(oid, part.sql)
-            }
-            ("obj_description", [oid] | [oid, _]) => description(oid, "0".to_owned()),
-            ("col_description", [oid, part]) => {
-                let part = self.cast(part.clone(), SqlType::of(Base::Int4), Strength::Implicit)?;
-                description(oid, part.sql)
-            }
-            ("to_regclass", [name]) => {
-                let name = self.cast(name.clone(), TEXT, Strength::Explicit)?;
-                let sql = self.cast_to_registered(&name.sql);
-                Ok(Some(Typed::of(sql, Base::Regclass)))
-            }
-            ("to_regtype", [name]) => {
-                self.uses_catalog.set(true);
-                let name = self.cast(name.clone(), TEXT, Strength::Explicit)?;
-                let sql = format!("(SELECT mdbc_c.oid FROM pg_catalog.pg_type AS mdbc_c WHERE mdbc_c.typname = lower(replace({}, 'pg_catalog.', '')))", name.sql);
-                Ok(Some(Typed::of(sql, Base::Regtype)))
-            }
-            ("pg_get_serial_sequence", [table, column]) => {
-                self.uses_catalog.set(true);
-                let table = self.cast(table.clone(), TEXT, Strength::Implicit)?;
-                let column = self.cast(column.clone(), TEXT, Strength::Implicit)?;
-                let sql = format!("(SELECT 'public.' || mdbc_c.sequence FROM pg_catalog.mdbc_serial AS mdbc_c WHERE mdbc_c.relation = replace(replace({}, 'public.', ''), '\"', '') AND mdbc_c.attribute = {})", table.sql, column.sql);
-                Ok(Some(Typed::of(sql, Base::Text)))
-            }
-            ("nextval" | "currval" | "setval", [sequence, ..]) => self.sequence(name, sequence, arguments),
             ("lastval", []) => {
                 self.needs_freedom("lastval()")?;
                 Ok(Some(Typed::of("pg_lastval()", Base::Int8)))
             }
-            _ => Ok(None),
+            _ => self.lookup(name, arguments),
         }
     }
 
-    fn cast_to_registered(&self, sql: &str) -> String {
+    /// Functions that look something up in the catalogue. What they ask has a
+    /// name of its own, so that no name of the query means it.
+    fn lookup(&self, name: &str, arguments: &[Typed]) -> Result<Option<Typed>> {
+        let number = |value: &Typed, base| -> Result<String> {
+            let value = self.cast(value.clone(), SqlType::of(base), Strength::Explicit)?;
+            Ok(value.sql)
+        };
+        let oid = |value| number(value, Base::Oid);
+        let part = |value| number(value, Base::Int4);
+        let text = |value: &Typed| -> Result<String> {
+            Ok(self.cast(value.clone(), TEXT, Strength::Explicit)?.sql)
+        };
+        let (sql, base) = match (name, arguments) {
+            ("pg_get_userbyid", [role]) => {
+                let found = found("rolname", "pg_authid", &format!("oid = {}", oid(role)?));
+                (format!("coalesce({found}, 'unknown')"), Base::Name)
+            }
+            ("pg_table_is_visible", [table]) => {
+                let found = found(
+                    "relnamespace",
+                    "pg_class",
+                    &format!("oid = {}", oid(table)?),
+                );
+                (
+                    format!("coalesce({found} <> {}, 0)", catalog::INFORMATION),
+                    Base::Bool,
+                )
+            }
+            ("pg_get_indexdef", [own])
+            | ("pg_get_constraintdef" | "pg_get_viewdef", [own] | [own, _]) => {
+                (definition(&oid(own)?, "0"), Base::Text)
+            }
+            ("pg_get_indexdef", [own, number, _]) => {
+                (definition(&oid(own)?, &part(number)?), Base::Text)
+            }
+            ("obj_description", [own] | [own, _]) => (description(&oid(own)?, "0"), Base::Text),
+            ("col_description", [own, number]) => {
+                (description(&oid(own)?, &part(number)?), Base::Text)
+            }
+            ("to_regclass", [name]) => {
+                let bare = format!("replace(replace({}, 'public.', ''), '\"', '')", text(name)?);
+                (
+                    found("oid", "pg_class", &format!("relname = {bare}")),
+                    Base::Regclass,
+                )
+            }
+            ("to_regtype", [name]) => {
+                let bare = format!("lower(replace({}, 'pg_catalog.', ''))", text(name)?);
+                (
+                    found("oid", "pg_type", &format!("typname = {bare}")),
+                    Base::Regtype,
+                )
+            }
+            ("pg_get_serial_sequence", [table, column]) => {
+                let bare = format!(
+                    "replace(replace({}, 'public.', ''), '\"', '')",
+                    text(table)?
+                );
+                let test = format!("relation = {bare} AND mdbc_c.attribute = {}", text(column)?);
+                (
+                    format!("('public.' || {})", found("sequence", "mdbc_serial", &test)),
+                    Base::Text,
+                )
+            }
+            _ => return Ok(None),
+        };
         self.uses_catalog.set(true);
-        format!("(SELECT mdbc_c.oid FROM pg_catalog.pg_class AS mdbc_c WHERE mdbc_c.relname = replace(replace({sql}, 'public.', ''), '\"', ''))")
+        Ok(Some(Typed::of(sql, base)))
     }
 
     fn sequence(&self, name: &str, sequence: &Typed, arguments: &[Typed]) -> Result<Option<Typed>> {
         self.needs_freedom(&format!("{name}()"))?;
-        let sequence = self.cast(sequence.clone(), SqlType::of(Base::Regclass), Strength::Implicit)?;
+        let sequence = self.cast(
+            sequence.clone(),
+            SqlType::of(Base::Regclass),
+            Strength::Implicit,
+        )?;
         let int8 = SqlType::of(Base::Int8);
         let sql = match arguments {
             [_] if name != "setval" => format!("pg_{name}({})", sequence.sql),
@@ -140,7 +157,10 @@ impl Compiler<'_> {
             [_, value, is_called] if name == "setval" => {
                 let value = self.cast(value.clone(), int8, Strength::Implicit)?;
                 let is_called = self.condition(is_called.clone(), "setval")?;
-                format!("pg_setval({}, {}, {})", sequence.sql, value.sql, is_called.sql)
+                format!(
+                    "pg_setval({}, {}, {})",
+                    sequence.sql, value.sql, is_called.sql
+                )
             }
             _ => return Ok(None),
         };
@@ -148,11 +168,6 @@ impl Compiler<'_> {
             self.access.borrow_mut().is_sequence = true;
         }
         Ok(Some(Typed::new(sql, int8)))
-    }
-
-    /// `(information_schema._pg_expandarray(…)).n` and the like are rows.
-    pub(super) fn expanded_field(&self, function: &Function, field: &str, _: &super::scope::Scope<'_>) -> Result<Typed> {
-        Err(SqlError::refused(format!("the field {field} of {}()", function.name)))
     }
 
     /// The object id that a constant names, where `to` is a type of them.
@@ -167,13 +182,20 @@ impl Compiler<'_> {
             .trim()
             .trim_start_matches("public.")
             .trim_start_matches("pg_catalog.");
-        let name = match name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        let name = match name
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+        {
             Some(quoted) => quoted.replace("\"\"", "\""),
             None => name.to_lowercase(),
         };
         let found = match to.base {
             Base::Regtype => SqlType::by_name(name.trim_end_matches("[]")).map(|ty| {
-                if name.ends_with("[]") { SqlType::array_of(ty.base).oid() } else { ty.oid() }
+                if name.ends_with("[]") {
+                    SqlType::array_of(ty.base).oid()
+                } else {
+                    ty.oid()
+                }
             }),
             Base::Regproc => catalog::procedure(&name),
             Base::Regnamespace => catalog::namespace(&name),
@@ -181,21 +203,23 @@ impl Compiler<'_> {
             _ => self
                 .schema()
                 .get(&name)
-                .map(crate::catalog::schema::Relation::oid)
+                .map(catalog::schema::Relation::oid)
                 .or_else(|| catalog::system_table(&name).map(|table| table.oid))
                 .or_else(|| self.index_oid(&name)),
         };
-        match found {
-            Some(oid) => Ok(Some(oid)),
-            None => {
-                let (code, noun) = match to.base {
-                    Base::Regclass => (state::UNDEFINED_TABLE, "relation"),
-                    Base::Regtype => (state::UNDEFINED_OBJECT, "type"),
-                    Base::Regproc => (state::UNDEFINED_FUNCTION, "function"),
-                    _ => (state::UNDEFINED_OBJECT, "schema"),
-                };
-                Err(SqlError::new(code, format!("{noun} \"{name}\" does not exist")))
-            }
+        if let Some(oid) = found {
+            Ok(Some(oid))
+        } else {
+            let (code, noun) = match to.base {
+                Base::Regclass => (state::UNDEFINED_TABLE, "relation"),
+                Base::Regtype => (state::UNDEFINED_OBJECT, "type"),
+                Base::Regproc => (state::UNDEFINED_FUNCTION, "function"),
+                _ => (state::UNDEFINED_OBJECT, "schema"),
+            };
+            Err(SqlError::new(
+                code,
+                format!("{noun} \"{name}\" does not exist"),
+            ))
         }
     }
 
@@ -203,7 +227,8 @@ impl Compiler<'_> {
         let table = self.schema().table_of_index(name)?;
         let key = table.primary_key.as_ref().filter(|key| key.name == name);
         let index = table.indexes.iter().find(|index| index.name == name);
-        key.map(|key| key.index_oid).or_else(|| index.map(|index| index.oid))
+        key.map(|key| key.index_oid)
+            .or_else(|| index.map(|index| index.oid))
     }
 
     /// The name of an object id.
@@ -213,7 +238,10 @@ impl Compiler<'_> {
         }
         self.uses_catalog.set(true);
         let (table, column) = registry(ty);
-        format!("coalesce((SELECT mdbc_c.{column} FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.oid = {sql}), CAST({sql} AS TEXT))")
+        {
+            let found = found(column, table, &format!("oid = {sql}"));
+            format!("coalesce({found}, CAST({sql} AS TEXT))")
+        }
     }
 
     /// A value as the client gets it: names instead of object ids.
@@ -228,4 +256,22 @@ impl Compiler<'_> {
             ..value
         }
     }
+}
+
+/// What a table of the catalogue has, where a condition on it holds.
+fn found(column: &str, table: &str, condition: &str) -> String {
+    format!(
+        "(SELECT mdbc_c.{column} FROM pg_catalog.{table} AS mdbc_c WHERE mdbc_c.{condition} \
+         LIMIT 1)"
+    )
+}
+
+fn definition(oid: &str, part: &str) -> String {
+    let condition = format!("oid = {oid} AND mdbc_c.part = {part}");
+    found("definition", "mdbc_definition", &condition)
+}
+
+fn description(oid: &str, part: &str) -> String {
+    let condition = format!("objoid = {oid} AND mdbc_c.objsubid = {part}");
+    found("description", "pg_description", &condition)
 }

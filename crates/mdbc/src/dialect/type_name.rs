@@ -26,7 +26,9 @@ pub(crate) fn resolve(ty: &DataType) -> Result<(SqlType, i32)> {
         DataType::Float(ExactNumberInfo::Precision(precision)) => match precision {
             1..=24 => plain(Base::Float4),
             25..=53 => plain(Base::Float8),
-            _ => Err(invalid("precision for type float must be at least 1 and less than 54")),
+            _ => Err(invalid(
+                "precision for type float must be at least 1 and less than 54",
+            )),
         },
         DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(info),
         DataType::Text => plain(Base::Text),
@@ -45,13 +47,17 @@ pub(crate) fn resolve(ty: &DataType) -> Result<(SqlType, i32)> {
             time(Base::Timestamp, *precision)
         }
         DataType::Timestamp(precision, _) => time(Base::Timestamptz, *precision),
-        DataType::Interval { fields: None, precision: None } => plain(Base::Interval),
+        DataType::Interval {
+            fields: None,
+            precision: None,
+        } => plain(Base::Interval),
         DataType::Uuid => plain(Base::Uuid),
         DataType::JSON => plain(Base::Json),
         DataType::JSONB => plain(Base::Jsonb),
         DataType::Regclass => plain(Base::Regclass),
         DataType::Array(
-            ArrayElemTypeDef::SquareBracket(element, None) | ArrayElemTypeDef::Qualified(element, None),
+            ArrayElemTypeDef::SquareBracket(element, None)
+            | ArrayElemTypeDef::Qualified(element, None),
         ) => {
             let (element, modifier) = resolve(element)?;
             if element.is_array {
@@ -96,7 +102,12 @@ fn text(base: Base, length: Option<&CharacterLength>, default: i32) -> Result<(S
     let modifier = match length {
         None => default,
         Some(CharacterLength::IntegerLength { length, unit: None }) => match length {
-            0 => return Err(invalid(&format!("length for type {} must be at least 1", base.name()))),
+            0 => {
+                return Err(invalid(&format!(
+                    "length for type {} must be at least 1",
+                    base.name()
+                )));
+            }
             1..=LENGTH_MAX => i32::try_from(*length).unwrap_or_default() + 4,
             _ => {
                 return Err(invalid(&format!(
@@ -114,7 +125,11 @@ fn time(base: Base, precision: Option<u64>) -> Result<(SqlType, i32)> {
     let modifier = match precision {
         None => -1,
         Some(precision @ 0..=6) => i32::try_from(precision).unwrap_or(-1),
-        Some(other) => return Err(invalid(&format!("precision {other} must be between 0 and 6"))),
+        Some(other) => {
+            return Err(invalid(&format!(
+                "precision {other} must be between 0 and 6"
+            )));
+        }
     };
     Ok((SqlType::of(base), modifier))
 }
@@ -125,7 +140,11 @@ fn custom(
     modifiers: &[TypeModifier],
 ) -> Result<(SqlType, i32)> {
     let (_, last) = parse::place(name)?;
-    let is_quoted = name.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| ident.quote_style.is_some());
+    let is_quoted = name
+        .0
+        .last()
+        .and_then(|part| part.as_ident())
+        .is_some_and(|ident| ident.quote_style.is_some());
     // Without quotes, "char" is another type.
     let found = match last.as_str() {
         "char" if is_quoted => Some(SqlType::of(Base::Char)),
@@ -153,7 +172,10 @@ fn custom(
             i64::try_from(*scale).unwrap_or(i64::MAX),
         )),
         (Base::Varchar | Base::Bpchar, Some([length])) => {
-            let length = CharacterLength::IntegerLength { length: *length, unit: None };
+            let length = CharacterLength::IntegerLength {
+                length: *length,
+                unit: None,
+            };
             text(found.base, Some(&length), -1)
         }
         (Base::Time | Base::Timestamp | Base::Timestamptz, Some([precision])) => {

@@ -43,7 +43,12 @@ impl Compiler<'_> {
         Ok(Typed::new(format!("{call}{filter} OVER {window}"), ty))
     }
 
-    fn window_call(&self, name: &str, values: Vec<Typed>, function: &Function) -> Result<(String, SqlType)> {
+    fn window_call(
+        &self,
+        name: &str,
+        values: Vec<Typed>,
+        function: &Function,
+    ) -> Result<(String, SqlType)> {
         let int4 = SqlType::of(Base::Int4);
         let int8 = SqlType::of(Base::Int8);
         let float8 = SqlType::of(Base::Float8);
@@ -61,26 +66,40 @@ impl Compiler<'_> {
             }
             ("lag" | "lead", [value]) => (call(std::slice::from_ref(value)), value.ty),
             ("lag" | "lead", [value, offset, rest @ ..]) if rest.len() < 2 => {
-                let mut list = vec![value.clone(), self.cast(offset.clone(), int4, Strength::Implicit)?];
+                let mut list = vec![
+                    value.clone(),
+                    self.cast(offset.clone(), int4, Strength::Implicit)?,
+                ];
                 if let Some(default) = rest.first() {
                     list.push(self.cast(default.clone(), value.ty, Strength::Implicit)?);
                 }
                 (call(&list), value.ty)
             }
-            ("first_value" | "last_value", [value]) => (call(std::slice::from_ref(value)), value.ty),
+            ("first_value" | "last_value", [value]) => {
+                (call(std::slice::from_ref(value)), value.ty)
+            }
             ("nth_value", [value, number]) => {
                 let number = self.cast(number.clone(), int4, Strength::Implicit)?;
                 (call(&[value.clone(), number]), value.ty)
             }
             ("count", []) if function.args.to_string() == "(*)" => ("count(*)".to_owned(), int8),
-            _ if super::function::is_aggregate(&function.name) => {
+            _ if super::aggregate::is_aggregate(&function.name) => {
                 let (call, inner, ty, finish) = self.aggregate_call(name, values)?;
-                if finish != "{}" || call.starts_with("pg_json") || call.starts_with("pg_std") || call.starts_with("pg_var") {
+                if finish != "{}"
+                    || call.starts_with("pg_json")
+                    || call.starts_with("pg_std")
+                    || call.starts_with("pg_var")
+                {
                     return Err(SqlError::refused(format!("{name}() over a window")));
                 }
                 (format!("{call}({})", inner.join(", ")), ty)
             }
-            _ => return Err(super::function::undefined(name, &ty.into_iter().collect::<Vec<_>>())),
+            _ => {
+                return Err(super::function::undefined(
+                    name,
+                    &ty.into_iter().collect::<Vec<_>>(),
+                ));
+            }
         })
     }
 
@@ -99,7 +118,10 @@ impl Compiler<'_> {
         }
         let mut order = Vec::new();
         for item in &spec.order_by {
-            order.push(self.order_item(item, self.expression(&item.expr, scope)?)?);
+            order.push(Self::order_item(
+                item,
+                &self.expression(&item.expr, scope)?,
+            )?);
         }
         if !order.is_empty() {
             parts.push(format!("ORDER BY {}", order.join(", ")));
@@ -123,7 +145,9 @@ impl Compiler<'_> {
                     Some(_) if units == "RANGE" => Err(SqlError::refused("RANGE with an offset")),
                     Some(amount) => {
                         let amount = self.expression(amount, scope)?;
-                        Ok(self.cast(amount, SqlType::of(Base::Int8), Strength::Implicit)?.sql)
+                        Ok(self
+                            .cast(amount, SqlType::of(Base::Int8), Strength::Implicit)?
+                            .sql)
                     }
                 }
             };

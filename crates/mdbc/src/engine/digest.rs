@@ -46,7 +46,10 @@ impl Change {
     pub(crate) fn size(&self) -> usize {
         let all = |values: &[Value]| -> usize { values.iter().map(Value::size).sum() };
         let some = |values: &[Option<Value>]| -> usize {
-            values.iter().map(|value| value.as_ref().map_or(1, Value::size)).sum()
+            values
+                .iter()
+                .map(|value| value.as_ref().map_or(1, Value::size))
+                .sum()
         };
         match self {
             Self::Insert { row, .. } | Self::Delete { row, .. } => all(row),
@@ -58,7 +61,9 @@ impl Change {
     /// The table whose row it changes; none for a change of the schema.
     pub fn table(&self) -> Option<u32> {
         match self {
-            Self::Insert { table, .. } | Self::Update { table, .. } | Self::Delete { table, .. } => Some(*table),
+            Self::Insert { table, .. }
+            | Self::Update { table, .. }
+            | Self::Delete { table, .. } => Some(*table),
             Self::Schema(_) => None,
         }
     }
@@ -128,11 +133,24 @@ mod tests {
 
     #[test]
     fn a_digest_goes_both_ways() {
-        let row = vec![Value::Null, Value::Integer(-1), Value::Real(0.5), Value::Text("ä".into()), Value::Blob(vec![0])];
+        let row = vec![
+            Value::Null,
+            Value::Integer(-1),
+            Value::Real(0.5),
+            Value::Text("ä".into()),
+            Value::Blob(vec![0]),
+        ];
         let digest = Digest {
             changes: vec![
-                Change::Insert { table: 1, row: row.clone() },
-                Change::Update { table: 1, before: vec![Some(Value::Null), None], after: vec![None] },
+                Change::Insert {
+                    table: 1,
+                    row: row.clone(),
+                },
+                Change::Update {
+                    table: 1,
+                    before: vec![Some(Value::Null), None],
+                    after: vec![None],
+                },
                 Change::Delete { table: 2, row },
                 Change::Schema("create table t (id int primary key)".into()),
             ],
@@ -144,7 +162,13 @@ mod tests {
     #[test]
     fn what_is_no_digest_is_refused() {
         assert!(matches!(Digest::decode(&[]), Err(DigestError::Empty)));
-        assert!(matches!(Digest::decode(&[9, 1]), Err(DigestError::Format(9))));
-        assert!(matches!(Digest::decode(&[1, 255, 255]), Err(DigestError::Broken(_))));
+        assert!(matches!(
+            Digest::decode(&[9, 1]),
+            Err(DigestError::Format(9))
+        ));
+        assert!(matches!(
+            Digest::decode(&[1, 255, 255]),
+            Err(DigestError::Broken(_))
+        ));
     }
 }

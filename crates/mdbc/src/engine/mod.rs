@@ -7,5 +7,5 @@ pub(crate) mod sqlite;
 pub use crate::catalog::schema::TableKind;
 pub use crate::dialect::Access;
 pub use digest::{Change, Digest, DigestError};
-pub use replication::{LocalOnly, Replication};
+pub use replication::{LocalOnly, Replication, Who};
 pub use sqlite::{Applied, Database, OpenError, Options, Position};

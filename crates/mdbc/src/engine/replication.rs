@@ -19,6 +19,15 @@ use async_trait::async_trait;
 use super::{Access, Digest, Position};
 use crate::error::Result;
 
+/// Whose a statement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Who {
+    /// The session.
+    pub session: u64,
+    /// The transaction, which no other one is called.
+    pub transaction: u64,
+}
+
 /// What happens with other sites around the statements of a transaction.
 #[async_trait]
 pub trait Replication: Send + Sync + 'static {
@@ -43,7 +52,7 @@ pub trait Replication: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// It is dropped when the client cancels or its time is up; `ended` follows.
-    async fn before(&self, transaction: u64, access: &Access, may_write: bool) -> Result<()>;
+    async fn before(&self, who: Who, access: &Access, may_write: bool) -> Result<()>;
 
     /// Called when a transaction that has changed something is complete, in
     /// order of the transactions: when it returns, the changes outlive the site.
@@ -58,7 +67,8 @@ pub trait Replication: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// It is never dropped.
-    async fn commit(&self, transaction: u64, digest: &Digest) -> Result<BTreeMap<String, Position>>;
+    async fn commit(&self, transaction: u64, digest: &Digest)
+    -> Result<BTreeMap<String, Position>>;
 
     /// Called when a transaction that has changed nothing is complete: when it
     /// returns, what the transaction has read was the latest of all sites.
@@ -95,11 +105,15 @@ pub struct LocalOnly;
 
 #[async_trait]
 impl Replication for LocalOnly {
-    async fn before(&self, _transaction: u64, _access: &Access, _may_write: bool) -> Result<()> {
+    async fn before(&self, _who: Who, _access: &Access, _may_write: bool) -> Result<()> {
         Ok(())
     }
 
-    async fn commit(&self, _transaction: u64, _digest: &Digest) -> Result<BTreeMap<String, Position>> {
+    async fn commit(
+        &self,
+        _transaction: u64,
+        _digest: &Digest,
+    ) -> Result<BTreeMap<String, Position>> {
         Ok(BTreeMap::new())
     }
 

@@ -54,14 +54,24 @@ impl Verifier {
     fn of_password(password: &str) -> Option<Self> {
         let salt = dice::bytes::<16>().to_vec();
         let salted = gen_salted_password(password, &salt, ITERATIONS);
-        Self::of_secret(ScramSecret::verifier_from_salted_password(salt, salted, ITERATIONS))
+        Self::of_secret(ScramSecret::verifier_from_salted_password(
+            salt, salted, ITERATIONS,
+        ))
     }
 
     fn of_secret(secret: ScramSecret) -> Option<Self> {
         match secret {
-            ScramSecret::Verifier { salt, iterations, stored_key, server_key } => {
-                Some(Self { salt, iterations, stored_key, server_key })
-            }
+            ScramSecret::Verifier {
+                salt,
+                iterations,
+                stored_key,
+                server_key,
+            } => Some(Self {
+                salt,
+                iterations,
+                stored_key,
+                server_key,
+            }),
             ScramSecret::SaltedPassword { .. } => None,
         }
     }
@@ -118,7 +128,10 @@ fn verifier(user: &UserConfig) -> Result<Verifier, UserError> {
         return Verifier::parse(secret).ok_or_else(|| UserError::Secret(name()));
     }
     let path = user.password_file.clone().unwrap_or_default();
-    let text = fs::read_to_string(path).map_err(|source| UserError::Unreadable { user: name(), source })?;
+    let text = fs::read_to_string(path).map_err(|source| UserError::Unreadable {
+        user: name(),
+        source,
+    })?;
     let password = text.lines().next().unwrap_or_default();
     if password.is_empty() {
         return Err(UserError::Empty(name()));
@@ -136,6 +149,7 @@ impl std::fmt::Debug for Source {
     }
 }
 
+#[allow(elided_lifetimes_in_paths, reason = "the trait is written so")]
 #[async_trait]
 impl AuthSource for Source {
     async fn get_password(&self, login: &LoginInfo) -> PgWireResult<Password> {
@@ -147,8 +161,21 @@ impl AuthSource for Source {
         let user = login.user().unwrap_or_default();
         let verifier = self.verifiers.get(user).cloned();
         let verifier = verifier.ok_or_else(|| PgWireError::InvalidPassword(user.to_owned()))?;
-        let Verifier { salt, iterations, stored_key, server_key } = verifier;
-        Ok((ScramSecret::Verifier { salt, iterations, stored_key, server_key }, None))
+        let Verifier {
+            salt,
+            iterations,
+            stored_key,
+            server_key,
+        } = verifier;
+        Ok((
+            ScramSecret::Verifier {
+                salt,
+                iterations,
+                stored_key,
+                server_key,
+            },
+            None,
+        ))
     }
 }
 
@@ -161,8 +188,15 @@ mod tests {
         let key = BASE64.encode([7; 32]);
         let secret = format!("SCRAM-SHA-256$4096:c2FsdA==${key}:{key}");
         let verifier = Verifier::parse(&secret).unwrap();
-        assert_eq!((verifier.iterations, verifier.salt.as_slice()), (4096, &b"salt"[..]));
-        for wrong in ["md5abc", "SCRAM-SHA-256$0:c2FsdA==$x:y", &secret.replace(&key, "AA==")] {
+        assert_eq!(
+            (verifier.iterations, verifier.salt.as_slice()),
+            (4096, &b"salt"[..])
+        );
+        for wrong in [
+            "md5abc",
+            "SCRAM-SHA-256$0:c2FsdA==$x:y",
+            &secret.replace(&key, "AA=="),
+        ] {
             assert!(Verifier::parse(wrong).is_none(), "{wrong}");
         }
     }

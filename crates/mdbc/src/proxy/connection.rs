@@ -3,15 +3,21 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
 use pgwire::api::auth::sasl::SASLAuthStartupHandler;
-use pgwire::api::auth::{ServerParameterProvider, StartupHandler, finish_authentication, save_startup_parameters_to_metadata, protocol_negotiation};
-use pgwire::api::{ClientInfo, PgWireConnectionState, PidSecretKeyGenerator, RandomPidSecretKeyGenerator};
+use pgwire::api::auth::{
+    ServerParameterProvider, StartupHandler, finish_authentication, protocol_negotiation,
+    save_startup_parameters_to_metadata,
+};
+use pgwire::api::{
+    ClientInfo, PgWireConnectionState, PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
+};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus};
-use pgwire::messages::startup::{ParameterStatus, SecretKey};
+use pgwire::messages::startup::{ParameterStatus, SecretKey, Startup};
 use pgwire::messages::{PgWireBackendMessage as Message, PgWireFrontendMessage as Request};
 use pgwire::tokio::server::{MaybeTls, PgWireMessageServerCodec, negotiate_tls};
 use tokio::net::TcpStream;
@@ -25,7 +31,7 @@ use crate::error::{Result, SqlError, state};
 use crate::session::{Session, Status};
 
 /// How long a client may take to say who it is.
-const STARTUP_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+const STARTUP_MAX: Duration = Duration::from_mins(1);
 /// Bytes of one message of a client.
 const MESSAGE_BYTES_MAX: u32 = 64 << 20;
 /// Parameters that a client may set as it connects.
@@ -46,7 +52,9 @@ impl Decoder for Codec {
         if let Some([_, a, b, c, d]) = source.first_chunk::<5>()
             && u32::from_be_bytes([*a, *b, *c, *d]) > MESSAGE_BYTES_MAX
         {
-            return Err(PgWireError::IoError(io::Error::other("a message is too long")));
+            return Err(PgWireError::IoError(io::Error::other(
+                "a message is too long",
+            )));
         }
         self.inner.decode(source)
     }
@@ -124,6 +132,10 @@ async fn greet(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> Option<(
                 failed.state = crate::error::State::new(code);
             }
             failed.hint = info.hint;
+            if failed.state == state::INVALID_PASSWORD {
+                let user = socket.metadata().get("user").cloned().unwrap_or_default();
+                failed.message = format!("password authentication failed for user \"{user}\"");
+            }
             // The client may be gone already.
             drop(socket.send(message::fatal(&failed)).await);
             None
@@ -132,62 +144,51 @@ async fn greet(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> Option<(
 }
 
 fn refused(error: SqlError) -> PgWireError {
-    let mut info = pgwire::error::ErrorInfo::new("FATAL".to_owned(), error.state.code().to_owned(), error.message);
+    let mut info = pgwire::error::ErrorInfo::new(
+        "FATAL".to_owned(),
+        error.state.code().to_owned(),
+        error.message,
+    );
     info.hint = error.hint;
     PgWireError::UserError(Box::new(info))
 }
 
-async fn greeted(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> PgWireResult<Option<(Session, i32)>> {
+async fn greeted(
+    socket: &mut Stranger,
+    hub: &Arc<Hub>,
+    is_full: bool,
+) -> PgWireResult<Option<(Session, i32)>> {
     let mut handler = None;
     let mut session = None;
     while !matches!(socket.state(), PgWireConnectionState::ReadyForQuery) {
-        let Some(request) = socket.next().await else { return Ok(None) };
+        let Some(request) = socket.next().await else {
+            return Ok(None);
+        };
         match request? {
             Request::CancelRequest(cancel) => {
                 hub.cancel(cancel.pid, &cancel.secret_key);
                 return Ok(None);
             }
             Request::Startup(startup) if session.is_none() => {
-                if is_full {
-                    let full = SqlError::new(state::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
-                    return Err(refused(full.with_hint("connections_max is the limit")));
-                }
-                let user = startup.parameters.get("user").cloned().unwrap_or_default();
-                let database = startup.parameters.get("database").unwrap_or(&user);
-                if *database != hub.database_name {
-                    let unknown = SqlError::new(
-                        state::INVALID_CATALOG_NAME,
-                        format!("database \"{database}\" does not exist"),
-                    );
-                    return Err(refused(unknown.with_hint(format!("This site has one database, {}.", hub.database_name))));
-                }
+                let (new, pid) = begin(&startup, hub, is_full).map_err(refused)?;
                 let pids = RandomPidSecretKeyGenerator::default();
-                let mut wanted: Vec<(String, String)> = startup
-                    .parameters
-                    .iter()
-                    .filter(|(name, _)| !STARTUP_PARAMETERS.contains(&name.as_str()) && !name.starts_with("_pq_"))
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect();
-                wanted.extend(options(startup.parameters.get("options").map(String::as_str).unwrap_or_default()));
-                let id = hub.next_session();
-                let pid = i32::try_from(id % 1_000_000_000).unwrap_or_default() + 1000;
-                let new = Session::new(Arc::clone(&hub.shared), &user, (id, pid), &wanted).map_err(refused)?;
-                let parameters = Arc::new(Parameters { reports: new.all_reports() });
+                let parameters = Arc::new(Parameters {
+                    reports: new.all_reports(),
+                });
                 let generator = Arc::new(Numbered { pid, pids });
                 session = Some((new, pid));
-                match hub.users.scram() {
-                    Some(scram) => {
-                        let scram = SASLAuthStartupHandler::new(parameters).with_scram(scram).with_pid_secret_key_generator(generator);
-                        scram.on_startup(socket, Request::Startup(startup)).await?;
-                        handler = Some(scram);
-                    }
-                    None => {
-                        protocol_negotiation(socket, &startup).await?;
-                        save_startup_parameters_to_metadata(socket, &startup);
-                        let (pid, key) = generator.generate(socket);
-                        socket.set_pid_and_secret_key(pid, key);
-                        finish_authentication(socket, &*parameters).await?;
-                    }
+                if let Some(scram) = hub.users.scram() {
+                    let scram = SASLAuthStartupHandler::new(parameters)
+                        .with_scram(scram)
+                        .with_pid_secret_key_generator(generator);
+                    scram.on_startup(socket, Request::Startup(startup)).await?;
+                    handler = Some(scram);
+                } else {
+                    protocol_negotiation(socket, &startup).await?;
+                    save_startup_parameters_to_metadata(socket, &startup);
+                    let (pid, key) = generator.generate(socket);
+                    socket.set_pid_and_secret_key(pid, key);
+                    finish_authentication(socket, &*parameters).await?;
                 }
             }
             request => match &handler {
@@ -203,12 +204,52 @@ async fn greeted(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> PgWire
     Ok(session)
 }
 
+/// Begins the session that a client asks for.
+fn begin(startup: &Startup, hub: &Arc<Hub>, is_full: bool) -> Result<(Session, i32)> {
+    if is_full {
+        let full = "sorry, too many clients already";
+        return Err(SqlError::new(state::TOO_MANY_CONNECTIONS, full)
+            .with_hint("connections_max is the limit"));
+    }
+    let given = |name| startup.parameters.get(name).map(String::as_str);
+    let user = given("user").unwrap_or_default();
+    let database = given("database").unwrap_or(user);
+    if database != hub.database_name {
+        return Err(SqlError::new(
+            state::INVALID_CATALOG_NAME,
+            format!("database \"{database}\" does not exist"),
+        )
+        .with_hint(format!(
+            "This site has one database, {}.",
+            hub.database_name
+        )));
+    }
+    let is_setting = |name: &str| !STARTUP_PARAMETERS.contains(&name) && !name.starts_with("_pq_");
+    let wanted = startup
+        .parameters
+        .iter()
+        .filter(|(name, _)| is_setting(name));
+    let wanted = wanted.map(|(name, value)| (name.clone(), value.clone()));
+    let wanted: Vec<_> = wanted
+        .chain(options(given("options").unwrap_or_default()))
+        .collect();
+    let id = hub.next_session();
+    let pid = i32::try_from(id % 1_000_000_000).unwrap_or_default() + 1000;
+    Ok((
+        Session::new(Arc::clone(&hub.shared), user, (id, pid), &wanted)?,
+        pid,
+    ))
+}
+
 /// `-c name=value` in the option `options`.
 fn options(text: &str) -> Vec<(String, String)> {
     let words = text.split_whitespace().filter(|word| *word != "-c");
     words
         .filter_map(|word| {
-            let word = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).unwrap_or(word);
+            let word = word
+                .strip_prefix("--")
+                .or_else(|| word.strip_prefix("-c"))
+                .unwrap_or(word);
             let (name, value) = word.split_once('=')?;
             Some((name.replace('-', "_"), value.replace("\\ ", " ")))
         })
@@ -231,13 +272,14 @@ impl PidSecretKeyGenerator for Numbered {
 impl Connection {
     async fn run(&mut self, hub: &Hub) -> io::Result<()> {
         loop {
-            let limit = self.session.idle_timeout();
+            let limit = self.session.idle_timeout().unwrap_or(Duration::MAX);
             let next = tokio::select! {
                 () = hub.shutdown.cancelled() => {
-                    let error = SqlError::new(state::ADMIN_SHUTDOWN, "terminating connection due to administrator command");
+                    let ended = "terminating connection due to administrator command";
+                    let error = SqlError::new(state::ADMIN_SHUTDOWN, ended);
                     return self.socket.send(message::fatal(&error)).await;
                 }
-                next = timeout(limit.unwrap_or(std::time::Duration::MAX), self.socket.next()) => next,
+                next = timeout(limit, self.socket.next()) => next,
             };
             let Ok(next) = next else {
                 let error = SqlError::new(
@@ -250,7 +292,10 @@ impl Connection {
                 None | Some(Ok(Request::Terminate(_))) => return Ok(()),
                 Some(Ok(request)) => self.request(request).await?,
                 Some(Err(error)) => {
-                    let error = SqlError::new(state::PROTOCOL_VIOLATION, format!("invalid message: {error}"));
+                    let error = SqlError::new(
+                        state::PROTOCOL_VIOLATION,
+                        format!("invalid message: {error}"),
+                    );
                     return self.socket.send(message::fatal(&error)).await;
                 }
             }
@@ -307,14 +352,18 @@ impl Connection {
             self.tell(message::notice(&notice)).await?;
         }
         for (name, value) in self.session.take_reports() {
-            self.tell(Message::ParameterStatus(ParameterStatus::new(name, value))).await?;
+            self.tell(Message::ParameterStatus(ParameterStatus::new(name, value)))
+                .await?;
         }
         Ok(())
     }
 
     /// A statement has failed: the client is told, and the transaction too.
     pub(super) async fn fail(&mut self, error: &SqlError) -> io::Result<()> {
-        if matches!(error.state, state::INTERNAL_ERROR | state::DATA_CORRUPTED | state::IO_ERROR) {
+        if matches!(
+            error.state,
+            state::INTERNAL_ERROR | state::DATA_CORRUPTED | state::IO_ERROR
+        ) {
             tracing::error!(state = error.state.code(), %error, "a statement has failed");
         }
         self.tag = None;
@@ -330,7 +379,8 @@ impl Connection {
             Status::Open => TransactionStatus::Transaction,
             Status::Failed => TransactionStatus::Error,
         };
-        self.tell(Message::ReadyForQuery(ReadyForQuery::new(status))).await?;
+        self.tell(Message::ReadyForQuery(ReadyForQuery::new(status)))
+            .await?;
         self.socket.flush().await
     }
 }

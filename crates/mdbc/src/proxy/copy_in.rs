@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::SinkExt;
 use pgwire::messages::copy::CopyInResponse;
 use pgwire::messages::{PgWireBackendMessage as Message, PgWireFrontendMessage as Request};
 
@@ -86,16 +87,20 @@ impl CopyIn {
         let line = self.count + 1;
         let columns = &self.copy.columns;
         if fields.len() > columns.len() {
-            return Err(bad("extra data after last expected column").with_detail(format!("COPY line {line}")));
+            return Err(bad("extra data after last expected column")
+                .with_detail(format!("COPY line {line}")));
         }
         let mut values = Vec::new();
         for (number, (name, ty)) in columns.iter().enumerate() {
             let field = fields.get(number).ok_or_else(|| {
-                bad(format!("missing data for column \"{name}\"")).with_detail(format!("COPY line {line}"))
+                bad(format!("missing data for column \"{name}\""))
+                    .with_detail(format!("COPY line {line}"))
             })?;
             values.push(match field {
                 None => Value::Null,
-                Some(bytes) if self.copy.format == CopyFormat::Binary => binary::decode(*ty, bytes, look)?,
+                Some(bytes) if self.copy.format == CopyFormat::Binary => {
+                    binary::decode(*ty, bytes, look)?
+                }
                 Some(bytes) => text::parse(*ty, binary::utf8(bytes)?, look).map_err(|error| {
                     error.with_detail(format!("COPY line {line}, column {name}"))
                 })?,
@@ -121,9 +126,16 @@ impl CopyIn {
         }
     }
 
-    fn text_row(&mut self, delimiter: char, null: &str, is_end: bool) -> Result<Option<Vec<Option<Bytes>>>> {
+    fn text_row(
+        &mut self,
+        delimiter: char,
+        null: &str,
+        is_end: bool,
+    ) -> Result<Option<Vec<Option<Bytes>>>> {
         let end = text_line_end(&self.buffer);
-        let Some(line) = self.line(end, is_end) else { return Ok(None) };
+        let Some(line) = self.line(end, is_end) else {
+            return Ok(None);
+        };
         if &line[..] == b"\\." {
             self.has_ended = true;
             return Ok(None);
@@ -142,13 +154,21 @@ impl CopyIn {
         }
         fields.push(raw);
         check_count(fields.len())?;
-        let field = |raw: String| if raw == null { None } else { Some(unescape(&raw).into_bytes().into()) };
+        let field = |raw: String| {
+            if raw == null {
+                None
+            } else {
+                Some(unescape(&raw).into_bytes().into())
+            }
+        };
         Ok(Some(fields.into_iter().map(field).collect()))
     }
 
     fn csv_row(&mut self, csv: &Csv, is_end: bool) -> Result<Option<Vec<Option<Bytes>>>> {
         let end = csv_line_end(&self.buffer, csv);
-        let Some(line) = self.line(end, is_end) else { return Ok(None) };
+        let Some(line) = self.line(end, is_end) else {
+            return Ok(None);
+        };
         if &line[..] == b"\\." {
             self.has_ended = true;
             return Ok(None);
@@ -160,7 +180,10 @@ impl CopyIn {
         let mut characters = line.chars().peekable();
         while let Some(character) = characters.next() {
             if is_quoted {
-                let is_escape = character == csv.escape && characters.peek().is_some_and(|next| *next == csv.quote || *next == csv.escape);
+                let is_escape = character == csv.escape
+                    && characters
+                        .peek()
+                        .is_some_and(|next| *next == csv.quote || *next == csv.escape);
                 if is_escape {
                     field.extend(characters.next());
                 } else if character == csv.quote {
@@ -182,7 +205,11 @@ impl CopyIn {
         fields.push((field, was_quoted));
         check_count(fields.len())?;
         let value = |(field, was_quoted): (String, bool)| {
-            if !was_quoted && field == csv.null { None } else { Some(field.into_bytes().into()) }
+            if !was_quoted && field == csv.null {
+                None
+            } else {
+                Some(field.into_bytes().into())
+            }
         };
         Ok(Some(fields.into_iter().map(value).collect()))
     }
@@ -192,9 +219,17 @@ impl CopyIn {
         if !self.has_begun {
             let head = SIGNATURE.len() + 8;
             if rest.len() < head {
-                return if is_end { Err(bad("COPY file signature not recognized")) } else { Ok(None) };
+                return if is_end {
+                    Err(bad("COPY file signature not recognized"))
+                } else {
+                    Ok(None)
+                };
             }
-            if !rest.starts_with(SIGNATURE) || !rest.get(SIGNATURE.len()..head).is_some_and(|rest| rest == [0; 8]) {
+            if !rest.starts_with(SIGNATURE)
+                || rest
+                    .get(SIGNATURE.len()..head)
+                    .is_none_or(|rest| rest != [0; 8])
+            {
                 return Err(bad("COPY file signature not recognized"));
             }
             self.buffer.advance(head);
@@ -310,7 +345,9 @@ impl Connection {
             .into()),
             // Clients send these right behind the statement.
             Request::Flush(_) | Request::Sync(_) => Ok(()),
-            _ => Err(SqlError::new(state::PROTOCOL_VIOLATION, "unexpected message during COPY").into()),
+            _ => Err(
+                SqlError::new(state::PROTOCOL_VIOLATION, "unexpected message during COPY").into(),
+            ),
         };
         match result {
             Ok(()) => Ok(()),
@@ -321,7 +358,6 @@ impl Connection {
                 self.fail(&error).await?;
                 if is_extended {
                     self.is_skipping = true;
-                    use futures_util::SinkExt;
                     return self.socket.flush().await;
                 }
                 self.ready().await
@@ -330,7 +366,9 @@ impl Connection {
     }
 
     async fn copy_data(&mut self, data: &[u8], is_end: bool) -> Result<(), Failure> {
-        let Some(copy) = &mut self.copy else { return Ok(()) };
+        let Some(copy) = &mut self.copy else {
+            return Ok(());
+        };
         let rows = copy.rows(data, is_end, self.session.look())?;
         let (run, text) = (copy.copy.run.clone(), copy.text.clone());
         for row in rows {
@@ -340,7 +378,9 @@ impl Connection {
     }
 
     async fn copy_done(&mut self) -> io::Result<()> {
-        let Some(copy) = self.copy.take() else { return Ok(()) };
+        let Some(copy) = self.copy.take() else {
+            return Ok(());
+        };
         self.tag = Some(format!("COPY {}", copy.count));
         if copy.is_extended {
             // The Sync that follows ends it.

@@ -18,7 +18,10 @@ impl Connection {
         let code = i8::from(copy.format == CopyFormat::Binary);
         let count = i16::try_from(copy.columns.len()).map_err(SqlError::internal)?;
         let formats = vec![i16::from(code); copy.columns.len()];
-        self.tell(Message::CopyOutResponse(CopyOutResponse::new(code, count, formats))).await?;
+        self.tell(Message::CopyOutResponse(CopyOutResponse::new(
+            code, count, formats,
+        )))
+        .await?;
         if let Some(head) = head(&copy) {
             self.tell(data(head)).await?;
         }
@@ -48,11 +51,19 @@ fn head(copy: &Copy) -> Option<BytesMut> {
             buffer.put_i32(0);
         }
         CopyFormat::Text { delimiter, .. } if copy.has_header => {
-            let names: Vec<String> = copy.columns.iter().map(|(name, _)| escape(name, *delimiter)).collect();
+            let names: Vec<String> = copy
+                .columns
+                .iter()
+                .map(|(name, _)| escape(name, *delimiter))
+                .collect();
             buffer.put_slice(format!("{}\n", names.join(&delimiter.to_string())).as_bytes());
         }
         CopyFormat::Csv(csv) if copy.has_header => {
-            let names: Vec<String> = copy.columns.iter().map(|(name, _)| quote(name, csv)).collect();
+            let names: Vec<String> = copy
+                .columns
+                .iter()
+                .map(|(name, _)| quote(name, csv))
+                .collect();
             buffer.put_slice(format!("{}\n", names.join(&csv.delimiter.to_string())).as_bytes());
         }
         _ => return None,
@@ -123,7 +134,8 @@ fn escape(text: &str, delimiter: char) -> String {
 }
 
 fn quote(text: &str, csv: &Csv) -> String {
-    let is_plain = !text.contains([csv.delimiter, csv.quote, '\n', '\r']) && text != csv.null && text != "\\.";
+    let is_plain =
+        !text.contains([csv.delimiter, csv.quote, '\n', '\r']) && text != csv.null && text != "\\.";
     if is_plain {
         return text.to_owned();
     }

@@ -56,27 +56,36 @@ impl Connection {
             types.push(match SqlType::by_oid(oid) {
                 Some(ty) if ty != SqlType::of(Base::Unknown) => Some(ty),
                 None if oid != 0 => {
-                    return Err(SqlError::refused(format!("a parameter of the type with the oid {oid}")).into());
+                    return Err(SqlError::refused(format!(
+                        "a parameter of the type with the oid {oid}"
+                    ))
+                    .into());
                 }
                 _ => None,
             });
         }
         let name = parse.name.unwrap_or_default();
         self.session.prepare(name, parse.query, &types).await?;
-        self.tell(Message::ParseComplete(ParseComplete::new())).await?;
+        self.tell(Message::ParseComplete(ParseComplete::new()))
+            .await?;
         Ok(())
     }
 
     async fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
         let name = bind.portal_name.unwrap_or_default();
-        if !name.is_empty() && (self.portals.contains_key(&name) || self.portals.len() >= PORTALS_MAX) {
+        if !name.is_empty()
+            && (self.portals.contains_key(&name) || self.portals.len() >= PORTALS_MAX)
+        {
             return Err(SqlError::new(
                 state::DUPLICATE_CURSOR,
                 format!("portal \"{name}\" already exists, or there are {PORTALS_MAX}"),
             )
             .into());
         }
-        let prepared = self.session.statement(bind.statement_name.as_deref().unwrap_or_default())?.clone();
+        let prepared = self
+            .session
+            .statement(bind.statement_name.as_deref().unwrap_or_default())?
+            .clone();
         let wanted = prepared.parameters.len();
         if bind.parameters.len() != wanted {
             return Err(SqlError::new(
@@ -90,8 +99,18 @@ impl Connection {
         }
         let formats = message::formats(&bind.parameter_format_codes, wanted)?;
         let mut parameters = Vec::new();
-        for ((ty, format), bytes) in prepared.parameters.iter().zip(formats).zip(&bind.parameters) {
-            parameters.push(message::parameter(*ty, format, bytes.as_deref(), self.session.look())?);
+        for ((ty, format), bytes) in prepared
+            .parameters
+            .iter()
+            .zip(formats)
+            .zip(&bind.parameters)
+        {
+            parameters.push(message::parameter(
+                *ty,
+                format,
+                bytes.as_deref(),
+                self.session.look(),
+            )?);
         }
         if let Some(columns) = &prepared.columns {
             message::formats(&bind.result_column_format_codes, columns.len())?;
@@ -103,7 +122,8 @@ impl Connection {
             started: None,
         };
         self.portals.insert(name, portal);
-        self.tell(Message::BindComplete(BindComplete::new())).await?;
+        self.tell(Message::BindComplete(BindComplete::new()))
+            .await?;
         Ok(())
     }
 
@@ -112,16 +132,29 @@ impl Connection {
         let (columns, formats) = if describe.target_type == b'S' {
             let prepared = self.session.statement(&name)?.clone();
             let types = prepared.parameters.iter().map(|ty| ty.oid()).collect();
-            self.tell(Message::ParameterDescription(ParameterDescription::new(types))).await?;
+            self.tell(Message::ParameterDescription(ParameterDescription::new(
+                types,
+            )))
+            .await?;
             (prepared.columns, Vec::new())
         } else {
             match self.portals.get(&name) {
                 Some(portal) => {
                     let count = portal.prepared.columns.as_ref().map_or(0, Vec::len);
-                    (portal.prepared.columns.clone(), message::formats(&portal.format_codes, count)?)
+                    (
+                        portal.prepared.columns.clone(),
+                        message::formats(&portal.format_codes, count)?,
+                    )
                 }
                 // A cursor that SQL declared is a portal too.
-                None => (Some(self.session.cursor_columns(&name).map_err(|_| no_portal(&name))?), Vec::new()),
+                None => (
+                    Some(
+                        self.session
+                            .cursor_columns(&name)
+                            .map_err(|_| no_portal(&name))?,
+                    ),
+                    Vec::new(),
+                ),
             }
         };
         let described = match columns {
@@ -143,13 +176,17 @@ impl Connection {
 
     async fn run_portal(&mut self, portal: &mut Portal, limit: usize) -> Result<(), Failure> {
         let Some(plan) = &portal.prepared.plan else {
-            self.tell(Message::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
+            self.tell(Message::EmptyQueryResponse(EmptyQueryResponse::new()))
+                .await?;
             return Ok(());
         };
         if portal.started.is_none() {
             let text = portal.prepared.text.clone();
             let parameters = std::mem::take(&mut portal.parameters);
-            let answer = self.session.execute(plan.clone(), &text, parameters).await?;
+            let answer = self
+                .session
+                .execute(plan.clone(), &text, parameters)
+                .await?;
             self.tell_asides().await?;
             if let Some(copy) = answer.copy {
                 if copy.is_out {
@@ -167,11 +204,16 @@ impl Connection {
                 tag: answer.tag,
             });
         }
-        let Some(started) = &mut portal.started else { return Ok(()) };
-        let formats = message::formats(&portal.format_codes, started.columns.len()).unwrap_or_default();
+        let Some(started) = &mut portal.started else {
+            return Ok(());
+        };
+        let formats =
+            message::formats(&portal.format_codes, started.columns.len()).unwrap_or_default();
         let mut told = 0;
         while limit == 0 || told < limit {
-            let Some(row) = started.rows.pop_front() else { break };
+            let Some(row) = started.rows.pop_front() else {
+                break;
+            };
             let row = message::data_row(&started.columns, &formats, &row, self.session.look())?;
             self.socket.feed(row).await?;
             told += 1;
@@ -183,7 +225,8 @@ impl Connection {
             };
             self.tag = Some(tag);
         } else {
-            self.tell(Message::PortalSuspended(PortalSuspended::new())).await?;
+            self.tell(Message::PortalSuspended(PortalSuspended::new()))
+                .await?;
         }
         Ok(())
     }
@@ -195,7 +238,8 @@ impl Connection {
         } else {
             self.portals.remove(&name);
         }
-        self.tell(Message::CloseComplete(CloseComplete::new())).await?;
+        self.tell(Message::CloseComplete(CloseComplete::new()))
+            .await?;
         Ok(())
     }
 
@@ -219,5 +263,8 @@ impl Connection {
 }
 
 fn no_portal(name: &str) -> SqlError {
-    SqlError::new(state::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
+    SqlError::new(
+        state::INVALID_CURSOR_NAME,
+        format!("portal \"{name}\" does not exist"),
+    )
 }

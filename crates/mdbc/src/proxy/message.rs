@@ -12,7 +12,11 @@ use crate::types::{Look, SqlType, Value, binary, text};
 
 /// An error or a notice, with its severity.
 fn info(severity: &str, error: &SqlError) -> ErrorInfo {
-    let mut info = ErrorInfo::new(severity.to_owned(), error.state.code().to_owned(), error.message.clone());
+    let mut info = ErrorInfo::new(
+        severity.to_owned(),
+        error.state.code().to_owned(),
+        error.message.clone(),
+    );
     info.detail.clone_from(&error.detail);
     info.hint.clone_from(&error.hint);
     info
@@ -27,7 +31,11 @@ pub(super) fn fatal(error: &SqlError) -> Message {
 }
 
 pub(super) fn notice(error: &SqlError) -> Message {
-    let severity = if error.state == state::SUCCESSFUL_COMPLETION { "NOTICE" } else { "WARNING" };
+    let severity = if error.state == state::SUCCESSFUL_COMPLETION {
+        "NOTICE"
+    } else {
+        "WARNING"
+    };
     Message::NoticeResponse(NoticeResponse::from(info(severity, error)))
 }
 
@@ -71,7 +79,12 @@ pub(super) fn row_description(columns: &[Output], formats: &[i16]) -> Message {
     Message::RowDescription(RowDescription::new(fields.collect()))
 }
 
-pub(super) fn data_row(columns: &[Output], formats: &[i16], row: &[Value], look: &Look) -> Result<Message> {
+pub(super) fn data_row(
+    columns: &[Output],
+    formats: &[i16],
+    row: &[Value],
+    look: &Look,
+) -> Result<Message> {
     let mut buffer = BytesMut::new();
     let formats = formats.iter().copied().chain(std::iter::repeat(0));
     for ((column, format), value) in columns.iter().zip(formats).zip(row) {
@@ -81,7 +94,13 @@ pub(super) fn data_row(columns: &[Output], formats: &[i16], row: &[Value], look:
     Ok(Message::DataRow(DataRow::new(buffer, count)))
 }
 
-fn put(column: &Output, format: i16, value: &Value, look: &Look, buffer: &mut BytesMut) -> Result<()> {
+fn put(
+    column: &Output,
+    format: i16,
+    value: &Value,
+    look: &Look,
+    buffer: &mut BytesMut,
+) -> Result<()> {
     use bytes::BufMut;
     let ty = column.ty;
     // Names of objects are computed as text.
@@ -110,8 +129,15 @@ fn padded(column: &Output, text: String) -> String {
 }
 
 /// The value of a parameter.
-pub(super) fn parameter(ty: SqlType, format: i16, bytes: Option<&[u8]>, look: &Look) -> Result<Value> {
-    let Some(bytes) = bytes else { return Ok(Value::Null) };
+pub(super) fn parameter(
+    ty: SqlType,
+    format: i16,
+    bytes: Option<&[u8]>,
+    look: &Look,
+) -> Result<Value> {
+    let Some(bytes) = bytes else {
+        return Ok(Value::Null);
+    };
     if format == 1 {
         binary::decode(ty, bytes, look)
     } else {

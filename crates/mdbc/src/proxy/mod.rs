@@ -104,7 +104,11 @@ pub async fn serve<R: Replication>(
     site: Site<R>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let Site { config, database, replication } = site;
+    let Site {
+        config,
+        database,
+        replication,
+    } = site;
     let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let certificate = config.tls.as_ref().map(tls::certificate).transpose()?;
     let users = auth::Users::new(&config.users, certificate.as_deref())?;
@@ -112,7 +116,11 @@ pub async fn serve<R: Replication>(
     if roles.is_empty() {
         roles.push("mdbc".to_owned());
     }
-    let facts = Facts { database: config.database.clone(), roles, settings: crate::session::fixed_settings() };
+    let facts = Facts {
+        database: config.database.clone(),
+        roles,
+        settings: crate::session::fixed_settings(),
+    };
     let shared = Shared {
         database,
         replication: Arc::new(replication),
@@ -146,7 +154,12 @@ pub async fn serve<R: Replication>(
     Ok(())
 }
 
-fn accept(socket: TcpStream, hub: &Arc<Hub>, places: &Arc<Semaphore>, connections: &mut JoinSet<()>) {
+fn accept(
+    socket: TcpStream,
+    hub: &Arc<Hub>,
+    places: &Arc<Semaphore>,
+    connections: &mut JoinSet<()>,
+) {
     let place = Arc::clone(places).try_acquire_owned().ok();
     let hub = Arc::clone(hub);
     connections.spawn(async move {

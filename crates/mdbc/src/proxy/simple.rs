@@ -16,7 +16,8 @@ impl Connection {
         self.portals.remove("");
         match self.session.split(text).await {
             Ok(statements) if statements.is_empty() => {
-                self.tell(Message::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
+                self.tell(Message::EmptyQueryResponse(EmptyQueryResponse::new()))
+                    .await?;
                 self.ready().await
             }
             Ok(statements) => {

@@ -41,7 +41,8 @@ pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
             .map_err(|error| unreadable(&config.certificate, &error))?
             .collect();
     let certificates = certificates.map_err(|error| unreadable(&config.certificate, &error))?;
-    let key = PrivateKeyDer::from_pem_file(&config.key).map_err(|error| unreadable(&config.key, &error))?;
+    let key = PrivateKeyDer::from_pem_file(&config.key)
+        .map_err(|error| unreadable(&config.key, &error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut server = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -64,10 +64,15 @@ impl Local {
 
     async fn redo(&self, entry: &Entry) -> Result<()> {
         let digest = Digest::decode(&entry.digest).map_err(|error| {
-            SqlError::new(state::DATA_CORRUPTED, format!("an entry of the log: {error}"))
+            SqlError::new(
+                state::DATA_CORRUPTED,
+                format!("an entry of the log: {error}"),
+            )
         })?;
         let positions = positions(&entry.places);
-        self.database.apply(vec![Redone { digest, positions }]).await
+        self.database
+            .apply(vec![Redone { digest, positions }])
+            .await
     }
 }
 
@@ -123,5 +128,8 @@ pub(super) fn positions(places: &[Place]) -> BTreeMap<String, Position> {
 fn point(position: &Position) -> Result<Point> {
     let token = <[u8; 8]>::try_from(position.id.as_slice());
     let token = token.map_err(|_| SqlError::internal("a position of the log is damaged"))?;
-    Ok(Point { position: position.position, token: u64::from_be_bytes(token) })
+    Ok(Point {
+        position: position.position,
+        token: u64::from_be_bytes(token),
+    })
 }

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use music_client::{Client, Outcome};
 
 use self::local::Local;
-use crate::engine::{Access as Touched, Database, Digest, Position, Replication, TableKind};
+use crate::engine::{Access as Touched, Database, Digest, Position, Replication, TableKind, Who};
 use crate::error::{Result, SqlError, state};
 use crate::ownership::{EnterError, Ownership, Pace, Pass};
 use crate::partition::{Partition, PartitionSet};
@@ -42,7 +42,9 @@ pub use self::places::SCHEMA;
 const WAIT: Duration = Duration::from_secs(15);
 /// How long it waits for further ones, which another transaction may have that
 /// waits for what this one has.
-const FURTHER_WAIT: Duration = Duration::from_secs(2);
+const FURTHER_WAIT: Duration = Duration::from_secs(1);
+/// Of how many sessions is remembered what they wanted.
+const HABITS_MAX: usize = 10_000;
 
 /// Replication over MUSIC. Clones are the same.
 #[derive(Clone, Debug)]
@@ -56,12 +58,18 @@ struct Inner {
     log: RedoLog,
     ownership: Ownership<Local>,
     transactions: Mutex<HashMap<u64, Arc<Transaction>>>,
+    /// What a session's last transaction touched that had to begin again, or
+    /// that began with all of it: the next one begins with that.
+    habits: Mutex<HashMap<u64, Partitions>>,
 }
 
 /// A transaction that owns something.
 #[derive(Debug)]
 struct Transaction {
+    session: u64,
     pass: Pass<Local>,
+    /// What it began with beside what it touched first.
+    habit: Option<Partitions>,
     touched: Mutex<Partitions>,
     /// Where its entry is, once it is appended.
     appended: Mutex<Vec<Place>>,
@@ -108,6 +116,7 @@ impl Replicated {
             log,
             ownership,
             transactions: Mutex::default(),
+            habits: Mutex::default(),
         });
         inner.catch_up_schema().await?;
         Ok(Self { inner })
@@ -121,7 +130,9 @@ impl Replicated {
 
 impl Inner {
     fn transactions(&self) -> MutexGuard<'_, HashMap<u64, Arc<Transaction>>> {
-        self.transactions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.transactions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn transaction(&self, number: u64) -> Option<Arc<Transaction>> {
@@ -134,6 +145,21 @@ impl Inner {
         let entered = self.ownership.enter(&schema, Access::Read, WAIT).await;
         drop(entered.map_err(not_entered)?);
         Ok(())
+    }
+
+    /// Remembers what a transaction touched that was not to be had in its middle,
+    /// or that it had from the beginning for that reason.
+    fn learn(&self, transaction: &Transaction, is_committed: bool) {
+        let touched = transaction.touched().clone();
+        let is_used = |habit: &Partitions| habit.all().is_subset(&touched.all());
+        let had_all = transaction.habit.as_ref().is_some_and(is_used);
+        if touched.all().len() > 1 && (!is_committed || had_all) {
+            let mut habits = self.habits();
+            if habits.len() >= HABITS_MAX {
+                habits.clear();
+            }
+            habits.insert(transaction.session, touched);
+        }
     }
 
     /// The partitions that a statement touches.
@@ -152,24 +178,52 @@ impl Inner {
             None => touched.is_schema,
         };
         let of = |names: &BTreeSet<String>| -> Result<BTreeSet<Partition>> {
-            names.iter().filter(strong).map(|name| places::table(name)).collect()
+            names
+                .iter()
+                .filter(strong)
+                .map(|name| places::table(name))
+                .collect()
         };
-        let mut partitions = Partitions { reads: of(&touched.reads)?, writes: of(&touched.writes)? };
+        let mut partitions = Partitions {
+            reads: of(&touched.reads)?,
+            writes: of(&touched.writes)?,
+        };
         if touched.is_schema {
             partitions.writes.insert(places::schema()?);
         }
         Ok(partitions)
     }
 
-    async fn enter(&self, number: u64, touched: Partitions, access: Access) -> Result<()> {
-        let wanted = PartitionSet::new(touched.all()).map_err(SqlError::refused)?;
-        let pass = self.ownership.enter(&wanted, access, WAIT).await.map_err(not_entered)?;
+    fn habits(&self) -> MutexGuard<'_, HashMap<u64, Partitions>> {
+        self.habits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn enter(&self, who: Who, touched: Partitions, may_write: bool) -> Result<()> {
+        let habit = self.habits().remove(&who.session);
+        let mut wanted = touched.clone();
+        if let Some(habit) = habit.as_ref().filter(|_| may_write) {
+            wanted.extend(habit);
+        }
+        let access = if may_write || !touched.writes.is_empty() {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        let wanted = PartitionSet::new(wanted.all()).map_err(SqlError::refused)?;
+        let pass = self
+            .ownership
+            .enter(&wanted, access, WAIT)
+            .await
+            .map_err(not_entered)?;
         let transaction = Transaction {
+            session: who.session,
             pass,
+            habit,
             touched: Mutex::new(touched),
             appended: Mutex::default(),
         };
-        self.transactions().insert(number, Arc::new(transaction));
+        self.transactions()
+            .insert(who.transaction, Arc::new(transaction));
         Ok(())
     }
 }
@@ -187,10 +241,13 @@ impl Transaction {
         if !more.writes.is_empty() && self.pass.is_shared() {
             return Err(again("the transaction began to read, and then wrote"));
         }
-        let wanted = PartitionSet::new(more.all()).map_err(SqlError::refused)?;
-        self.pass.extend(&wanted, FURTHER_WAIT).await.map_err(not_entered)?;
+        // Whether or not it gets them: the next one begins with all of it.
         self.touched().extend(more);
-        Ok(())
+        let wanted = PartitionSet::new(more.all()).map_err(SqlError::refused)?;
+        self.pass
+            .extend(&wanted, FURTHER_WAIT)
+            .await
+            .map_err(not_entered)
     }
 
     async fn append(&self, digest: &Digest, local: &Local) -> Result<Vec<Place>> {
@@ -210,20 +267,15 @@ impl Transaction {
 
 #[async_trait]
 impl Replication for Replicated {
-    async fn before(&self, number: u64, touched: &Touched, may_write: bool) -> Result<()> {
+    async fn before(&self, who: Who, touched: &Touched, may_write: bool) -> Result<()> {
         let partitions = self.inner.partitions(touched)?;
         if partitions.all().is_empty() {
             return Ok(());
         }
-        if let Some(transaction) = self.inner.transaction(number) {
-            return transaction.extend(&partitions).await;
+        match self.inner.transaction(who.transaction) {
+            Some(transaction) => transaction.extend(&partitions).await,
+            None => self.inner.enter(who, partitions, may_write).await,
         }
-        let access = if may_write || !partitions.writes.is_empty() {
-            Access::Write
-        } else {
-            Access::Read
-        };
-        self.inner.enter(number, partitions, access).await
     }
 
     async fn commit(&self, number: u64, digest: &Digest) -> Result<BTreeMap<String, Position>> {
@@ -232,7 +284,9 @@ impl Replication for Replicated {
             return if digest.is_empty() {
                 Ok(BTreeMap::new())
             } else {
-                Err(SqlError::internal("a transaction has changed what it does not own"))
+                Err(SqlError::internal(
+                    "a transaction has changed what it does not own",
+                ))
             };
         };
         if digest.is_empty() {
@@ -256,20 +310,24 @@ impl Replication for Replicated {
     }
 
     fn ended(&self, number: u64, is_committed: bool) {
-        let transaction = self.inner.transactions().remove(&number);
-        if let Some(transaction) = transaction.filter(|_| !is_committed) {
+        let Some(transaction) = self.inner.transactions().remove(&number) else {
+            return;
+        };
+        self.inner.learn(&transaction, is_committed);
+        if !is_committed && !transaction.appended().is_empty() {
             // What is in the log and not here is replayed by the next turn.
             self.inner.local.rolled_back(&transaction.appended());
-            if !transaction.appended().is_empty() {
-                transaction.pass.break_off();
-            }
+            transaction.pass.break_off();
         }
     }
 }
 
 fn again(why: &str) -> SqlError {
-    SqlError::new(state::SERIALIZATION_FAILURE, format!("could not serialize access: {why}"))
-        .with_hint("The transaction had no effect. Try it again.")
+    SqlError::new(
+        state::SERIALIZATION_FAILURE,
+        format!("could not serialize access: {why}"),
+    )
+    .with_hint("The transaction had no effect. Try it again.")
 }
 
 fn not_entered(error: EnterError<SqlError>) -> SqlError {
@@ -283,10 +341,8 @@ fn not_entered(error: EnterError<SqlError>) -> SqlError {
 fn not_appended(failure: Failure) -> SqlError {
     match failure.outcome {
         Outcome::NotApplied => again(&chain(&failure)),
-        Outcome::Unknown => {
-            SqlError::new(state::STATEMENT_COMPLETION_UNKNOWN, chain(&failure))
-                .with_hint("Read what the transaction would have changed before you try it again.")
-        }
+        Outcome::Unknown => SqlError::new(state::STATEMENT_COMPLETION_UNKNOWN, chain(&failure))
+            .with_hint("Read what the transaction would have changed before you try it again."),
     }
 }
 

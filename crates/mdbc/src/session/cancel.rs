@@ -25,7 +25,11 @@ pub(crate) struct Cancel {
 
 impl Cancel {
     pub(crate) fn new(session: u64) -> Self {
-        Self { session, is_running: AtomicBool::new(false), asked: Notify::new() }
+        Self {
+            session,
+            is_running: AtomicBool::new(false),
+            asked: Notify::new(),
+        }
     }
 
     /// Asks for the cancellation of what runs; of nothing if nothing does.
@@ -42,15 +46,16 @@ impl Cancel {
         limit: Option<(Duration, SqlError)>,
     ) -> Result<T> {
         let running = self.running();
-        let result = match limit {
-            Some((limit, error)) => tokio::select! {
+        let result = if let Some((limit, error)) = limit {
+            tokio::select! {
                 result = timeout(limit, waiting) => result.unwrap_or(Err(error)),
                 () = self.asked.notified() => Err(canceled("user request")),
-            },
-            None => tokio::select! {
+            }
+        } else {
+            tokio::select! {
                 result = waiting => result,
                 () = self.asked.notified() => Err(canceled("user request")),
-            },
+            }
         };
         drop(running);
         result
@@ -78,7 +83,11 @@ impl Cancel {
             if let Ok(result) = timeout(INTERRUPT_AGAIN, &mut call).await {
                 drop(running);
                 return result.map_err(|error| {
-                    if error.state == state::QUERY_CANCELED { canceled(reason) } else { error }
+                    if error.state == state::QUERY_CANCELED {
+                        canceled(reason)
+                    } else {
+                        error
+                    }
                 });
             }
         }
@@ -100,5 +109,8 @@ impl Drop for Running<'_> {
 }
 
 fn canceled(reason: &str) -> SqlError {
-    SqlError::new(state::QUERY_CANCELED, format!("canceling statement due to {reason}"))
+    SqlError::new(
+        state::QUERY_CANCELED,
+        format!("canceling statement due to {reason}"),
+    )
 }

@@ -33,7 +33,10 @@ impl Session {
             ));
         }
         if self.cursors.contains_key(&name) {
-            return Err(SqlError::new(state::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
+            return Err(SqlError::new(
+                state::DUPLICATE_CURSOR,
+                format!("cursor \"{name}\" already exists"),
+            ));
         }
         if self.cursors.len() >= CURSORS_MAX {
             return Err(SqlError::new(
@@ -63,13 +66,20 @@ impl Session {
             return Ok(Answer::tagged(format!("MOVE {taken}")));
         }
         let columns = Some(cursor.columns.clone());
-        Ok(Answer { tag: format!("FETCH {taken}"), columns, rows, copy: None })
+        Ok(Answer {
+            tag: format!("FETCH {taken}"),
+            columns,
+            rows,
+            copy: None,
+        })
     }
 
     /// The columns of a cursor.
     pub(crate) fn cursor_columns(&self, name: &str) -> Result<Vec<Output>> {
         let cursor = self.cursors.get(name);
-        cursor.map(|cursor| cursor.columns.clone()).ok_or_else(|| no_cursor(name))
+        cursor
+            .map(|cursor| cursor.columns.clone())
+            .ok_or_else(|| no_cursor(name))
     }
 
     pub(super) fn close_cursor(&mut self, name: Option<&str>) -> Result<Answer> {
@@ -84,7 +94,8 @@ impl Session {
 
     /// Cursors end with their transaction, but for those that are held.
     pub(super) fn end_cursors(&mut self, is_committed: bool) {
-        self.cursors.retain(|_, cursor| cursor.is_settled || cursor.is_held && is_committed);
+        self.cursors
+            .retain(|_, cursor| cursor.is_settled || cursor.is_held && is_committed);
         for cursor in self.cursors.values_mut() {
             cursor.is_settled = true;
         }
@@ -92,5 +103,8 @@ impl Session {
 }
 
 fn no_cursor(name: &str) -> SqlError {
-    SqlError::new(state::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
+    SqlError::new(
+        state::INVALID_CURSOR_NAME,
+        format!("cursor \"{name}\" does not exist"),
+    )
 }

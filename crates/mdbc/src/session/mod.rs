@@ -7,18 +7,18 @@ mod settings;
 mod statements;
 mod transaction;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::catalog::Facts;
 use crate::catalog::schema::Schema;
-use crate::dialect::{self, Copy, Environment, Output, Plan, Run};
-use crate::engine::{Access, Replication};
+use crate::dialect::{self, Copy, Environment, Output, Plan, Run, Verb};
 use crate::engine::sqlite::Database;
 use crate::engine::sqlite::context::SessionState;
 use crate::engine::sqlite::lane::{Held, Lane};
 use crate::engine::sqlite::run::{Outcome, Setting};
 use crate::engine::sqlite::writer::Writing;
+use crate::engine::{Access, Replication};
 use crate::error::{Result, SqlError, state};
 use crate::types::{SqlType, Value};
 
@@ -62,7 +62,7 @@ pub(crate) struct Session {
     /// The settings before the transaction, if it has changed some.
     before: Option<settings::Before>,
     statements: HashMap<String, Prepared>,
-    cursors: HashMap<String, cursors::Cursor>,
+    cursors: BTreeMap<String, cursors::Cursor>,
     cancel: Arc<Cancel>,
     /// Settings that the client is told of.
     reports: Vec<(String, String)>,
@@ -81,13 +81,21 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn tagged(tag: impl Into<String>) -> Self {
-        Self { tag: tag.into(), ..Self::default() }
+        Self {
+            tag: tag.into(),
+            ..Self::default()
+        }
     }
 }
 
 impl Session {
     /// Begins a session, with settings that the client has asked for.
-    pub(crate) fn new(shared: Arc<Shared>, user: &str, (id, pid): (u64, i32), wanted: &[(String, String)]) -> Result<Self> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        user: &str,
+        (id, pid): (u64, i32),
+        wanted: &[(String, String)],
+    ) -> Result<Self> {
         let reader = shared.database.reader().map_err(SqlError::internal)?;
         let mut session = Self {
             id,
@@ -95,7 +103,11 @@ impl Session {
             schema: shared.database.schema(),
             shared,
             reader,
-            state: SessionState { pid, settings: settings::defaults(user), ..SessionState::default() },
+            state: SessionState {
+                pid,
+                settings: settings::defaults(user),
+                ..SessionState::default()
+            },
             block: transaction::Block::Idle,
             writing: None,
             snapshot: None,
@@ -104,7 +116,7 @@ impl Session {
             is_described: true,
             before: None,
             statements: HashMap::new(),
-            cursors: HashMap::new(),
+            cursors: BTreeMap::new(),
             cancel: Arc::new(Cancel::new(id)),
             reports: Vec::new(),
             notices: Vec::new(),
@@ -203,7 +215,10 @@ impl Session {
         if let Plan::Run(run) = &plan
             && !run.parameters.is_empty()
         {
-            return Err(SqlError::new(state::UNDEFINED_PARAMETER, "there is no parameter $1"));
+            return Err(SqlError::new(
+                state::UNDEFINED_PARAMETER,
+                "there is no parameter $1",
+            ));
         }
         self.is_described = false;
         let answer = self.execute(plan, text, Vec::new()).await;
@@ -212,7 +227,12 @@ impl Session {
     }
 
     /// Runs a plan; `text` is what it was understood from.
-    pub(crate) async fn execute(&mut self, plan: Plan, text: &str, parameters: Vec<Value>) -> Result<Answer> {
+    pub(crate) async fn execute(
+        &mut self,
+        plan: Plan,
+        text: &str,
+        parameters: Vec<Value>,
+    ) -> Result<Answer> {
         self.check_block(&plan)?;
         match plan {
             Plan::Run(run) => {
@@ -223,15 +243,30 @@ impl Session {
             Plan::Copy(copy) => {
                 self.check_writable(&copy.run)?;
                 let columns = None;
-                Ok(Answer { copy: Some(copy), columns, ..Answer::default() })
+                Ok(Answer {
+                    copy: Some(copy),
+                    columns,
+                    ..Answer::default()
+                })
             }
-            Plan::Declare { name, is_held, run } => self.declare((name, is_held), *run, text, parameters).await,
-            Plan::Fetch { name, count, is_move } => self.fetch(&name, count, is_move),
+            Plan::Declare { name, is_held, run } => {
+                self.declare((name, is_held), *run, text, parameters).await
+            }
+            Plan::Fetch {
+                name,
+                count,
+                is_move,
+            } => self.fetch(&name, count, is_move),
             Plan::Close(name) => self.close_cursor(name.as_deref()),
             Plan::Prepare { name, types, text } => self.prepare_named(name, &types, text).await,
             Plan::Execute { name, arguments } => self.execute_named(&name, &arguments).await,
+            Plan::ExplainPrepared { name, is_json } => self.explain_prepared(&name, is_json).await,
             Plan::Deallocate(name) => self.deallocate(name.as_deref()),
-            Plan::Set { name, value, is_local } => self.set_statement(&name, value.as_deref(), is_local),
+            Plan::Set {
+                name,
+                value,
+                is_local,
+            } => self.set_statement(&name, value.as_deref(), is_local),
             Plan::Reset(name) => {
                 self.set_statement(&name, None, false)?;
                 Ok(Answer::tagged("RESET"))
@@ -245,7 +280,12 @@ impl Session {
     }
 
     /// Runs a statement, understood anew if the schema has changed meanwhile.
-    pub(crate) async fn run(&mut self, mut run: Run, text: &str, parameters: Vec<Value>) -> Result<(Run, Outcome)> {
+    pub(crate) async fn run(
+        &mut self,
+        mut run: Run,
+        text: &str,
+        parameters: Vec<Value>,
+    ) -> Result<(Run, Outcome)> {
         self.check_writable(&run)?;
         for _ in 0..ATTEMPTS_MAX {
             self.enter(&run.access).await?;
@@ -255,16 +295,23 @@ impl Session {
             }
             let types: Vec<Option<SqlType>> = run.parameters.iter().copied().map(Some).collect();
             let before = run.columns.clone();
-            run = match self.plan(text, &types).await? {
-                Plan::Run(again) => *again,
-                Plan::Declare { run: again, .. } => *again,
+            let again = match self.plan(text, &types).await? {
+                Plan::Run(again) | Plan::Declare { run: again, .. } => *again,
                 Plan::Copy(copy) => copy.run,
                 _ => return Err(SqlError::internal("a statement has become another")),
+            };
+            let is_explained = |run: &Run| matches!(run.verb, Verb::Explain | Verb::ExplainJson);
+            run = if is_explained(&run) && !is_explained(&again) {
+                dialect::explained(again, run.verb == Verb::ExplainJson)?
+            } else {
+                again
             };
             let same = |a: &Output, b: &Output| a.name == b.name && a.ty == b.ty;
             let is_same = match (&before, &run.columns) {
                 (None, None) => true,
-                (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+                (Some(a), Some(b)) => {
+                    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+                }
                 _ => false,
             };
             if self.is_described && !is_same {
@@ -287,17 +334,22 @@ impl Session {
             None => self.reader.clone(),
         };
         let limit = settings::timeout(&self.state.settings, "statement_timeout");
-        let (run, setting, mut state) = (run.clone(), self.setting(), std::mem::take(&mut self.state));
+        let (run, setting, mut state) =
+            (run.clone(), self.setting(), std::mem::take(&mut self.state));
         state.statement = crate::types::datetime::of_unix(crate::clock::unix_micros());
         // The state comes back whatever becomes of the statement.
         let (back, came_back) = tokio::sync::oneshot::channel();
         let call = lane.call(self.id, move |held| {
-            let outcome = held.for_session(&mut state, &setting, |held| held.run(&run, &parameters, &setting));
+            let outcome = held.for_session(&mut state, &setting, |held| {
+                held.run(&run, &parameters, &setting)
+            });
             drop(back.send(state));
             outcome
         });
         let outcome = self.cancel.supervise(&lane, call, limit).await;
-        self.state = came_back.await.map_err(|_| SqlError::internal("a connection has ended"))?;
+        self.state = came_back
+            .await
+            .map_err(|_| SqlError::internal("a connection has ended"))?;
         let wanted = std::mem::take(&mut self.state.wanted);
         let outcome = outcome?;
         for (name, value, is_local) in wanted {
@@ -312,14 +364,19 @@ impl Session {
         }
         self.enter_for_ddl(&text).await?;
         let Some(writing) = &self.writing else {
-            return Err(SqlError::internal("a change of the schema outside a transaction"));
+            return Err(SqlError::internal(
+                "a change of the schema outside a transaction",
+            ));
         };
         let (setting, user) = (self.setting(), self.user.clone());
-        let call = writing.lane().call(self.id, move |held| held.run_ddl(&text, &user, &setting));
+        let call = writing
+            .lane()
+            .call(self.id, move |held| held.run_ddl(&text, &user, &setting));
         let (schema, notices) = call.await?;
         self.schema = schema;
         for notice in notices {
-            self.notices.push(SqlError::new(state::SUCCESSFUL_COMPLETION, notice));
+            self.notices
+                .push(SqlError::new(state::SUCCESSFUL_COMPLETION, notice));
         }
         Ok(Answer::tagged(tag))
     }
@@ -329,7 +386,11 @@ impl Session {
     async fn enter_for_ddl(&mut self, text: &str) -> Result<()> {
         let mut known = self.tables_of_ddl(text).await;
         for _ in 0..ATTEMPTS_MAX {
-            let access = Access { is_schema: true, writes: known.clone(), ..Access::default() };
+            let access = Access {
+                is_schema: true,
+                writes: known.clone(),
+                ..Access::default()
+            };
             self.enter(&access).await?;
             let tables = self.tables_of_ddl(text).await;
             if tables.is_subset(&known) {
@@ -367,21 +428,19 @@ fn read_only(tag: &str) -> SqlError {
 }
 
 fn verb_name(run: &Run) -> String {
-    use dialect::Verb;
     match run.verb {
         Verb::Select => "SELECT FOR UPDATE",
         Verb::Insert => "INSERT",
         Verb::Update => "UPDATE",
         Verb::Delete => "DELETE",
         Verb::Truncate => "TRUNCATE TABLE",
-        Verb::Explain => "EXPLAIN",
+        Verb::Explain | Verb::ExplainJson => "EXPLAIN",
     }
     .to_owned()
 }
 
 /// The answer of a statement that has run.
 fn answer(run: &Run, outcome: Outcome) -> Answer {
-    use dialect::Verb;
     let count = outcome.count;
     let tag = match run.verb {
         Verb::Select => format!("SELECT {count}"),
@@ -389,7 +448,12 @@ fn answer(run: &Run, outcome: Outcome) -> Answer {
         Verb::Update => format!("UPDATE {count}"),
         Verb::Delete => format!("DELETE {count}"),
         Verb::Truncate => "TRUNCATE TABLE".to_owned(),
-        Verb::Explain => "EXPLAIN".to_owned(),
+        Verb::Explain | Verb::ExplainJson => "EXPLAIN".to_owned(),
     };
-    Answer { tag, columns: run.columns.clone(), rows: outcome.rows, copy: None }
+    Answer {
+        tag,
+        columns: run.columns.clone(),
+        rows: outcome.rows,
+        copy: None,
+    }
 }

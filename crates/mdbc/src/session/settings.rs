@@ -72,9 +72,17 @@ const DEFAULTS: &[(&str, &str)] = &[
 
 /// Settings that no client can change.
 const FIXED: &[&str] = &[
-    "in_hot_standby", "integer_datetimes", "is_superuser", "lc_collate", "lc_ctype",
-    "max_identifier_length", "max_index_keys", "server_encoding", "server_version",
-    "server_version_num", "session_authorization",
+    "in_hot_standby",
+    "integer_datetimes",
+    "is_superuser",
+    "lc_collate",
+    "lc_ctype",
+    "max_identifier_length",
+    "max_index_keys",
+    "server_encoding",
+    "server_version",
+    "server_version_num",
+    "session_authorization",
 ];
 
 /// Settings that clients are told of, by the names that they know.
@@ -82,7 +90,10 @@ const REPORTED: &[(&str, &str)] = &[
     ("application_name", "application_name"),
     ("client_encoding", "client_encoding"),
     ("datestyle", "DateStyle"),
-    ("default_transaction_read_only", "default_transaction_read_only"),
+    (
+        "default_transaction_read_only",
+        "default_transaction_read_only",
+    ),
     ("in_hot_standby", "in_hot_standby"),
     ("integer_datetimes", "integer_datetimes"),
     ("intervalstyle", "IntervalStyle"),
@@ -95,7 +106,9 @@ const REPORTED: &[(&str, &str)] = &[
 ];
 
 pub(super) fn defaults(user: &str) -> Settings {
-    let defaults = DEFAULTS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let defaults = DEFAULTS
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let own = ("session_authorization".to_owned(), user.to_owned());
     defaults.chain([own]).collect()
 }
@@ -103,24 +116,34 @@ pub(super) fn defaults(user: &str) -> Settings {
 /// Settings that are the same in every session, which the catalogue can tell.
 pub(crate) fn fixed() -> Vec<(String, String)> {
     let own = DEFAULTS.iter().filter(|(name, _)| FIXED.contains(name));
-    own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 pub(super) fn reported(settings: &Settings) -> Vec<(String, String)> {
     let value = |name: &str| settings.get(name).cloned().unwrap_or_default();
-    REPORTED.iter().map(|(name, shown)| ((*shown).to_owned(), value(name))).collect()
+    REPORTED
+        .iter()
+        .map(|(name, shown)| ((*shown).to_owned(), value(name)))
+        .collect()
 }
 
 /// A time limit that a setting tells; none for zero.
 pub(super) fn timeout(settings: &Settings, name: &str) -> Option<Duration> {
-    let millis = settings.get(name)?.parse().ok().filter(|millis| *millis > 0)?;
+    let millis = settings
+        .get(name)?
+        .parse()
+        .ok()
+        .filter(|millis| *millis > 0)?;
     Some(Duration::from_millis(millis))
 }
 
 /// Milliseconds, with PostgreSQL's units.
 fn millis(value: &str) -> Option<u64> {
     let trimmed = value.trim();
-    let end = trimmed.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(trimmed.len());
+    let end = trimmed
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(trimmed.len());
     let (digits, unit) = trimmed.split_at_checked(end)?;
     let number: u64 = digits.trim().parse().ok()?;
     let scale = match unit {
@@ -131,17 +154,30 @@ fn millis(value: &str) -> Option<u64> {
         "d" => 86_400_000,
         _ => return None,
     };
-    number.checked_mul(scale).filter(|millis| i32::try_from(*millis).is_ok())
+    number
+        .checked_mul(scale)
+        .filter(|millis| i32::try_from(*millis).is_ok())
 }
 
 /// Settings that are times.
-const TIMEOUTS: &[&str] = &["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"];
+const TIMEOUTS: &[&str] = &[
+    "idle_in_transaction_session_timeout",
+    "lock_timeout",
+    "statement_timeout",
+];
 
 /// Milliseconds in the largest unit that fits.
 fn show_millis(value: &str) -> String {
     let millis: u64 = value.parse().unwrap_or_default();
-    let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)];
-    let fitting = units.iter().find(|(_, scale)| millis > 0 && millis % scale == 0);
+    let units = [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("min", 60_000),
+        ("s", 1000),
+    ];
+    let fitting = units
+        .iter()
+        .find(|(_, scale)| millis > 0 && millis.is_multiple_of(*scale));
     match fitting {
         Some((unit, scale)) => format!("{}{unit}", millis / scale),
         None if millis == 0 => "0".to_owned(),
@@ -157,71 +193,97 @@ fn invalid(name: &str, value: &str, hint: &str) -> SqlError {
     .with_hint(hint)
 }
 
+/// What a setting may be: whether a value is right, how it is kept, and what
+/// would be right.
+fn rule(name: &str, value: &str, lower: &str) -> Option<(bool, String, &'static str)> {
+    let all = |allowed: &[&str]| {
+        let mut parts = lower.split(',');
+        parts.all(|part| allowed.contains(&part.trim().trim_matches(['"', '\''])))
+    };
+    let own = value.to_owned();
+    Some(match name {
+        "client_encoding" => {
+            let plain = lower.trim_matches('\'').replace(['-', '_'], "");
+            let is_utf8 = matches!(plain.as_str(), "utf8" | "unicode");
+            (is_utf8, "UTF8".to_owned(), "mdbc speaks UTF8 alone")
+        }
+        "datestyle" => {
+            let is_iso = all(&["iso", "mdy", "ymd", "dmy", "us", "european", "default"]);
+            (
+                is_iso,
+                "ISO, MDY".to_owned(),
+                "mdbc writes dates in the style ISO alone",
+            )
+        }
+        "intervalstyle" => {
+            let is_own = lower == "postgres";
+            (
+                is_own,
+                lower.to_owned(),
+                "mdbc writes intervals in the style postgres alone",
+            )
+        }
+        "bytea_output" => (
+            lower == "hex",
+            lower.to_owned(),
+            "mdbc writes bytea in hex alone",
+        ),
+        "standard_conforming_strings" => {
+            let is_on = parse_bool(lower) == Some(true);
+            (
+                is_on,
+                "on".to_owned(),
+                "backslashes in plain strings are not supported",
+            )
+        }
+        "search_path" => {
+            let is_known = all(&["", "public", "pg_catalog", "$user", "information_schema"]);
+            (is_known, own, "mdbc has one schema, public")
+        }
+        "transaction_isolation" | "default_transaction_isolation" => {
+            let levels = "serializable, repeatable read, read committed or read uncommitted";
+            let is_level = levels
+                .split(", ")
+                .flat_map(|part| part.split(" or "))
+                .any(|level| level == lower);
+            // Whatever is asked for, transactions are serializable.
+            (is_level, "serializable".to_owned(), levels)
+        }
+        "timezone" => {
+            let is_zone = datetime::zone_named(value).is_some();
+            (is_zone, own, "a name of the IANA time zone database")
+        }
+        "music.read" => (
+            matches!(lower, "latest" | "local"),
+            lower.to_owned(),
+            "latest or local",
+        ),
+        _ => return None,
+    })
+}
+
 /// A value as it is kept; refused if mdbc could not do as it says.
 fn checked(name: &str, value: &str) -> Result<String> {
     let lower = value.trim().to_ascii_lowercase();
-    let only = |is_right: bool, hint: &str| {
-        if is_right { Ok(()) } else { Err(invalid(name, value, hint)) }
-    };
-    match name {
-        "client_encoding" => {
-            let plain = lower.trim_matches('\'').replace(['-', '_'], "");
-            only(matches!(plain.as_str(), "utf8" | "unicode"), "mdbc speaks UTF8 alone")?;
-            Ok("UTF8".to_owned())
-        }
-        "datestyle" => {
-            let is_iso = lower.split(',').all(|part| {
-                matches!(part.trim(), "iso" | "mdy" | "ymd" | "dmy" | "us" | "european" | "default")
-            });
-            only(is_iso, "mdbc writes dates in the style ISO alone")?;
-            Ok("ISO, MDY".to_owned())
-        }
-        "intervalstyle" => {
-            only(lower == "postgres", "mdbc writes intervals in the style postgres alone")?;
-            Ok(lower)
-        }
-        "bytea_output" => {
-            only(lower == "hex", "mdbc writes bytea in hex alone")?;
-            Ok(lower)
-        }
-        "standard_conforming_strings" => {
-            only(parse_bool(&lower) == Some(true), "backslashes in plain strings are not supported")?;
-            Ok("on".to_owned())
-        }
-        "search_path" => {
-            let is_known = lower.split(',').all(|part| {
-                matches!(part.trim().trim_matches(['"', '\'']), "" | "public" | "pg_catalog" | "$user" | "information_schema")
-            });
-            only(is_known, "mdbc has one schema, public")?;
-            Ok(value.to_owned())
-        }
-        "transaction_isolation" | "default_transaction_isolation" => {
-            let is_level = matches!(
-                lower.as_str(),
-                "serializable" | "repeatable read" | "read committed" | "read uncommitted"
-            );
-            only(is_level, "serializable, repeatable read, read committed or read uncommitted")?;
-            // Whatever is asked for, transactions are serializable.
-            Ok("serializable".to_owned())
-        }
-        "timezone" => {
-            only(datetime::zone_named(value).is_some(), "a name of the IANA time zone database")?;
-            Ok(value.to_owned())
-        }
-        _ if TIMEOUTS.contains(&name) => {
-            let millis = millis(value).ok_or_else(|| invalid(name, value, "milliseconds, or ms, s, min, h, d"))?;
-            Ok(millis.to_string())
-        }
-        "music.read" => {
-            only(matches!(lower.as_str(), "latest" | "local"), "latest or local")?;
-            Ok(lower)
-        }
-        _ if matches!(DEFAULTS.iter().find(|(own, _)| *own == name), Some((_, "on" | "off"))) => {
-            let truth = parse_bool(&lower).ok_or_else(|| invalid(name, value, "on or off"))?;
-            Ok(if truth { "on" } else { "off" }.to_owned())
-        }
-        _ => Ok(value.to_owned()),
+    if let Some((is_right, kept, hint)) = rule(name, value, &lower) {
+        return if is_right {
+            Ok(kept)
+        } else {
+            Err(invalid(name, value, hint))
+        };
     }
+    if TIMEOUTS.contains(&name) {
+        let millis = millis(value);
+        let millis =
+            millis.ok_or_else(|| invalid(name, value, "milliseconds, or ms, s, min, h, d"))?;
+        return Ok(millis.to_string());
+    }
+    let default = DEFAULTS.iter().find(|(own, _)| *own == name);
+    if matches!(default, Some((_, "on" | "off"))) {
+        let truth = parse_bool(&lower).ok_or_else(|| invalid(name, value, "on or off"))?;
+        return Ok(if truth { "on" } else { "off" }.to_owned());
+    }
+    Ok(value.to_owned())
 }
 
 impl Session {
@@ -230,7 +292,19 @@ impl Session {
         let name = name.to_lowercase();
         let default = defaults(&self.user).get(&name).cloned();
         let is_custom = name.contains('.') && default.is_none();
-        if default.is_none() && !is_custom && !matches!(name.as_str(), "options" | "geqo" | "ssl_renegotiation_limit" | "force_parallel_mode" | "max_parallel_workers_per_gather" | "enable_seqscan" | "default_with_oids") {
+        if default.is_none()
+            && !is_custom
+            && !matches!(
+                name.as_str(),
+                "options"
+                    | "geqo"
+                    | "ssl_renegotiation_limit"
+                    | "force_parallel_mode"
+                    | "max_parallel_workers_per_gather"
+                    | "enable_seqscan"
+                    | "default_with_oids"
+            )
+        {
             return Err(SqlError::new(
                 state::UNDEFINED_OBJECT,
                 format!("unrecognized configuration parameter \"{name}\""),
@@ -243,7 +317,10 @@ impl Session {
             ));
         }
         if self.state.settings.len() >= SETTINGS_MAX {
-            return Err(SqlError::new(state::CONFIGURATION_LIMIT_EXCEEDED, "too many settings"));
+            return Err(SqlError::new(
+                state::CONFIGURATION_LIMIT_EXCEEDED,
+                "too many settings",
+            ));
         }
         let value = match (value, default) {
             (Some(value), _) => checked(&name, value)?,
@@ -271,7 +348,12 @@ impl Session {
         self.state.settings.insert(name, value);
     }
 
-    pub(super) fn set_statement(&mut self, name: &str, value: Option<&str>, is_local: bool) -> Result<Answer> {
+    pub(super) fn set_statement(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+        is_local: bool,
+    ) -> Result<Answer> {
         if name == "all" {
             self.remember(None);
             for (name, value) in defaults(&self.user) {
@@ -289,13 +371,18 @@ impl Session {
     /// Keeps what settings were, for the end of the transaction.
     fn remember(&mut self, local: Option<&str>) {
         let settings = &self.state.settings;
-        let before = self.before.get_or_insert_with(|| Before { settings: settings.clone(), local: Vec::new() });
+        let before = self.before.get_or_insert_with(|| Before {
+            settings: settings.clone(),
+            local: Vec::new(),
+        });
         before.local.extend(local.map(str::to_lowercase));
     }
 
     /// Settings at the end of a transaction.
     pub(super) fn settle_settings(&mut self, is_committed: bool) {
-        let Some(before) = self.before.take() else { return };
+        let Some(before) = self.before.take() else {
+            return;
+        };
         for (name, value) in before.settings {
             if !is_committed || before.local.contains(&name) {
                 self.put(name, value);
@@ -314,22 +401,52 @@ impl Session {
         let lower = name.to_lowercase();
         if lower == "all" {
             let rows = self.state.settings.iter().map(|(name, value)| {
-                vec![Value::from(name.as_str()), Value::from(value.as_str()), Value::from("")]
+                vec![
+                    Value::from(name.as_str()),
+                    Value::from(value.as_str()),
+                    Value::from(""),
+                ]
             });
-            let columns = Some(vec![column("name"), column("setting"), column("description")]);
-            return Ok(Answer { tag: "SHOW".to_owned(), rows: rows.collect(), columns, copy: None });
+            let columns = Some(vec![
+                column("name"),
+                column("setting"),
+                column("description"),
+            ]);
+            return Ok(Answer {
+                tag: "SHOW".to_owned(),
+                rows: rows.collect(),
+                columns,
+                copy: None,
+            });
         }
         let value = match lower.as_str() {
-            "transaction_read_only" => Some(if self.is_read_only { "on" } else { "off" }.to_owned()),
+            "transaction_read_only" => {
+                Some(if self.is_read_only { "on" } else { "off" }.to_owned())
+            }
             _ => self.state.settings.get(&lower).cloned(),
         };
         let value = value.ok_or_else(|| {
-            SqlError::new(state::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{lower}\""))
+            SqlError::new(
+                state::UNDEFINED_OBJECT,
+                format!("unrecognized configuration parameter \"{lower}\""),
+            )
         })?;
-        let value = if TIMEOUTS.contains(&lower.as_str()) { show_millis(&value) } else { value };
-        let shown = REPORTED.iter().find(|(own, _)| *own == lower).map_or(lower.as_str(), |(_, shown)| shown);
+        let value = if TIMEOUTS.contains(&lower.as_str()) {
+            show_millis(&value)
+        } else {
+            value
+        };
+        let shown = REPORTED
+            .iter()
+            .find(|(own, _)| *own == lower)
+            .map_or(lower.as_str(), |(_, shown)| shown);
         let columns = Some(vec![column(shown)]);
-        Ok(Answer { tag: "SHOW".to_owned(), rows: vec![vec![Value::from(value)]], columns, copy: None })
+        Ok(Answer {
+            tag: "SHOW".to_owned(),
+            rows: vec![vec![Value::from(value)]],
+            columns,
+            copy: None,
+        })
     }
 
     pub(super) fn lock_timeout(&self) -> Option<Duration> {
@@ -338,7 +455,8 @@ impl Session {
 
     /// How long the client may be silent within a transaction.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
-        timeout(&self.state.settings, "idle_in_transaction_session_timeout").filter(|_| self.holds_something())
+        timeout(&self.state.settings, "idle_in_transaction_session_timeout")
+            .filter(|_| self.holds_something())
     }
 }
 
@@ -357,7 +475,11 @@ mod tests {
             ("standard_conforming_strings", "off"),
             ("music.read", "sometimes"),
         ] {
-            assert_eq!(checked(name, value).unwrap_err().state.code(), "22023", "{name}");
+            assert_eq!(
+                checked(name, value).unwrap_err().state.code(),
+                "22023",
+                "{name}"
+            );
         }
     }
 
@@ -365,7 +487,10 @@ mod tests {
     fn values_are_kept_in_one_form() {
         assert_eq!(checked("client_encoding", "utf-8").unwrap(), "UTF8");
         assert_eq!(checked("statement_timeout", "2s").unwrap(), "2000");
-        assert_eq!(checked("default_transaction_read_only", "TRUE").unwrap(), "on");
+        assert_eq!(
+            checked("default_transaction_read_only", "TRUE").unwrap(),
+            "on"
+        );
         assert_eq!(checked("application_name", "Any Name").unwrap(), "Any Name");
     }
 }

@@ -1,7 +1,7 @@
 //! Prepared statements.
 
 use super::{Answer, STATEMENTS_MAX, Session};
-use crate::dialect::{Output, Plan};
+use crate::dialect::{Output, Plan, explained};
 use crate::error::{Result, SqlError, state};
 use crate::types::{SqlType, Value};
 
@@ -17,7 +17,12 @@ pub(crate) struct Prepared {
 
 impl Session {
     /// Understands a statement, and keeps it under a name.
-    pub(crate) async fn prepare(&mut self, name: String, text: String, types: &[Option<SqlType>]) -> Result<()> {
+    pub(crate) async fn prepare(
+        &mut self,
+        name: String,
+        text: String,
+        types: &[Option<SqlType>],
+    ) -> Result<()> {
         if !name.is_empty() && self.statements.contains_key(&name) {
             return Err(SqlError::new(
                 state::DUPLICATE_PREPARED_STATEMENT,
@@ -39,7 +44,12 @@ impl Session {
         let statements = self.split(&text).await?;
         let one = match statements.as_slice() {
             [] => {
-                return Ok(Prepared { text, plan: None, parameters: Vec::new(), columns: None });
+                return Ok(Prepared {
+                    text,
+                    plan: None,
+                    parameters: Vec::new(),
+                    columns: None,
+                });
             }
             [one] => one.clone(),
             _ => {
@@ -54,12 +64,25 @@ impl Session {
         let (parameters, columns) = match &plan {
             Plan::Run(run) => (run.parameters.clone(), run.columns.clone()),
             Plan::Declare { run, .. } => (run.parameters.clone(), None),
-            Plan::Fetch { name, is_move: false, .. } => (Vec::new(), Some(self.cursor_columns(name)?)),
+            Plan::Fetch {
+                name,
+                is_move: false,
+                ..
+            } => (Vec::new(), Some(self.cursor_columns(name)?)),
             Plan::Show(name) => (Vec::new(), self.show(name)?.columns),
             Plan::Execute { name, .. } => (Vec::new(), self.statement(name)?.columns.clone()),
+            Plan::ExplainPrepared { name, is_json } => match &self.statement(name)?.plan {
+                Some(Plan::Run(run)) => (Vec::new(), explained((**run).clone(), *is_json)?.columns),
+                _ => (Vec::new(), None),
+            },
             _ => (Vec::new(), None),
         };
-        Ok(Prepared { text: one, plan: Some(plan), parameters, columns })
+        Ok(Prepared {
+            text: one,
+            plan: Some(plan),
+            parameters,
+            columns,
+        })
     }
 
     pub(crate) fn statement(&self, name: &str) -> Result<&Prepared> {
@@ -76,13 +99,22 @@ impl Session {
         self.statements.remove(name);
     }
 
-    pub(super) async fn prepare_named(&mut self, name: String, types: &[Option<SqlType>], text: String) -> Result<Answer> {
+    pub(super) async fn prepare_named(
+        &mut self,
+        name: String,
+        types: &[Option<SqlType>],
+        text: String,
+    ) -> Result<Answer> {
         Box::pin(self.prepare(name, text, types)).await?;
         Ok(Answer::tagged("PREPARE"))
     }
 
     /// `EXECUTE name (arguments)`: the arguments are expressions.
-    pub(super) async fn execute_named(&mut self, name: &str, arguments: &[String]) -> Result<Answer> {
+    pub(super) async fn execute_named(
+        &mut self,
+        name: &str,
+        arguments: &[String],
+    ) -> Result<Answer> {
         let prepared = self.statement(name)?.clone();
         if prepared.parameters.len() != arguments.len() {
             return Err(SqlError::new(
@@ -105,10 +137,25 @@ impl Session {
         Box::pin(self.execute(plan, &prepared.text, values)).await
     }
 
+    pub(super) async fn explain_prepared(&mut self, name: &str, is_json: bool) -> Result<Answer> {
+        let prepared = self.statement(name)?.clone();
+        let Some(Plan::Run(run)) = prepared.plan else {
+            return Err(SqlError::refused("EXPLAIN of this statement"));
+        };
+        let nulls = vec![Value::Null; prepared.parameters.len()];
+        let run = explained(*run, is_json)?;
+        let (run, outcome) = self.run(run, &prepared.text, nulls).await?;
+        Ok(super::answer(&run, outcome))
+    }
+
     async fn argument(&mut self, expression: &str, ty: SqlType) -> Result<Value> {
         let text = format!("SELECT CAST(({expression}) AS {ty})");
         let answer = Box::pin(self.run_text(&text)).await?;
-        let value = answer.rows.into_iter().next().and_then(|row| row.into_iter().next());
+        let value = answer
+            .rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next());
         Ok(value.unwrap_or(Value::Null))
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Answer, Session};
 use crate::clock;
 use crate::dialect::{Access, Plan};
+use crate::engine::Who;
 use crate::engine::sqlite::writer::Writing;
 use crate::error::{Result, SqlError, state};
 use crate::types::datetime;
@@ -85,7 +86,11 @@ impl Session {
         if touches {
             self.is_announced = true;
             let may_write = self.block == Block::Explicit && !self.is_read_only;
-            let before = self.shared.replication.before(self.state.transaction, access, may_write);
+            let who = Who {
+                session: self.id,
+                transaction: self.state.transaction,
+            };
+            let before = self.shared.replication.before(who, access, may_write);
             self.cancel.wait(before, None).await?;
         }
         if access.is_write() {
@@ -134,7 +139,10 @@ impl Session {
         }
         let commits = self.shared.database.commits();
         let known = self.shared.database.schema();
-        let schema = self.reader.call(self.id, move |held| held.take_snapshot(&known)).await?;
+        let schema = self
+            .reader
+            .call(self.id, move |held| held.take_snapshot(&known))
+            .await?;
         self.schema = schema;
         self.snapshot = Some(commits);
         Ok(())
@@ -155,7 +163,10 @@ impl Session {
         match plan {
             Plan::Begin { is_read_only } => {
                 if self.block == Block::Explicit {
-                    self.warn(state::ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
+                    self.warn(
+                        state::ACTIVE_SQL_TRANSACTION,
+                        "there is already a transaction in progress",
+                    );
                 } else {
                     self.block = Block::Explicit;
                 }
@@ -165,7 +176,10 @@ impl Session {
             Plan::Commit => self.commit_statement().await,
             Plan::Rollback => {
                 if self.block == Block::Implicit {
-                    self.warn(state::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+                    self.warn(
+                        state::NO_ACTIVE_SQL_TRANSACTION,
+                        "there is no transaction in progress",
+                    );
                 }
                 self.rollback();
                 Ok(Answer::tagged("ROLLBACK"))
@@ -200,7 +214,10 @@ impl Session {
             }
             block => {
                 if block == Block::Implicit {
-                    self.warn(state::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+                    self.warn(
+                        state::NO_ACTIVE_SQL_TRANSACTION,
+                        "there is no transaction in progress",
+                    );
                 }
                 self.commit().await?;
                 Ok(Answer::tagged("COMMIT"))
@@ -224,7 +241,10 @@ impl Session {
     ) -> Result<T> {
         match &self.writing {
             Some(writing) => writing.lane().call(self.id, job).await,
-            None => Err(SqlError::new(state::INVALID_SAVEPOINT, "there is no savepoint")),
+            None => Err(SqlError::new(
+                state::INVALID_SAVEPOINT,
+                "there is no savepoint",
+            )),
         }
     }
 
@@ -282,7 +302,10 @@ impl Session {
             self.read().await?;
             BTreeMap::new()
         } else {
-            self.shared.replication.commit(self.state.transaction, &digest).await?
+            self.shared
+                .replication
+                .commit(self.state.transaction, &digest)
+                .await?
         };
         writing.commit(Arc::clone(&self.schema), positions).await
     }
@@ -309,7 +332,9 @@ impl Session {
 
     fn finish(&mut self, is_committed: bool) {
         if std::mem::take(&mut self.is_announced) {
-            self.shared.replication.ended(self.state.transaction, is_committed);
+            self.shared
+                .replication
+                .ended(self.state.transaction, is_committed);
         }
         self.block = Block::Idle;
         self.is_read_only = false;

@@ -148,7 +148,7 @@ pub(crate) fn encode(ty: SqlType, stored: &str, look: &Look, buffer: &mut BytesM
     buffer.put_u32(element.oid());
     if !values.is_empty() {
         buffer.put_i32(i32::try_from(values.len()).map_err(too_long)?);
-        buffer.put_i32(if ty.is_array { 1 } else { 0 });
+        buffer.put_i32(i32::from(ty.is_array));
     }
     for value in &values {
         binary::encode_sized(element, value, look, buffer)?;
@@ -168,7 +168,10 @@ pub(crate) fn decode(element: SqlType, mut bytes: &[u8], look: &Look) -> Result<
     bytes.try_get_i32().map_err(|_| bad())?;
     let oid = bytes.try_get_u32().map_err(|_| bad())?;
     if oid != element.oid() {
-        return Err(SqlError::new(state::DATATYPE_MISMATCH, "wrong element type"));
+        return Err(SqlError::new(
+            state::DATATYPE_MISMATCH,
+            "wrong element type",
+        ));
     }
     if dimensions == 0 {
         return store(&[]);
@@ -218,7 +221,10 @@ mod tests {
     fn malformed_arrays_are_refused() {
         let look = Look::default();
         for literal in ["", "{", "1,2", "{1,}", "{{1},{2}}", "{1}x", "{\"a}", "{a"] {
-            assert!(parse(SqlType::of(Base::Int4), literal, &look).is_err(), "{literal}");
+            assert!(
+                parse(SqlType::of(Base::Int4), literal, &look).is_err(),
+                "{literal}"
+            );
         }
     }
 }

@@ -41,7 +41,11 @@ pub(crate) fn decode(ty: SqlType, mut bytes: &[u8], look: &Look) -> Result<Value
             let micros = bytes.try_get_i64().map_err(|_| bad())?;
             let days = bytes.try_get_i32().map_err(|_| bad())?;
             let months = bytes.try_get_i32().map_err(|_| bad())?;
-            let interval = Interval { months, days, micros };
+            let interval = Interval {
+                months,
+                days,
+                micros,
+            };
             Value::Text(interval.store())
         }
         Base::Uuid => {
@@ -113,7 +117,10 @@ pub(crate) fn encode(ty: SqlType, value: &Value, look: &Look, buffer: &mut Bytes
     Ok(())
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "a float4 has as few digits")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a float4 has as few digits"
+)]
 fn put_float(base: Base, number: f64, buffer: &mut BytesMut) {
     if base == Base::Float4 {
         buffer.put_f32(number as f32);
@@ -192,7 +199,10 @@ mod tests {
     #[test]
     fn bytes_of_a_wrong_length_are_refused() {
         let look = Look::default();
-        for &base in Base::ALL.iter().filter(|base| base.size() > 1 && base.size() < 64) {
+        for &base in Base::ALL
+            .iter()
+            .filter(|base| base.size() > 1 && base.size() < 64)
+        {
             assert!(decode(SqlType::of(base), &[1], &look).is_err() || base == Base::AclItem);
         }
     }

@@ -107,30 +107,54 @@ pub(crate) fn parse_date(text: &str) -> Result<i64> {
         return Ok(days);
     }
     let parts = split(text).ok_or_else(|| invalid("date", text))?;
-    read_date(parts.date, parts.is_bc)
-        .ok_or_else(|| invalid("date", text))?
-        .ok_or_else(|| overflow(text))
+    read_date(parts.date, parts.is_bc).map_err(|wrong| wrong.error("date", text))
 }
 
-/// The outer option: whether it has the form of a date; the inner: whether
-/// there is such a day.
-fn read_date(text: &str, is_bc: bool) -> Option<Option<i64>> {
-    let is_compact = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let numbers: Vec<i64> = if is_compact {
-        let parts = [text.get(..4)?, text.get(4..6)?, text.get(6..)?];
-        parts.iter().filter_map(|part| part.parse().ok()).collect()
-    } else {
-        let parts = text.split(['-', '/']);
-        parts.map(|part| part.parse().ok()).collect::<Option<_>>()?
-    };
-    let &[year, month, day] = numbers.as_slice() else {
-        return None;
-    };
-    let is_short = text.split(['-', '/']).next().is_some_and(|year| year.len() < 3);
-    if is_short || year < 1 {
-        return (year < 1).then_some(None);
+/// Why a part of a date or a time is none.
+#[derive(Clone, Copy)]
+enum Wrong {
+    /// It has not the form of one.
+    Form,
+    /// There is no such day, or no such time.
+    Value,
+}
+
+impl Wrong {
+    fn error(self, name: &str, text: &str) -> SqlError {
+        match self {
+            Self::Form => invalid(name, text),
+            Self::Value => overflow(text),
+        }
     }
-    Some(days_of(if is_bc { 1 - year } else { year }, month, day))
+}
+
+fn read_date(text: &str, is_bc: bool) -> Result<i64, Wrong> {
+    let numbers = date_numbers(text).ok_or(Wrong::Form)?;
+    let &[year, month, day] = numbers.as_slice() else {
+        return Err(Wrong::Form);
+    };
+    let is_short = text
+        .split(['-', '/'])
+        .next()
+        .is_some_and(|year| year.len() < 3);
+    if year < 1 {
+        return Err(Wrong::Value);
+    }
+    if is_short {
+        return Err(Wrong::Form);
+    }
+    days_of(if is_bc { 1 - year } else { year }, month, day).ok_or(Wrong::Value)
+}
+
+fn date_numbers(text: &str) -> Option<Vec<i64>> {
+    let is_compact = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_compact {
+        let parts = [text.get(..4)?, text.get(4..6)?, text.get(6..)?];
+        return parts.iter().map(|part| part.parse().ok()).collect();
+    }
+    text.split(['-', '/'])
+        .map(|part| part.parse().ok())
+        .collect()
 }
 
 /// The parts of a text that holds a date, a time, a zone.
@@ -173,31 +197,35 @@ pub(crate) fn parse_time(text: &str) -> Result<i64> {
     let end = time
         .find(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.')))
         .unwrap_or(time.len());
-    let micros = time.get(..end).and_then(read_time);
-    let rest_is_zone = time.get(end..).is_some_and(|zone| {
-        zone.is_empty() || zone.starts_with(['+', '-', 'Z', 'z']) || zone.starts_with(" ")
-    });
-    match micros {
-        Some(micros) if rest_is_zone => micros.ok_or_else(|| overflow(text)),
-        _ => Err(invalid("time", text)),
+    let rest_is_zone = time
+        .get(end..)
+        .is_some_and(|zone| zone.is_empty() || zone.starts_with(['+', '-', 'Z', 'z', ' ']));
+    if !rest_is_zone {
+        return Err(invalid("time", text));
+    }
+    read_time(time.get(..end).unwrap_or_default()).map_err(|wrong| wrong.error("time", text))
+}
+
+fn read_time(text: &str) -> Result<i64, Wrong> {
+    let (hours, minutes, seconds) = time_parts(text).ok_or(Wrong::Form)?;
+    let micros = hours * 3600 * SECOND + minutes * 60 * SECOND + seconds;
+    if minutes < 60 && hours <= 24 && micros <= DAY {
+        Ok(micros)
+    } else {
+        Err(Wrong::Value)
     }
 }
 
-fn read_time(text: &str) -> Option<Option<i64>> {
-    if text.is_empty() {
+/// Hours, minutes, and microseconds of a minute.
+fn time_parts(text: &str) -> Option<(i64, i64, i64)> {
+    let mut parts = text.split(':');
+    let number = |part: &str| part.parse().ok().filter(|number| (0..100).contains(number));
+    let (hours, minutes) = (number(parts.next()?)?, number(parts.next()?)?);
+    let seconds = parts.next().unwrap_or("0");
+    if parts.next().is_some() {
         return None;
     }
-    let mut parts = text.split(':');
-    let hours: i64 = parts.next()?.parse().ok()?;
-    let minutes: i64 = parts.next()?.parse().ok()?;
-    let seconds = parts.next().unwrap_or("0");
-    let seconds = if seconds.is_empty() || parts.next().is_some() {
-        return None;
-    } else {
-        parse_seconds(seconds)?
-    };
-    let micros = hours * 3600 * SECOND + minutes * 60 * SECOND + seconds;
-    Some((minutes < 60 && hours <= 24 && micros <= DAY).then_some(micros))
+    Some((hours, minutes, parse_seconds(seconds)?))
 }
 
 /// Reads a timestamp: of the clock on the wall where `zone` is none, which
@@ -212,15 +240,11 @@ pub(crate) fn parse_timestamp(text: &str, zone: Option<&TimeZone>) -> Result<i64
         return Ok(micros);
     }
     let parts = split(text).ok_or_else(|| invalid(name, text))?;
-    let days = read_date(parts.date, parts.is_bc)
-        .ok_or_else(|| invalid(name, text))?
-        .ok_or_else(|| overflow(text))?;
+    let days = read_date(parts.date, parts.is_bc).map_err(|wrong| wrong.error(name, text))?;
     let time = if parts.time.is_empty() {
         0
     } else {
-        read_time(parts.time)
-            .ok_or_else(|| invalid(name, text))?
-            .ok_or_else(|| overflow(text))?
+        read_time(parts.time).map_err(|wrong| wrong.error(name, text))?
     };
     let local = days
         .checked_mul(DAY)
@@ -256,7 +280,10 @@ pub(crate) fn zone_named(name: &str) -> Option<TimeZone> {
     }
     let mut seconds = 0_i32;
     for (part, unit) in parts.iter().zip([3600_i32, 60, 1]) {
-        let number: i32 = part.parse().ok().filter(|number| (0..60).contains(number))?;
+        let number: i32 = part
+            .parse()
+            .ok()
+            .filter(|number| (0..60).contains(number))?;
         seconds = seconds.checked_add(number * unit)?;
     }
     let offset = jiff::tz::Offset::from_seconds(sign * seconds).ok()?;
@@ -295,7 +322,9 @@ pub(crate) fn to_local(utc: i64, zone: &TimeZone) -> Result<(i64, i32)> {
     let unix = utc.checked_add(EPOCH_DAYS * DAY).ok_or_else(error)?;
     let timestamp = Timestamp::from_microsecond(unix).map_err(|_| error())?;
     let seconds = zone.to_offset(timestamp).seconds();
-    let local = utc.checked_add(i64::from(seconds) * SECOND).ok_or_else(error)?;
+    let local = utc
+        .checked_add(i64::from(seconds) * SECOND)
+        .ok_or_else(error)?;
     Ok((local, seconds))
 }
 
@@ -305,7 +334,10 @@ pub(crate) fn of_unix(micros: i64) -> i64 {
 }
 
 /// Seconds since 1970 of a stored moment.
-#[allow(clippy::cast_precision_loss, reason = "PostgreSQL answers a number as coarse")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "PostgreSQL answers a number as coarse"
+)]
 pub(crate) fn unix_seconds(micros: i64) -> f64 {
     micros.saturating_add(EPOCH_DAYS * DAY) as f64 / 1e6
 }
@@ -327,7 +359,11 @@ pub(crate) fn print_date(days: i64) -> String {
 
 fn show_date(days: i64) -> (String, &'static str) {
     let (year, month, day) = date_of(days);
-    let (year, era) = if year < 1 { (1 - year, " BC") } else { (year, "") };
+    let (year, era) = if year < 1 {
+        (1 - year, " BC")
+    } else {
+        (year, "")
+    };
     (format!("{year:04}-{month:02}-{day:02}"), era)
 }
 

@@ -34,11 +34,7 @@ impl Interval {
     pub(crate) fn load(stored: &str) -> Result<Self> {
         let mut parts = stored.split(' ');
         let read = |part: Option<&str>| part.and_then(|part| part.parse::<i64>().ok());
-        let (months, days, micros) = (
-            read(parts.next()),
-            read(parts.next()),
-            read(parts.next()),
-        );
+        let (months, days, micros) = (read(parts.next()), read(parts.next()), read(parts.next()));
         let (Some(months), Some(days), Some(micros)) = (months, days, micros) else {
             return Err(invalid(stored));
         };
@@ -70,9 +66,15 @@ impl Interval {
 
     pub(crate) fn add(self, other: Self) -> Result<Self> {
         Ok(Self {
-            months: self.months.checked_add(other.months).ok_or_else(out_of_range)?,
+            months: self
+                .months
+                .checked_add(other.months)
+                .ok_or_else(out_of_range)?,
             days: self.days.checked_add(other.days).ok_or_else(out_of_range)?,
-            micros: self.micros.checked_add(other.micros).ok_or_else(out_of_range)?,
+            micros: self
+                .micros
+                .checked_add(other.micros)
+                .ok_or_else(out_of_range)?,
         })
     }
 
@@ -86,7 +88,10 @@ impl Interval {
 
     /// `factor` times as long; fractions of months become days of 30.
     #[allow(clippy::cast_possible_truncation, reason = "checked to be in range")]
-    #[allow(clippy::cast_precision_loss, reason = "a float times microseconds is one")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a float times microseconds is one"
+    )]
     pub(crate) fn times(self, factor: f64) -> Result<Self> {
         let months = f64::from(self.months) * factor;
         let days = f64::from(self.days) * factor + months.fract() * 30.0;
@@ -158,7 +163,10 @@ impl Interval {
                 total.micros = total.micros.checked_add(parse_clock(word)?)?;
                 continue;
             }
-            let amount: f64 = word.parse().ok().filter(|amount: &f64| amount.is_finite())?;
+            let amount: f64 = word
+                .parse()
+                .ok()
+                .filter(|amount: &f64| amount.is_finite())?;
             let unit = words.next().or(unit).unwrap_or("second");
             total = total.add(unit_of(unit)?.times(amount).ok()?).ok()?;
         }
@@ -283,7 +291,10 @@ mod tests {
     #[test]
     fn spans_are_read_and_shown_as_in_postgresql() {
         for (text, shown) in [
-            ("1 year 2 mons 3 days 04:05:06.7", "1 year 2 mons 3 days 04:05:06.7"),
+            (
+                "1 year 2 mons 3 days 04:05:06.7",
+                "1 year 2 mons 3 days 04:05:06.7",
+            ),
             ("1 day", "1 day"),
             ("90 minutes", "01:30:00"),
             ("-1 day", "-1 days"),

@@ -29,8 +29,7 @@ pub(crate) fn check(text: &str) -> Result<()> {
 /// last of equal ones kept, numbers as written.
 pub(crate) fn normalize(text: &str) -> Result<String> {
     let mut output = String::with_capacity(text.len());
-    let value =
-        serde_json::from_str(text).map_err(|error| invalid("json", &error.to_string()))?;
+    let value = serde_json::from_str(text).map_err(|error| invalid("json", &error.to_string()))?;
     write(value, 0, &mut output)?;
     Ok(output)
 }
@@ -38,15 +37,15 @@ pub(crate) fn normalize(text: &str) -> Result<String> {
 fn write(value: &RawValue, depth: usize, output: &mut String) -> Result<()> {
     if depth > DEPTH_MAX {
         let limit = format!("A document may be nested {DEPTH_MAX} deep.");
-        return Err(SqlError::new(state::STATEMENT_TOO_COMPLEX, "json is too deep")
-            .with_detail(limit));
+        return Err(
+            SqlError::new(state::STATEMENT_TOO_COMPLEX, "json is too deep").with_detail(limit),
+        );
     }
     let text = value.get();
     let broken = |error: serde_json::Error| invalid("json", &error.to_string());
     match text.as_bytes().first() {
         Some(b'{') => {
-            let fields: HashMap<String, &RawValue> =
-                serde_json::from_str(text).map_err(broken)?;
+            let fields: HashMap<String, &RawValue> = serde_json::from_str(text).map_err(broken)?;
             let mut fields: Vec<_> = fields.into_iter().collect();
             fields.sort_by(|(left, _), (right, _)| (left.len(), left).cmp(&(right.len(), right)));
             output.push('{');

@@ -40,6 +40,14 @@ pub enum Value {
 }
 
 impl Value {
+    /// The text that it is; none where it is something else.
+    pub(crate) fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Roughly how much memory it takes, in bytes.
     pub(crate) fn size(&self) -> usize {
         let held = match self {
@@ -52,7 +60,10 @@ impl Value {
 }
 
 macro_rules! bases {
-    ($($name:ident $text:literal $display:literal $oid:literal $array:literal $size:literal $class:ident;)+) => {
+    ($(
+        $name:ident $text:literal $display:literal $oid:literal $array:literal $size:literal
+        $class:ident;
+    )+) => {
         /// A type that is no array.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[allow(missing_docs, reason = "PostgreSQL's types by their names")]
@@ -316,7 +327,10 @@ mod tests {
             assert_eq!(SqlType::by_name(base.name()), Some(ty));
         }
         assert_eq!(SqlType::by_oid(1007), Some(SqlType::array_of(Base::Int4)));
-        assert_eq!(SqlType::by_name("_text"), Some(SqlType::array_of(Base::Text)));
+        assert_eq!(
+            SqlType::by_name("_text"),
+            Some(SqlType::array_of(Base::Text))
+        );
         assert_eq!(SqlType::by_name("tsvector"), None);
     }
 

@@ -170,7 +170,7 @@ pub(crate) fn by_zero() -> SqlError {
 pub(crate) fn encode(text: &str, buffer: &mut BytesMut) -> Result<()> {
     let number = parse(text)?;
     let scale = number.fractional_digit_count().max(0);
-    let is_negative = number.sign() == bigdecimal::num_bigint::Sign::Minus;
+    let is_negative = number.sign() == Sign::Minus;
     let plain = print(&number.abs());
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     let whole = whole.trim_start_matches('0');
@@ -257,7 +257,10 @@ mod tests {
     #[test]
     fn numbers_are_kept_as_written() {
         for text in ["0", "1.10", "-0.000", "123456789012345678901234567890.1"] {
-            assert_eq!(print(&number(text)).trim_start_matches('-'), text.trim_start_matches('-'));
+            assert_eq!(
+                print(&number(text)).trim_start_matches('-'),
+                text.trim_start_matches('-')
+            );
         }
         assert_eq!(print(&number("1e3")), "1000");
         assert_eq!(print(&number("1.5e-3")), "0.0015");
@@ -265,7 +268,16 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in ["", "abc", "1e", "1.2.3", "--1", "1e999999999999", "NaN", "1 2"] {
+        for text in [
+            "",
+            "abc",
+            "1e",
+            "1.2.3",
+            "--1",
+            "1e999999999999",
+            "NaN",
+            "1 2",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
@@ -279,9 +291,8 @@ mod tests {
 
     #[test]
     fn arithmetic_has_the_scale_of_postgresql() {
-        let calculate = |operator, left, right| {
-            calculate(operator, &number(left), &number(right)).unwrap()
-        };
+        let calculate =
+            |operator, left, right| calculate(operator, &number(left), &number(right)).unwrap();
         assert_eq!(calculate('+', "1.10", "2"), "3.10");
         assert_eq!(calculate('*', "1.10", "2.0"), "2.200");
         assert_eq!(calculate('/', "1", "3"), "0.33333333333333333333");
@@ -301,7 +312,15 @@ mod tests {
 
     #[test]
     fn the_binary_format_goes_both_ways() {
-        for text in ["0", "1.10", "-12345678.9", "0.00001234", "10000", "100000000.5", "0.00"] {
+        for text in [
+            "0",
+            "1.10",
+            "-12345678.9",
+            "0.00001234",
+            "10000",
+            "100000000.5",
+            "0.00",
+        ] {
             let mut buffer = BytesMut::new();
             encode(text, &mut buffer).unwrap();
             assert_eq!(print(&decode(&buffer).unwrap()), text);

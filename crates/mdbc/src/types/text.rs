@@ -49,9 +49,7 @@ pub(crate) fn parse(ty: SqlType, text: &str, look: &Look) -> Result<Value> {
         Base::Date => Value::Integer(datetime::parse_date(text)?),
         Base::Time => Value::Integer(datetime::parse_time(text)?),
         Base::Timestamp => Value::Integer(datetime::parse_timestamp(text, None)?),
-        Base::Timestamptz => {
-            Value::Integer(datetime::parse_timestamp(text, Some(&look.zone))?)
-        }
+        Base::Timestamptz => Value::Integer(datetime::parse_timestamp(text, Some(&look.zone))?),
         Base::Interval => Value::Text(interval::Interval::parse(text)?.store()),
         Base::Uuid => Value::Text(parse_uuid(text).ok_or_else(|| invalid(ty, text))?),
         Base::Json => {
@@ -81,10 +79,8 @@ pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     if abbreviates("true", 1) || abbreviates("yes", 1) || lower == "on" || lower == "1" {
         return Some(true);
     }
-    let is_false = abbreviates("false", 1)
-        || abbreviates("no", 1)
-        || abbreviates("off", 2)
-        || lower == "0";
+    let is_false =
+        abbreviates("false", 1) || abbreviates("no", 1) || abbreviates("off", 2) || lower == "0";
     is_false.then_some(false)
 }
 
@@ -130,7 +126,9 @@ fn parse_bytes(text: &str) -> Result<Vec<u8>> {
     };
     if let Some(hex) = text.strip_prefix("\\x") {
         let digits: Option<Vec<u32>> = hex.chars().map(|c| c.to_digit(16)).collect();
-        let digits = digits.filter(|digits| digits.len() % 2 == 0).ok_or_else(bad)?;
+        let digits = digits
+            .filter(|digits| digits.len() % 2 == 0)
+            .ok_or_else(bad)?;
         let bytes = digits.chunks(2).filter_map(|pair| match pair {
             [high, low] => u8::try_from(high * 16 + low).ok(),
             _ => None,
@@ -152,7 +150,9 @@ fn parse_bytes(text: &str) -> Result<Vec<u8>> {
         let octal = [Some(first), rest.next(), rest.next()];
         let mut number = 0_u32;
         for digit in octal {
-            let digit = digit.filter(|digit| (b'0'..=b'7').contains(digit)).ok_or_else(bad)?;
+            let digit = digit
+                .filter(|digit| (b'0'..=b'7').contains(digit))
+                .ok_or_else(bad)?;
             number = number * 8 + u32::from(digit - b'0');
         }
         bytes.push(u8::try_from(number).map_err(|_| bad())?);
@@ -231,10 +231,18 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> String {
 }
 
 /// The shortest text that reads as the same number, as PostgreSQL writes it.
-#[allow(clippy::cast_possible_truncation, reason = "a float4 has as few digits")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a float4 has as few digits"
+)]
 pub(crate) fn print_float(base: Base, number: f64) -> String {
     if number.is_infinite() {
-        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+        return if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned();
     }
     let (scientific, plain, digits) = if base == Base::Float4 {
         let short = number as f32;

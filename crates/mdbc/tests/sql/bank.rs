@@ -19,6 +19,8 @@ const CLIENTS: usize = 2;
 /// How many transactions must commit before the first fault, and after each.
 const PROGRESS_FIRST: u64 = 100;
 const PROGRESS: u64 = 10;
+/// How often a transaction is tried.
+const ATTEMPTS: usize = 4;
 /// How long a node may go unheard.
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -26,12 +28,12 @@ const LEASE: Duration = Duration::from_secs(1);
 struct Plan {
     /// The table, and what its balance gains by an append; only read without.
     steps: Vec<(&'static str, Option<i64>)>,
-    /// The element that it appends.
+    /// The element that it appends first; the others follow.
     element: u64,
 }
 
 impl Plan {
-    fn any(dice: &mut Dice, element: u64) -> Self {
+    fn any(dice: &mut Dice) -> Self {
         let mut tables: Vec<&str> = TABLES.to_vec();
         let mut steps = Vec::new();
         for _ in 0..=dice.below(3) {
@@ -39,11 +41,14 @@ impl Plan {
             let gain = (!dice.one_in(3)).then_some(0);
             steps.push((tables.remove(at), gain));
         }
-        let mut gains: Vec<&mut i64> = steps.iter_mut().filter_map(|(_, gain)| gain.as_mut()).collect();
+        let mut gains: Vec<&mut i64> = steps
+            .iter_mut()
+            .filter_map(|(_, gain)| gain.as_mut())
+            .collect();
         if let [first, .., last] = gains.as_mut_slice() {
             (**first, **last) = (5, -5);
         }
-        Self { steps, element }
+        Self { steps, element: 0 }
     }
 }
 
@@ -83,7 +88,12 @@ impl Bank {
 
     fn note(&self, begun_us: u64, outcome: Outcome, steps: Vec<Step>) {
         let ended_us = self.now_us();
-        let transaction = Transaction { begun_us, ended_us, outcome, steps };
+        let transaction = Transaction {
+            begun_us,
+            ended_us,
+            outcome,
+            steps,
+        };
         self.history.lock().unwrap().push(transaction);
         let more = u64::from(outcome == Outcome::Committed);
         self.committed.send_modify(|count| *count += more);
@@ -102,12 +112,17 @@ impl Bank {
                 tokio::task::yield_now().await;
                 continue;
             };
-            let element = self.elements.fetch_add(1, Ordering::SeqCst);
-            self.transact(client, &Plan::any(&mut dice, element)).await;
+            let mut plan = Plan::any(&mut dice);
+            for _ in 0..ATTEMPTS {
+                plan.element = self.elements.fetch_add(8, Ordering::SeqCst);
+                if self.transact(client, &plan).await != Outcome::NotApplied {
+                    break;
+                }
+            }
         }
     }
 
-    async fn transact(&self, client: &Client, plan: &Plan) {
+    async fn transact(&self, client: &Client, plan: &Plan) -> Outcome {
         let begun_us = self.now_us();
         let mut steps = Vec::new();
         let ran = run(client, plan, &mut steps).await;
@@ -119,6 +134,7 @@ impl Bank {
             Ok(()) => outcome(client.batch_execute("COMMIT").await),
         };
         self.note(begun_us, outcome, steps);
+        outcome
     }
 
     async fn progress(&self, more: u64) {
@@ -158,7 +174,9 @@ impl Bank {
         let read = async {
             loop {
                 let begun_us = self.now_us();
-                let Some(client) = self.sites.connect(site).await else { continue };
+                let Some(client) = self.sites.connect(site).await else {
+                    continue;
+                };
                 if client.batch_execute("BEGIN").await.is_err() {
                     continue;
                 }
@@ -182,7 +200,9 @@ impl Bank {
 
     async fn run(self, seed: u64, faults: &[u64]) {
         let work = (0..3 * CLIENTS).map(|client| {
-            let seed = seed.wrapping_mul(31).wrapping_add(u64::try_from(client).unwrap());
+            let seed = seed
+                .wrapping_mul(31)
+                .wrapping_add(u64::try_from(client).unwrap());
             self.work(client % 3, seed)
         });
         let nemesis = async {
@@ -229,22 +249,29 @@ impl Bank {
 /// Does what is planned, but for the commit.
 async fn run(client: &Client, plan: &Plan, steps: &mut Vec<Step>) -> Result<(), Error> {
     client.batch_execute("BEGIN").await?;
-    for (table, gain) in &plan.steps {
+    for ((table, gain), element) in plan.steps.iter().zip(plan.element..) {
         let query = format!("SELECT list FROM {table} WHERE k = 0");
         let row = client.query_one(&query, &[]).await?;
         let list = (*table).to_owned();
-        steps.push(Step::Read { list: list.clone(), elements: elements(row.get(0)) });
+        steps.push(Step::Read {
+            list: list.clone(),
+            elements: elements(row.get(0)),
+        });
         let Some(gain) = gain else { continue };
-        let element = plan.element;
-        let update = format!("UPDATE {table} SET list = list || $1, balance = balance + $2 WHERE k = 0");
-        client.execute(&update, &[&format!("{element},"), gain]).await?;
+        let update =
+            format!("UPDATE {table} SET list = list || $1, balance = balance + $2 WHERE k = 0");
+        client
+            .execute(&update, &[&format!("{element},"), gain])
+            .await?;
         steps.push(Step::Append { list, element });
     }
     Ok(())
 }
 
 fn outcome(committed: Result<(), Error>) -> Outcome {
-    let Err(error) = committed else { return Outcome::Committed };
+    let Err(error) = committed else {
+        return Outcome::Committed;
+    };
     match error.code().map(tokio_postgres::error::SqlState::code) {
         // The process has said so, or is gone.
         Some("40003") | None => Outcome::Unknown,
@@ -274,8 +301,14 @@ fn check_whole(left: &[String], transaction: &Transaction) {
         Outcome::Unknown => &[0, 1],
     };
     let first = counts.first();
-    assert!(counts.iter().all(|count| Some(count) == first), "half of it: {transaction:?}");
-    assert!(first.is_none_or(|count| right.contains(count)), "{counts:?}: {transaction:?}");
+    assert!(
+        counts.iter().all(|count| Some(count) == first),
+        "half of it: {transaction:?}"
+    );
+    assert!(
+        first.is_none_or(|count| right.contains(count)),
+        "{counts:?}: {transaction:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -105,7 +105,11 @@ impl Sites {
     /// A client of a site; none where nobody serves it.
     pub(crate) async fn connect(&self, site: usize) -> Option<Client> {
         let address = self.running[site].lock().unwrap().as_ref()?.address;
-        let settings = format!("host={} port={} user=mdbc dbname=music", address.ip(), address.port());
+        let settings = format!(
+            "host={} port={} user=mdbc dbname=music",
+            address.ip(),
+            address.port()
+        );
         let (client, connection) = tokio_postgres::connect(&settings, NoTls).await.ok()?;
         tokio::spawn(connection);
         Some(client)
@@ -146,5 +150,7 @@ pub(crate) async fn all(client: &Client, query: &str) -> Vec<String> {
 /// The SQLSTATE with which a statement fails.
 pub(crate) async fn state(client: &Client, query: &str) -> String {
     let failed = client.batch_execute(query).await.unwrap_err();
-    failed.code().map_or(String::new(), |code| code.code().to_owned())
+    failed
+        .code()
+        .map_or(String::new(), |code| code.code().to_owned())
 }

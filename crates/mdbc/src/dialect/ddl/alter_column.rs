@@ -8,11 +8,16 @@ use crate::catalog::schema::Table;
 use crate::dialect::cast::Strength;
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
-use crate::dialect::type_name;
+use crate::dialect::{Compiler, type_name};
 use crate::error::{Result, SqlError, state};
 
 impl Editor<'_> {
-    pub(super) fn alter_column(&mut self, table: &mut Table, name: &str, operation: &AlterColumnOperation) -> Result<()> {
+    pub(super) fn alter_column(
+        &mut self,
+        table: &mut Table,
+        name: &str,
+        operation: &AlterColumnOperation,
+    ) -> Result<()> {
         let column = column_of(table, name)?.clone();
         match operation {
             AlterColumnOperation::SetNotNull => {
@@ -32,24 +37,33 @@ impl Editor<'_> {
             }
             AlterColumnOperation::SetDefault { value } => {
                 self.check_default(&column, value)?;
-                edit(table, name, |column| column.default = Some(value.to_string()));
+                edit(table, name, |column| {
+                    column.default = Some(value.to_string());
+                });
                 Ok(())
             }
             AlterColumnOperation::DropDefault => {
                 edit(table, name, |column| column.default = None);
                 Ok(())
             }
-            AlterColumnOperation::SetDataType { data_type, using, .. } => {
-                self.set_type(table, name, data_type, using.as_ref())
-            }
+            AlterColumnOperation::SetDataType {
+                data_type, using, ..
+            } => self.set_type(table, name, data_type, using.as_ref()),
             other => Err(SqlError::refused(format!("ALTER COLUMN {other}"))),
         }
     }
 
-    fn set_type(&mut self, table: &mut Table, name: &str, ty: &DataType, using: Option<&Expr>) -> Result<()> {
+    fn set_type(
+        &mut self,
+        table: &mut Table,
+        name: &str,
+        ty: &DataType,
+        using: Option<&Expr>,
+    ) -> Result<()> {
         let before = column_of(table, name)?.clone();
         let (ty, modifier) = type_name::resolve(ty)?;
-        let is_same = before.ty.storage() == ty.storage() && before.ty.collation() == ty.collation();
+        let is_same =
+            before.ty.storage() == ty.storage() && before.ty.collation() == ty.collation();
         if !is_same {
             self.refuse_dependents(table, name)?;
         }
@@ -58,15 +72,17 @@ impl Editor<'_> {
         let scope = bare_scope(table)?;
         let column_text = parse::expression(&quote(name))?;
         let value = compiler.expression(using.unwrap_or(&column_text), &scope)?;
-        let value = compiler.cast(value, ty, Strength::Assignment).map_err(|error| {
-            SqlError::new(
-                state::DATATYPE_MISMATCH,
-                format!("column \"{name}\" cannot be cast automatically to type {ty}"),
-            )
-            .with_detail(error.message)
-            .with_hint("You might need to specify a USING expression.")
-        })?;
-        let value = compiler.fit(value, modifier, Strength::Assignment);
+        let value = compiler
+            .cast(value, ty, Strength::Assignment)
+            .map_err(|error| {
+                SqlError::new(
+                    state::DATATYPE_MISMATCH,
+                    format!("column \"{name}\" cannot be cast automatically to type {ty}"),
+                )
+                .with_detail(error.message)
+                .with_hint("You might need to specify a USING expression.")
+            })?;
+        let value = Compiler::fit(value, modifier, Strength::Assignment);
         edit(table, name, |column| {
             column.ty = ty;
             column.modifier = modifier;
@@ -79,7 +95,9 @@ impl Editor<'_> {
         // Indexes are in the order of the old values.
         let indexes = table.indexes.clone();
         for index in &indexes {
-            self.change.sql.push(format!("DROP INDEX {}", quote(&index.name)));
+            self.change
+                .sql
+                .push(format!("DROP INDEX {}", quote(&index.name)));
         }
         self.rewrite(table)?;
         self.change.sql.push(format!(
@@ -98,10 +116,15 @@ impl Editor<'_> {
 
     fn refuse_dependents(&self, table: &Table, name: &str) -> Result<()> {
         let is_own = |names: &[String]| names.iter().any(|own| own == name);
-        let is_referred = self.schema().children(&table.name).any(|(_, key)| is_own(&key.parent_columns));
+        let is_referred = self
+            .schema()
+            .children(&table.name)
+            .any(|(_, key)| is_own(&key.parent_columns));
         let is_referring = table.foreign_keys.iter().any(|key| is_own(&key.columns));
         if is_own(table.key()) || is_referred || is_referring {
-            return Err(SqlError::refused("another kind of type for a column of a key"));
+            return Err(SqlError::refused(
+                "another kind of type for a column of a key",
+            ));
         }
         Ok(())
     }

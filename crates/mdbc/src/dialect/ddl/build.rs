@@ -42,7 +42,11 @@ impl Editor<'_> {
             parts.push(part);
         }
         if let Some(key) = &table.primary_key {
-            parts.push(format!("CONSTRAINT {} PRIMARY KEY ({})", quote(&key.name), list(&key.columns)));
+            parts.push(format!(
+                "CONSTRAINT {} PRIMARY KEY ({})",
+                quote(&key.name),
+                list(&key.columns)
+            ));
         }
         for check in &table.checks {
             parts.push(format!(
@@ -52,8 +56,16 @@ impl Editor<'_> {
             ));
         }
         parts.extend(table.foreign_keys.iter().map(foreign_key));
-        let options = if table.key().is_empty() { "STRICT" } else { "STRICT, WITHOUT ROWID" };
-        Ok(format!("CREATE TABLE {} ({}) {options}", quote(&table.name), parts.join(", ")))
+        let options = if table.key().is_empty() {
+            "STRICT"
+        } else {
+            "STRICT, WITHOUT ROWID"
+        };
+        Ok(format!(
+            "CREATE TABLE {} ({}) {options}",
+            quote(&table.name),
+            parts.join(", ")
+        ))
     }
 
     /// A condition on a row, as SQLite has it.
@@ -72,11 +84,23 @@ impl Editor<'_> {
             let compiler = self.compiler();
             let mut value = compiler.expression(&parse::expression(&part.expression)?, &scope)?;
             if value.ty.is_unknown() {
-                value = compiler.cast(value, SqlType::of(Base::Text), crate::dialect::cast::Strength::Implicit)?;
+                value = compiler.cast(
+                    value,
+                    SqlType::of(Base::Text),
+                    crate::dialect::cast::Strength::Implicit,
+                )?;
             }
             let direction = if part.is_descending { " DESC" } else { "" };
-            let sql = if part.column.is_some() { value.sql.clone() } else { format!("({})", value.sql) };
-            let collation = value.ty.collation().map(|name| format!(" COLLATE {name}")).unwrap_or_default();
+            let sql = if part.column.is_some() {
+                value.sql.clone()
+            } else {
+                format!("({})", value.sql)
+            };
+            let collation = value
+                .ty
+                .collation()
+                .map(|name| format!(" COLLATE {name}"))
+                .unwrap_or_default();
             parts.push(format!("{sql}{collation}{direction}"));
         }
         let unique = if index.is_unique { "UNIQUE " } else { "" };
@@ -149,7 +173,9 @@ impl Editor<'_> {
             return;
         }
         for letter in ["i", "u", "d"] {
-            self.change.sql.push(format!("DROP TRIGGER mdbc_{letter}_{}", table.oid));
+            self.change
+                .sql
+                .push(format!("DROP TRIGGER mdbc_{letter}_{}", table.oid));
         }
     }
 }

@@ -15,7 +15,11 @@ use crate::dialect::{Compiler, parse};
 use crate::error::{Result, SqlError, state};
 
 impl Editor<'_> {
-    pub(super) fn add_constraint(&mut self, table: &mut Table, constraint: &TableConstraint) -> Result<()> {
+    pub(super) fn add_constraint(
+        &mut self,
+        table: &mut Table,
+        constraint: &TableConstraint,
+    ) -> Result<()> {
         match constraint {
             TableConstraint::PrimaryKey(key) => self.add_primary_key(table, key),
             TableConstraint::Unique(unique) => self.add_unique(table, unique),
@@ -26,7 +30,13 @@ impl Editor<'_> {
     }
 
     /// The name that a constraint gets.
-    fn constraint_name(&self, table: &Table, given: Option<&Ident>, parts: &[&str], suffix: &str) -> Result<String> {
+    fn constraint_name(
+        &self,
+        table: &Table,
+        given: Option<&Ident>,
+        parts: &[&str],
+        suffix: &str,
+    ) -> Result<String> {
         let own: Vec<String> = table.constraint_names().map(str::to_owned).collect();
         let Some(given) = given else {
             return Ok(self.free_name(parts, suffix, &own));
@@ -36,7 +46,10 @@ impl Editor<'_> {
         if own.contains(&name) {
             return Err(SqlError::new(
                 state::DUPLICATE_OBJECT,
-                format!("constraint \"{name}\" for relation \"{}\" already exists", table.name),
+                format!(
+                    "constraint \"{name}\" for relation \"{}\" already exists",
+                    table.name
+                ),
             ));
         }
         Ok(name)
@@ -47,18 +60,31 @@ impl Editor<'_> {
         if table.primary_key.is_some() {
             return Err(SqlError::new(
                 state::INVALID_TABLE_DEFINITION,
-                format!("multiple primary keys for table \"{}\" are not allowed", table.name),
+                format!(
+                    "multiple primary keys for table \"{}\" are not allowed",
+                    table.name
+                ),
             ));
         }
         let columns = column_names(table, &key.columns)?;
-        for column in table.columns.iter_mut().filter(|column| columns.contains(&column.name)) {
+        for column in table
+            .columns
+            .iter_mut()
+            .filter(|column| columns.contains(&column.name))
+        {
             column.is_not_null = true;
         }
-        let name = self.constraint_name(table, key.name.as_ref(), &[&table.name.clone()], "pkey")?;
+        let name =
+            self.constraint_name(table, key.name.as_ref(), &[&table.name.clone()], "pkey")?;
         if self.is_taken(&name) {
             return Err(super::duplicate(&name));
         }
-        table.primary_key = Some(PrimaryKey { oid: self.oid(), index_oid: self.oid(), name, columns });
+        table.primary_key = Some(PrimaryKey {
+            oid: self.oid(),
+            index_oid: self.oid(),
+            name,
+            columns,
+        });
         Ok(())
     }
 
@@ -106,7 +132,11 @@ impl Editor<'_> {
         }
         let name = self.constraint_name(table, check.name.as_ref(), &parts, "check")?;
         let oid = self.oid();
-        table.checks.push(Check { oid, name, expression });
+        table.checks.push(Check {
+            oid,
+            name,
+            expression,
+        });
         Ok(())
     }
 
@@ -121,7 +151,10 @@ impl Editor<'_> {
         } else {
             self.table(&key.foreign_table)?
         };
-        if key.match_kind.is_some_and(|kind| kind.to_string() != "MATCH SIMPLE") {
+        if key
+            .match_kind
+            .is_some_and(|kind| kind.to_string() != "MATCH SIMPLE")
+        {
             return Err(SqlError::refused("MATCH FULL or PARTIAL"));
         }
         let parent_columns: Vec<String> = if key.referred_columns.is_empty() {
@@ -153,7 +186,11 @@ impl Editor<'_> {
     /// there already.
     pub(super) fn check_foreign_rows(&mut self, table: &Table, key: &ForeignKey) {
         use crate::dialect::parse::quote;
-        let own: Vec<String> = key.columns.iter().map(|name| format!("{}.{}", quote(&table.name), quote(name))).collect();
+        let own: Vec<String> = key
+            .columns
+            .iter()
+            .map(|name| format!("{}.{}", quote(&table.name), quote(name)))
+            .collect();
         let pairs: Vec<String> = own
             .iter()
             .zip(&key.parent_columns)
@@ -182,7 +219,10 @@ fn column_names(table: &Table, columns: &[IndexColumn]) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
     for column in columns {
         let Expr::Identifier(name) = &column.column.expr else {
-            return Err(SqlError::new(state::SYNTAX_ERROR, "a key consists of columns"));
+            return Err(SqlError::new(
+                state::SYNTAX_ERROR,
+                "a key consists of columns",
+            ));
         };
         let name = parse::fold(name);
         if table.column(&name).is_none() {
@@ -205,34 +245,47 @@ fn column_names(table: &Table, columns: &[IndexColumn]) -> Result<Vec<String>> {
 /// The columns of a table that an expression names.
 pub(crate) fn columns_in(table: &Table, expression: &Expr) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let _: std::ops::ControlFlow<()> = sqlparser::ast::visit_expressions(expression, |inner| {
-        let name = match inner {
-            Expr::Identifier(name) => Some(parse::fold(name)),
-            Expr::CompoundIdentifier(parts) => parts.last().map(parse::fold),
-            _ => None,
-        };
-        if let Some(name) = name.filter(|name| table.column(name).is_some() && !names.contains(name)) {
-            names.push(name);
-        }
-        std::ops::ControlFlow::Continue(())
-    });
+    let walked: std::ops::ControlFlow<()> =
+        sqlparser::ast::visit_expressions(expression, |inner| {
+            let name = match inner {
+                Expr::Identifier(name) => Some(parse::fold(name)),
+                Expr::CompoundIdentifier(parts) => parts.last().map(parse::fold),
+                _ => None,
+            };
+            if let Some(name) =
+                name.filter(|name| table.column(name).is_some() && !names.contains(name))
+            {
+                names.push(name);
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+    debug_assert!(walked.is_continue(), "nothing stops the walk");
     names
 }
 
-fn check_reference(table: &Table, columns: &[String], parent: &Table, parent_columns: &[String]) -> Result<()> {
+fn check_reference(
+    table: &Table,
+    columns: &[String],
+    parent: &Table,
+    parent_columns: &[String],
+) -> Result<()> {
     let wrong = |message: String| Err(SqlError::new(state::INVALID_FOREIGN_KEY, message));
     if columns.len() != parent_columns.len() {
-        return wrong("number of referencing and referenced columns for foreign key disagree".to_owned());
+        return wrong(
+            "number of referencing and referenced columns for foreign key disagree".to_owned(),
+        );
     }
     for (own, other) in columns.iter().zip(parent_columns) {
         let own = column_of(table, own)?;
         let other = column_of(parent, other)?;
-        let is_same = own.ty.storage() == other.ty.storage() && own.ty.collation() == other.ty.collation();
+        let is_same =
+            own.ty.storage() == other.ty.storage() && own.ty.collation() == other.ty.collation();
         if !is_same || Compiler::common_type(own.ty, other.ty).is_none() {
             return Err(SqlError::new(
                 state::DATATYPE_MISMATCH,
                 format!(
-                    "foreign key columns \"{}\" of type {} and \"{}\" of type {} cannot be compared",
+                    "foreign key columns \"{}\" of type {} and \"{}\" of type {} cannot be \
+                     compared",
                     own.name, own.ty, other.name, other.ty
                 ),
             ));
@@ -268,7 +321,7 @@ fn check_reference(table: &Table, columns: &[String], parent: &Table, parent_col
 
 fn action(action: Option<ReferentialAction>) -> Action {
     match action {
-        None | Some(ReferentialAction::NoAction) => Action::NoAction,
+        None | Some(ReferentialAction::NoAction) => Action::Nothing,
         Some(ReferentialAction::Restrict) => Action::Restrict,
         Some(ReferentialAction::Cascade) => Action::Cascade,
         Some(ReferentialAction::SetNull) => Action::SetNull,
@@ -277,9 +330,14 @@ fn action(action: Option<ReferentialAction>) -> Action {
 }
 
 fn deferral(characteristics: Option<&ConstraintCharacteristics>) -> (bool, bool) {
-    let Some(characteristics) = characteristics else { return (false, false) };
+    let Some(characteristics) = characteristics else {
+        return (false, false);
+    };
     let is_deferred = characteristics.initially == Some(DeferrableInitial::Deferred);
-    (is_deferred || characteristics.deferrable == Some(true), is_deferred)
+    (
+        is_deferred || characteristics.deferrable == Some(true),
+        is_deferred,
+    )
 }
 
 fn refuse_deferral(characteristics: Option<&ConstraintCharacteristics>, what: &str) -> Result<()> {
@@ -292,12 +350,18 @@ fn refuse_deferral(characteristics: Option<&ConstraintCharacteristics>, what: &s
 
 /// Marks relations as changed that a rename reaches.
 pub(super) fn with_parent_renamed(relation: &Relation, old: &str, new: &str) -> Option<Relation> {
-    let Relation::Table(table) = relation else { return None };
+    let Relation::Table(table) = relation else {
+        return None;
+    };
     if table.foreign_keys.iter().all(|key| key.parent != old) {
         return None;
     }
     let mut table = (**table).clone();
-    for key in table.foreign_keys.iter_mut().filter(|key| key.parent == old) {
+    for key in table
+        .foreign_keys
+        .iter_mut()
+        .filter(|key| key.parent == old)
+    {
         new.clone_into(&mut key.parent);
     }
     Some(Relation::Table(std::sync::Arc::new(table)))

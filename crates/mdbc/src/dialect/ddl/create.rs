@@ -17,10 +17,12 @@ use crate::types::{Base, SqlType, text};
 impl Editor<'_> {
     pub(super) fn create_table(&mut self, create: &CreateTable) -> Result<()> {
         check(create)?;
-        let name = self.new_name(&create.name)?;
+        let name = Self::new_name(&create.name)?;
         if self.is_taken(&name) {
             if create.if_not_exists {
-                self.change.notices.push(format!("relation \"{name}\" already exists, skipping"));
+                self.change
+                    .notices
+                    .push(format!("relation \"{name}\" already exists, skipping"));
                 return Ok(());
             }
             return Err(duplicate(&name));
@@ -50,10 +52,16 @@ impl Editor<'_> {
         if table.primary_key.is_none() && table.kind != TableKind::Local {
             return Err(SqlError::new(
                 state::FEATURE_NOT_SUPPORTED,
-                format!("table \"{}\" has no primary key, and {} tables need one", table.name, table.kind.name()),
+                format!(
+                    "table \"{}\" has no primary key, and {} tables need one",
+                    table.name,
+                    table.kind.name()
+                ),
             )
             .with_detail("Rows are told apart at other sites by their primary key.")
-            .with_hint("Add a PRIMARY KEY, or WITH (music = 'local') for a table of this site alone."));
+            .with_hint(
+                "Add a PRIMARY KEY, or WITH (music = 'local') for a table of this site alone.",
+            ));
         }
         let sql = self.table_sql(&table)?;
         self.change.sql.push(sql);
@@ -97,7 +105,11 @@ impl Editor<'_> {
     }
 
     /// Adds a column; its constraints are returned as those of the table.
-    pub(super) fn add_column(&mut self, table: &mut Table, definition: &ColumnDef) -> Result<Vec<TableConstraint>> {
+    pub(super) fn add_column(
+        &mut self,
+        table: &mut Table,
+        definition: &ColumnDef,
+    ) -> Result<Vec<TableConstraint>> {
         let name = parse::fold(&definition.name);
         check_column_name(table, &name)?;
         let serial = serial_of(&definition.data_type);
@@ -120,11 +132,19 @@ impl Editor<'_> {
         let mut constraints = Vec::new();
         for option in &definition.options {
             let given = option.name.clone();
-            self.column_option(table, &mut column, (given, &option.option), &mut constraints)?;
+            self.column_option(
+                table,
+                &mut column,
+                (given, &option.option),
+                &mut constraints,
+            )?;
         }
         if serial.is_some() {
-            let sequence = self.own_sequence(table, &name, ty, false)?;
-            column.default = Some(format!("nextval('{}'::regclass)", parse::quote_if_needed(&sequence).replace('\'', "''")));
+            let sequence = self.own_sequence(table, &name, ty, false);
+            column.default = Some(format!(
+                "nextval('{}'::regclass)",
+                parse::quote_if_needed(&sequence).replace('\'', "''")
+            ));
         }
         table.columns.push(column);
         Ok(constraints)
@@ -168,10 +188,17 @@ impl Editor<'_> {
                 check.name = given.or(check.name);
                 constraints.push(TableConstraint::Check(check));
             }
-            ColumnOption::Generated { generation_expr: Some(value), .. } => {
+            ColumnOption::Generated {
+                generation_expr: Some(value),
+                ..
+            } => {
                 column.generated = Some(value.to_string());
             }
-            ColumnOption::Generated { generated_as, generation_expr: None, .. } => {
+            ColumnOption::Generated {
+                generated_as,
+                generation_expr: None,
+                ..
+            } => {
                 if !matches!(column.ty.base, Base::Int2 | Base::Int4 | Base::Int8) {
                     return Err(SqlError::new(
                         state::INVALID_PARAMETER_VALUE,
@@ -183,11 +210,14 @@ impl Editor<'_> {
                     _ => Identity::ByDefault,
                 });
                 column.is_not_null = true;
-                self.own_sequence(table, &column.name, column.ty, true)?;
+                self.own_sequence(table, &column.name, column.ty, true);
             }
             ColumnOption::Collation(name) => {
                 let (_, name) = parse::place(name)?;
-                if !matches!(name.as_str(), "default" | "C" | "POSIX" | "C.UTF-8" | "ucs_basic") {
+                if !matches!(
+                    name.as_str(),
+                    "default" | "C" | "POSIX" | "C.UTF-8" | "ucs_basic"
+                ) {
                     return Err(SqlError::refused(format!("the collation \"{name}\"")));
                 }
             }
@@ -201,7 +231,9 @@ impl Editor<'_> {
         let compiler = Compiler::new(self.environment);
         let typed = compiler.expression(value, &crate::dialect::scope::Scope::default());
         // A sequence that this statement makes is not there yet.
-        let is_new_sequence = typed.as_ref().is_err_and(|error| error.state == state::UNDEFINED_TABLE);
+        let is_new_sequence = typed
+            .as_ref()
+            .is_err_and(|error| error.state == state::UNDEFINED_TABLE);
         if is_new_sequence && !self.change.put.is_empty() {
             return Ok(());
         }
@@ -210,7 +242,13 @@ impl Editor<'_> {
     }
 
     /// The sequence of a serial or an identity column.
-    fn own_sequence(&mut self, table: &Table, column: &str, ty: SqlType, is_identity: bool) -> Result<String> {
+    fn own_sequence(
+        &mut self,
+        table: &Table,
+        column: &str,
+        ty: SqlType,
+        is_identity: bool,
+    ) -> String {
         let name = self.free_name(&[&table.name, column], "seq", &[]);
         let sequence = Sequence {
             oid: self.oid(),
@@ -222,14 +260,21 @@ impl Editor<'_> {
             is_identity,
         };
         self.put(Relation::Sequence(Arc::new(sequence)));
-        Ok(name)
+        name
     }
 
-    pub(super) fn create_sequence(&mut self, name: &ObjectName, if_not_exists: bool, options: &[SequenceOptions]) -> Result<()> {
-        let name = self.new_name(name)?;
+    pub(super) fn create_sequence(
+        &mut self,
+        name: &ObjectName,
+        if_not_exists: bool,
+        options: &[SequenceOptions],
+    ) -> Result<()> {
+        let name = Self::new_name(name)?;
         if self.is_taken(&name) {
             if if_not_exists {
-                self.change.notices.push(format!("relation \"{name}\" already exists, skipping"));
+                self.change
+                    .notices
+                    .push(format!("relation \"{name}\" already exists, skipping"));
                 return Ok(());
             }
             return Err(duplicate(&name));
@@ -266,18 +311,23 @@ impl Editor<'_> {
             }
         }
         if sequence.start < 1 || sequence.most < sequence.start {
-            return Err(SqlError::refused("a sequence of values below 1, or of none,"));
+            return Err(SqlError::refused(
+                "a sequence of values below 1, or of none,",
+            ));
         }
         self.put(Relation::Sequence(Arc::new(sequence)));
         Ok(())
     }
 
     pub(super) fn create_view(&mut self, create: &CreateView) -> Result<()> {
-        let refused = create.materialized || create.temporary || create.secure || create.to.is_some();
+        let refused =
+            create.materialized || create.temporary || create.secure || create.to.is_some();
         if refused || !matches!(create.options, CreateTableOptions::None) {
-            return Err(SqlError::refused("a view that is materialized, temporary or has options"));
+            return Err(SqlError::refused(
+                "a view that is materialized, temporary or has options",
+            ));
         }
-        let name = self.new_name(&create.name)?;
+        let name = Self::new_name(&create.name)?;
         let before = self.relation(&name).cloned();
         match &before {
             Some(Relation::View(_)) if create.or_replace => {}
@@ -289,14 +339,20 @@ impl Editor<'_> {
         let compiler = Compiler::new(self.environment);
         let rows = compiler.view_query(&query)?;
         if !compiler.parameters.borrow().is_empty() {
-            return Err(SqlError::new(state::UNDEFINED_PARAMETER, "there is no parameter $1"));
+            return Err(SqlError::new(
+                state::UNDEFINED_PARAMETER,
+                "there is no parameter $1",
+            ));
         }
         if compiler.access.borrow().is_sequence {
             return Err(SqlError::refused("a view that draws from a sequence"));
         }
         let mut columns = Vec::new();
         for (output, number) in from::known(rows.columns).into_iter().zip(1_i16..) {
-            let given = create.columns.get(columns.len()).map(|column| parse::fold(&column.name));
+            let given = create
+                .columns
+                .get(columns.len())
+                .map(|column| parse::fold(&column.name));
             columns.push(Column {
                 number,
                 name: given.unwrap_or(output.name),
@@ -311,20 +367,37 @@ impl Editor<'_> {
         }
         check_view_columns(&columns)?;
         if let Some(Relation::View(before)) = &before {
-            let kept = before.columns.iter().zip(&columns).all(|(old, new)| old.name == new.name && old.ty == new.ty);
+            let kept = before
+                .columns
+                .iter()
+                .zip(&columns)
+                .all(|(old, new)| old.name == new.name && old.ty == new.ty);
             if !kept || before.columns.len() > columns.len() {
-                return Err(SqlError::new(state::INVALID_TABLE_DEFINITION, "cannot change the columns of a view"));
+                return Err(SqlError::new(
+                    state::INVALID_TABLE_DEFINITION,
+                    "cannot change the columns of a view",
+                ));
             }
         }
         let oid = before.map_or_else(|| self.oid(), |before| before.oid());
-        self.put(Relation::View(Arc::new(View { oid, name, query, columns, comment: None })));
+        self.put(Relation::View(Arc::new(View {
+            oid,
+            name,
+            query,
+            columns,
+            comment: None,
+        })));
         Ok(())
     }
 }
 
 fn check_view_columns(columns: &[Column]) -> Result<()> {
     for (number, column) in columns.iter().enumerate() {
-        if columns.iter().skip(number + 1).any(|other| other.name == column.name) {
+        if columns
+            .iter()
+            .skip(number + 1)
+            .any(|other| other.name == column.name)
+        {
             return Err(SqlError::new(
                 state::DUPLICATE_COLUMN,
                 format!("column \"{}\" specified more than once", column.name),
@@ -348,19 +421,30 @@ pub(super) fn check_column_name(table: &Table, name: &str) -> Result<()> {
         if other.name == name {
             return Err(SqlError::new(
                 state::DUPLICATE_COLUMN,
-                format!("column \"{name}\" of relation \"{}\" already exists", table.name),
+                format!(
+                    "column \"{name}\" of relation \"{}\" already exists",
+                    table.name
+                ),
             ));
         }
-        return Err(SqlError::refused(format!("the column name \"{name}\" beside \"{}\"", other.name)));
+        return Err(SqlError::refused(format!(
+            "the column name \"{name}\" beside \"{}\"",
+            other.name
+        )));
     }
-    if matches!(name, "tableoid" | "ctid" | "xmin" | "xmax" | "cmin" | "cmax") {
+    if matches!(
+        name,
+        "tableoid" | "ctid" | "xmin" | "xmax" | "cmin" | "cmax"
+    ) {
         return Err(SqlError::new(
             state::DUPLICATE_COLUMN,
             format!("column name \"{name}\" conflicts with a system column name"),
         ));
     }
     match name.to_ascii_lowercase().as_str() {
-        "rowid" | "oid" | "_rowid_" => Err(SqlError::refused(format!("the column name \"{name}\""))),
+        "rowid" | "oid" | "_rowid_" => {
+            Err(SqlError::refused(format!("the column name \"{name}\"")))
+        }
         lower if lower.starts_with("mdbc_") => check_name(name),
         _ if name.is_empty() || name.len() > super::NAME_BYTES_MAX => check_name(name),
         _ => Ok(()),
@@ -369,7 +453,9 @@ pub(super) fn check_column_name(table: &Table, name: &str) -> Result<()> {
 
 /// The integer type of a serial column.
 fn serial_of(ty: &DataType) -> Option<SqlType> {
-    let DataType::Custom(name, modifiers) = ty else { return None };
+    let DataType::Custom(name, modifiers) = ty else {
+        return None;
+    };
     if !modifiers.is_empty() {
         return None;
     }
@@ -384,17 +470,26 @@ fn serial_of(ty: &DataType) -> Option<SqlType> {
 
 fn check(create: &CreateTable) -> Result<()> {
     let refused = [
-        (create.temporary || create.global.is_some(), "a temporary table"),
+        (
+            create.temporary || create.global.is_some(),
+            "a temporary table",
+        ),
         (create.or_replace, "CREATE OR REPLACE TABLE"),
         (create.external, "an external table"),
         (create.query.is_some(), "CREATE TABLE AS"),
         (create.like.is_some(), "CREATE TABLE LIKE"),
         (create.inherits.is_some(), "INHERITS"),
-        (create.partition_by.is_some() || create.partition_of.is_some(), "a partitioned table"),
+        (
+            create.partition_by.is_some() || create.partition_of.is_some(),
+            "a partitioned table",
+        ),
         (create.clone.is_some(), "CLONE"),
         (create.on_commit.is_some(), "ON COMMIT"),
         (create.unlogged, "an unlogged table"),
-        (create.primary_key.is_some() || create.order_by.is_some(), "these table options"),
+        (
+            create.primary_key.is_some() || create.order_by.is_some(),
+            "these table options",
+        ),
         (create.comment.is_some(), "COMMENT in CREATE TABLE"),
     ];
     match refused.iter().find(|(is_there, _)| *is_there) {

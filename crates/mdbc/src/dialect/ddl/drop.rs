@@ -10,7 +10,13 @@ use crate::dialect::parse::{self, quote};
 use crate::error::{Result, SqlError, state};
 
 impl Editor<'_> {
-    pub(super) fn drop(&mut self, ty: ObjectType, name: &ObjectName, if_exists: bool, cascades: bool) -> Result<()> {
+    pub(super) fn drop(
+        &mut self,
+        ty: ObjectType,
+        name: &ObjectName,
+        if_exists: bool,
+        cascades: bool,
+    ) -> Result<()> {
         let (_, last) = parse::place(name)?;
         let noun = match ty {
             ObjectType::Table => "table",
@@ -34,7 +40,10 @@ impl Editor<'_> {
                 {
                     return Err(SqlError::new(
                         state::DEPENDENT_OBJECTS_STILL_EXIST,
-                        format!("cannot drop sequence {last} because column {column} of table {table} requires it"),
+                        format!(
+                            "cannot drop sequence {last} because column {column} of table \
+                             {table} requires it"
+                        ),
                     ));
                 }
                 self.change.removed.push(last.clone());
@@ -52,10 +61,19 @@ impl Editor<'_> {
         };
         if !is_dropped {
             if !if_exists {
-                let code = if noun == "index" { state::UNDEFINED_OBJECT } else { state::UNDEFINED_TABLE };
-                return Err(SqlError::new(code, format!("{noun} \"{last}\" does not exist")));
+                let code = if noun == "index" {
+                    state::UNDEFINED_OBJECT
+                } else {
+                    state::UNDEFINED_TABLE
+                };
+                return Err(SqlError::new(
+                    code,
+                    format!("{noun} \"{last}\" does not exist"),
+                ));
             }
-            self.change.notices.push(format!("{noun} \"{last}\" does not exist, skipping"));
+            self.change
+                .notices
+                .push(format!("{noun} \"{last}\" does not exist, skipping"));
         }
         Ok(())
     }
@@ -80,7 +98,9 @@ impl Editor<'_> {
             self.drop_view(&view, true)?;
         }
         for child in children {
-            let Some(Relation::Table(child)) = self.relation(&child) else { continue };
+            let Some(Relation::Table(child)) = self.relation(&child) else {
+                continue;
+            };
             let mut child = (**child).clone();
             child.foreign_keys.retain(|key| key.parent != name);
             self.rewrite(&child)?;
@@ -92,11 +112,16 @@ impl Editor<'_> {
         }
         self.change.sql.push(format!("DROP TABLE {}", quote(name)));
         let own = self.schema().relations().filter(|relation| match relation {
-            Relation::Sequence(sequence) => sequence.owner.as_ref().is_some_and(|(owner, _)| owner == name),
+            Relation::Sequence(sequence) => sequence
+                .owner
+                .as_ref()
+                .is_some_and(|(owner, _)| owner == name),
             _ => false,
         });
         let own: Vec<String> = own.map(|relation| relation.name().to_owned()).collect();
-        self.change.put.retain(|relation| relation.name() != name && !own.iter().any(|own| own == relation.name()));
+        self.change.put.retain(|relation| {
+            relation.name() != name && !own.iter().any(|own| own == relation.name())
+        });
         self.change.removed.push(name.to_owned());
         self.change.removed.extend(own);
         Ok(())
@@ -131,7 +156,12 @@ impl Editor<'_> {
         Ok(())
     }
 
-    pub(super) fn comment(&mut self, ty: CommentObject, name: &ObjectName, comment: Option<&str>) -> Result<()> {
+    pub(super) fn comment(
+        &mut self,
+        ty: CommentObject,
+        name: &ObjectName,
+        comment: Option<&str>,
+    ) -> Result<()> {
         let comment = comment.map(str::to_owned);
         match ty {
             CommentObject::Table => {
@@ -141,7 +171,10 @@ impl Editor<'_> {
             }
             CommentObject::Column => {
                 let mut parts = name.0.clone();
-                let column = parts.pop().and_then(|part| part.as_ident().map(parse::fold)).unwrap_or_default();
+                let column = parts
+                    .pop()
+                    .and_then(|part| part.as_ident().map(parse::fold))
+                    .unwrap_or_default();
                 let mut table = self.table(&ObjectName(parts))?;
                 crate::dialect::insert::column_of(&table, &column)?;
                 for own in table.columns.iter_mut().filter(|own| own.name == column) {

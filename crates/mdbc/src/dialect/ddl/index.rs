@@ -5,58 +5,49 @@ use std::sync::Arc;
 use sqlparser::ast::{AlterIndexOperation, CreateIndex, Expr, IndexType, ObjectName, OrderBySort};
 
 use super::{Editor, duplicate};
-use crate::catalog::schema::{Index, IndexPart, Relation};
+use crate::catalog::schema::{Index, IndexPart, Relation, Table};
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
 use crate::error::{Result, SqlError, state};
 
 impl Editor<'_> {
     pub(super) fn create_index(&mut self, create: &CreateIndex) -> Result<()> {
-        if !create.include.is_empty() || create.nulls_distinct == Some(false) || !create.with.is_empty() {
-            return Err(SqlError::refused("INCLUDE, NULLS NOT DISTINCT or WITH of an index"));
+        if !create.include.is_empty()
+            || create.nulls_distinct == Some(false)
+            || !create.with.is_empty()
+        {
+            return Err(SqlError::refused(
+                "INCLUDE, NULLS NOT DISTINCT or WITH of an index",
+            ));
         }
         // Hashes are for equality, which trees do too.
         if let Some(method) = &create.using
             && !matches!(method, IndexType::BTree | IndexType::Hash)
         {
-            return Err(SqlError::refused(format!("an index of the method {method}")));
+            return Err(SqlError::refused(format!(
+                "an index of the method {method}"
+            )));
         }
         let mut table = self.table(&create.table_name)?;
-        let mut parts = Vec::new();
-        for item in &create.columns {
-            let is_descending = match &item.column.options.sort {
-                None | Some(OrderBySort::Asc) => false,
-                Some(OrderBySort::Desc) => true,
-                Some(OrderBySort::Using(_)) => return Err(SqlError::refused("USING in an index")),
-            };
-            let column = match &item.column.expr {
-                Expr::Identifier(name) => Some(column_of(&table, &parse::fold(name))?.name.clone()),
-                _ => None,
-            };
-            let expression = match &column {
-                Some(name) => parse::quote_if_needed(name),
-                None => item.column.expr.to_string(),
-            };
-            let is_nulls_first = item.column.options.nulls_first.unwrap_or(is_descending);
-            parts.push(IndexPart { column, expression, is_descending, is_nulls_first });
-        }
-        let name = match &create.name {
-            Some(name) => {
-                let name = self.new_name(name)?;
-                if self.is_taken(&name) {
-                    if create.if_not_exists {
-                        self.change.notices.push(format!("relation \"{name}\" already exists, skipping"));
-                        return Ok(());
-                    }
-                    return Err(duplicate(&name));
+        let parts = index_parts(&table, create)?;
+        let name = if let Some(name) = &create.name {
+            let name = Self::new_name(name)?;
+            if self.is_taken(&name) {
+                if create.if_not_exists {
+                    self.change
+                        .notices
+                        .push(format!("relation \"{name}\" already exists, skipping"));
+                    return Ok(());
                 }
-                name
+                return Err(duplicate(&name));
             }
-            None => {
-                let names = parts.iter().map(|part| part.column.as_deref().unwrap_or("expr"));
-                let all: Vec<&str> = std::iter::once(table.name.as_str()).chain(names).collect();
-                self.free_name(&all, "idx", &[])
-            }
+            name
+        } else {
+            let names = parts
+                .iter()
+                .map(|part| part.column.as_deref().unwrap_or("expr"));
+            let all: Vec<&str> = std::iter::once(table.name.as_str()).chain(names).collect();
+            self.free_name(&all, "idx", &[])
         };
         let index = Index {
             oid: self.oid(),
@@ -73,23 +64,38 @@ impl Editor<'_> {
         Ok(())
     }
 
-    pub(super) fn alter_index(&mut self, name: &ObjectName, operation: &AlterIndexOperation) -> Result<()> {
+    pub(super) fn alter_index(
+        &mut self,
+        name: &ObjectName,
+        operation: &AlterIndexOperation,
+    ) -> Result<()> {
         let (_, old) = parse::place(name)?;
         let AlterIndexOperation::RenameIndex { index_name } = operation;
-        let new = self.new_name(index_name)?;
-        let table = self.schema().table_of_index(&old).ok_or_else(|| super::super::from::undefined_table(name))?;
+        let new = Self::new_name(index_name)?;
+        let table = self
+            .schema()
+            .table_of_index(&old)
+            .ok_or_else(|| super::super::from::undefined_table(name))?;
         if self.is_taken(&new) {
             return Err(duplicate(&new));
         }
         let mut table = (**table).clone();
-        if table.primary_key.as_ref().is_some_and(|key| key.name == old) {
+        if table
+            .primary_key
+            .as_ref()
+            .is_some_and(|key| key.name == old)
+        {
             return Err(SqlError::refused("a new name for a primary key's index"));
         }
         self.change.sql.push(format!("DROP INDEX {}", quote(&old)));
         for index in table.indexes.iter_mut().filter(|index| index.name == old) {
             index.name.clone_from(&new);
         }
-        let renamed = table.indexes.iter().find(|index| index.name == new).cloned();
+        let renamed = table
+            .indexes
+            .iter()
+            .find(|index| index.name == new)
+            .cloned();
         if let Some(index) = renamed {
             let sql = self.index_sql(&table, &index)?;
             self.change.sql.push(sql);
@@ -110,7 +116,10 @@ impl Editor<'_> {
         if index.is_none_or(|index| index.constraint.is_some()) {
             return Err(SqlError::new(
                 state::DEPENDENT_OBJECTS_STILL_EXIST,
-                format!("cannot drop index {name} because a constraint on table {} requires it", table.name),
+                format!(
+                    "cannot drop index {name} because a constraint on table {} requires it",
+                    table.name
+                ),
             ));
         }
         table.indexes.retain(|index| index.name != name);
@@ -118,4 +127,31 @@ impl Editor<'_> {
         self.put(Relation::Table(Arc::new(table)));
         Ok(true)
     }
+}
+
+fn index_parts(table: &Table, create: &CreateIndex) -> Result<Vec<IndexPart>> {
+    let mut parts = Vec::new();
+    for item in &create.columns {
+        let is_descending = match &item.column.options.sort {
+            None | Some(OrderBySort::Asc) => false,
+            Some(OrderBySort::Desc) => true,
+            Some(OrderBySort::Using(_)) => return Err(SqlError::refused("USING in an index")),
+        };
+        let column = match &item.column.expr {
+            Expr::Identifier(name) => Some(column_of(table, &parse::fold(name))?.name.clone()),
+            _ => None,
+        };
+        let expression = match &column {
+            Some(name) => parse::quote_if_needed(name),
+            None => item.column.expr.to_string(),
+        };
+        let is_nulls_first = item.column.options.nulls_first.unwrap_or(is_descending);
+        parts.push(IndexPart {
+            column,
+            expression,
+            is_descending,
+            is_nulls_first,
+        });
+    }
+    Ok(parts)
 }

@@ -9,7 +9,9 @@ mod build;
 mod constraint;
 mod create;
 mod drop;
+mod drop_column;
 mod index;
+mod rename;
 
 pub(crate) use constraint::columns_in;
 
@@ -54,13 +56,20 @@ pub(super) fn plan(statement: &Statement, text: &str) -> Result<Plan> {
             ObjectType::Sequence => "DROP SEQUENCE",
             other => return Err(SqlError::refused(format!("DROP {other}"))),
         },
-        Statement::CreateSchema { schema_name, if_not_exists: true, .. } if schema_name.to_string() == "public" => {
+        Statement::CreateSchema {
+            schema_name,
+            if_not_exists: true,
+            ..
+        } if schema_name.to_string() == "public" => {
             return Ok(Plan::Nothing("CREATE SCHEMA"));
         }
         Statement::Lock(_) => return Err(SqlError::refused("LOCK TABLE")),
         other => return Err(SqlError::refused(kind_of(other))),
     };
-    Ok(Plan::Ddl { text: text.to_owned(), tag: tag.to_owned() })
+    Ok(Plan::Ddl {
+        text: text.to_owned(),
+        tag: tag.to_owned(),
+    })
 }
 
 /// The words that a statement begins with, for a message.
@@ -72,9 +81,17 @@ fn kind_of(statement: &Statement) -> String {
 
 /// Understands a change of the schema; `next_oid` is the first object id that
 /// is free.
-pub(crate) fn change(text: &str, environment: &Environment<'_>, next_oid: u32) -> Result<(Change, u32)> {
+pub(crate) fn change(
+    text: &str,
+    environment: &Environment<'_>,
+    next_oid: u32,
+) -> Result<(Change, u32)> {
     let statement = parse::parse(text)?;
-    let mut editor = Editor { environment, next_oid, change: Change::default() };
+    let mut editor = Editor {
+        environment,
+        next_oid,
+        change: Change::default(),
+    };
     editor.run(&statement)?;
     Ok((editor.change, editor.next_oid))
 }
@@ -92,15 +109,27 @@ impl<'e> Editor<'e> {
             Statement::CreateTable(create) => self.create_table(create),
             Statement::CreateIndex(create) => self.create_index(create),
             Statement::CreateView(create) => self.create_view(create),
-            Statement::CreateSequence { temporary: false, if_not_exists, name, sequence_options } => {
-                self.create_sequence(name, *if_not_exists, sequence_options)
-            }
+            Statement::CreateSequence {
+                temporary: false,
+                if_not_exists,
+                name,
+                sequence_options,
+            } => self.create_sequence(name, *if_not_exists, sequence_options),
             Statement::AlterTable(alter) => self.alter_table(alter),
             Statement::AlterIndex { name, operation } => self.alter_index(name, operation),
-            Statement::Comment { object_type, object_name, comment, .. } => {
-                self.comment(*object_type, object_name, comment.as_deref())
-            }
-            Statement::Drop { object_type, if_exists, names, cascade, .. } => {
+            Statement::Comment {
+                object_type,
+                object_name,
+                comment,
+                ..
+            } => self.comment(*object_type, object_name, comment.as_deref()),
+            Statement::Drop {
+                object_type,
+                if_exists,
+                names,
+                cascade,
+                ..
+            } => {
                 for name in names {
                     self.drop(*object_type, name, *if_exists, *cascade)?;
                 }
@@ -126,23 +155,34 @@ impl<'e> Editor<'e> {
 
     /// A relation as this change has left it.
     fn relation(&self, name: &str) -> Option<&Relation> {
-        let put = self.change.put.iter().rev().find(|relation| relation.name() == name);
+        let put = self
+            .change
+            .put
+            .iter()
+            .rev()
+            .find(|relation| relation.name() == name);
         let is_removed = self.change.removed.iter().any(|removed| removed == name);
         put.or_else(|| self.schema().get(name).filter(|_| !is_removed))
     }
 
     fn is_taken(&self, name: &str) -> bool {
-        let put = self.change.put.iter().filter_map(|relation| match relation {
-            Relation::Table(table) => Some(table),
-            _ => None,
-        });
-        let is_constraint = put.flat_map(|table| table.constraint_names()).any(|own| own == name);
+        let put = self
+            .change
+            .put
+            .iter()
+            .filter_map(|relation| match relation {
+                Relation::Table(table) => Some(table),
+                _ => None,
+            });
+        let is_constraint = put
+            .flat_map(|table| table.constraint_names())
+            .any(|own| own == name);
         let is_index = self.schema().table_of_index(name).is_some();
         self.relation(name).is_some() || is_constraint || is_index
     }
 
     /// The name of a new relation.
-    fn new_name(&self, name: &sqlparser::ast::ObjectName) -> Result<String> {
+    fn new_name(name: &sqlparser::ast::ObjectName) -> Result<String> {
         let (place, last) = parse::place(name)?;
         if !matches!(place, parse::Place::Anywhere | parse::Place::Public) {
             return Err(SqlError::refused("a change of the system catalogue"));
@@ -159,7 +199,10 @@ impl<'e> Editor<'e> {
         }
         match self.relation(&last) {
             Some(Relation::Table(table)) => Ok((**table).clone()),
-            Some(_) => Err(SqlError::new(state::WRONG_OBJECT_TYPE, format!("\"{last}\" is not a table"))),
+            Some(_) => Err(SqlError::new(
+                state::WRONG_OBJECT_TYPE,
+                format!("\"{last}\" is not a table"),
+            )),
             None => Err(super::from::undefined_table(name)),
         }
     }
@@ -168,7 +211,11 @@ impl<'e> Editor<'e> {
     fn free_name(&self, parts: &[&str], suffix: &str, taken: &[String]) -> String {
         let stem = parts.join("_");
         for number in 0_u32.. {
-            let tail = if number == 0 { format!("_{suffix}") } else { format!("_{suffix}{number}") };
+            let tail = if number == 0 {
+                format!("_{suffix}")
+            } else {
+                format!("_{suffix}{number}")
+            };
             let mut end = NAME_BYTES_MAX.saturating_sub(tail.len()).min(stem.len());
             while !stem.is_char_boundary(end) {
                 end -= 1;
@@ -182,7 +229,9 @@ impl<'e> Editor<'e> {
     }
 
     fn put(&mut self, relation: Relation) {
-        self.change.put.retain(|other| other.name() != relation.name());
+        self.change
+            .put
+            .retain(|other| other.name() != relation.name());
         self.change.put.push(relation);
     }
 
@@ -217,12 +266,11 @@ impl<'e> Editor<'e> {
 /// Whether a query reads directly from a relation of that name.
 fn mentions(query: &str, name: &str) -> Result<bool> {
     let statement = parse::parse(query)?;
-    let found = sqlparser::ast::visit_relations(&statement, |relation| {
-        match parse::place(relation) {
+    let found =
+        sqlparser::ast::visit_relations(&statement, |relation| match parse::place(relation) {
             Ok((_, own)) if own == name => std::ops::ControlFlow::Break(()),
             _ => std::ops::ControlFlow::Continue(()),
-        }
-    });
+        });
     Ok(found.is_break())
 }
 
@@ -246,5 +294,8 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn duplicate(name: &str) -> SqlError {
-    SqlError::new(state::DUPLICATE_TABLE, format!("relation \"{name}\" already exists"))
+    SqlError::new(
+        state::DUPLICATE_TABLE,
+        format!("relation \"{name}\" already exists"),
+    )
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rusqlite::params_from_iter;
 
+use super::Database;
+use super::error::Translated;
 use super::lane::Held;
 use super::run::Setting;
 use super::store::{self, Position};
-use super::Database;
-use super::error::Translated;
 use crate::catalog::Facts;
 use crate::catalog::schema::{Schema, Table};
 use crate::dialect::parse::quote;
@@ -47,15 +47,24 @@ impl Database {
     /// A dropped future may have applied any number of the digests.
     pub async fn apply(&self, digests: Vec<Applied>) -> Result<()> {
         let permit = Arc::clone(&self.inner.turn).acquire_owned().await;
-        let _permit = permit.map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
+        let _permit = permit
+            .map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
         for applied in digests {
             let setting = Setting {
                 schema: self.schema(),
-                facts: Arc::new(Facts { database: String::new(), roles: Vec::new(), settings: Vec::new() }),
+                facts: Arc::new(Facts {
+                    database: String::new(),
+                    roles: Vec::new(),
+                    settings: Vec::new(),
+                }),
                 default_kind: applied.digest.default_kind,
                 result_bytes_max: 0,
             };
-            let schema = self.inner.writer.call(SESSION, move |held| held.apply(&applied, setting)).await?;
+            let schema = self
+                .inner
+                .writer
+                .call(SESSION, move |held| held.apply(&applied, setting))
+                .await?;
             self.set_schema(schema);
             self.note_commit();
         }
@@ -75,7 +84,8 @@ impl Database {
     /// Nothing is changed.
     pub async fn positions(&self) -> Result<BTreeMap<String, Position>> {
         let permit = Arc::clone(&self.inner.turn).acquire_owned().await;
-        let _permit = permit.map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
+        let _permit = permit
+            .map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
         let read = |held: &mut Held| store::positions(&held.connection);
         self.inner.writer.call(SESSION, read).await
     }
@@ -84,11 +94,15 @@ impl Database {
 impl Held {
     fn apply(&mut self, applied: &Applied, setting: Setting) -> Result<Arc<Schema>> {
         // What foreign keys did there is part of the digest.
-        self.connection.execute_batch("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE").plain()?;
+        self.connection
+            .execute_batch("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE")
+            .plain()?;
         let result = self.apply_all(applied, setting);
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.connection.execute_batch(end).plain();
-        self.connection.execute_batch("PRAGMA foreign_keys = ON").plain()?;
+        self.connection
+            .execute_batch("PRAGMA foreign_keys = ON")
+            .plain()?;
         ended.and(result)
     }
 
@@ -111,15 +125,22 @@ impl Held {
         let oid = change.table().unwrap_or_default();
         let table = schema.tables().find(|table| table.oid == oid);
         let table = table.ok_or_else(|| does_not_apply(&format!("there is no table {oid}")))?;
-        let columns: Vec<String> = stored_columns(table).map(|column| quote(&column.name)).collect();
+        let columns: Vec<String> = stored_columns(table)
+            .map(|column| quote(&column.name))
+            .collect();
         let (sql, values) = statement(table, &columns, change);
         let width_is_right = match change {
             Change::Insert { row, .. } | Change::Delete { row, .. } => row.len() == columns.len(),
-            Change::Update { before, after, .. } => before.len() == columns.len() && after.len() == columns.len(),
+            Change::Update { before, after, .. } => {
+                before.len() == columns.len() && after.len() == columns.len()
+            }
             Change::Schema(_) => true,
         };
         if !width_is_right {
-            return Err(does_not_apply(&format!("table {} has other columns", table.name)));
+            return Err(does_not_apply(&format!(
+                "table {} has other columns",
+                table.name
+            )));
         }
         let count = self
             .connection
@@ -128,27 +149,48 @@ impl Held {
             .translated(schema)
             .map_err(|error| does_not_apply(&error.message))?;
         if count != 1 {
-            return Err(does_not_apply(&format!("a row of table {} is not as it was", table.name)));
+            return Err(does_not_apply(&format!(
+                "a row of table {} is not as it was",
+                table.name
+            )));
         }
         Ok(())
     }
 }
 
-fn statement<'c>(table: &Table, columns: &[String], change: &'c Change) -> (String, Vec<&'c Value>) {
+fn statement<'c>(
+    table: &Table,
+    columns: &[String],
+    change: &'c Change,
+) -> (String, Vec<&'c Value>) {
     let name = quote(&table.name);
     match change {
         Change::Insert { row, .. } => {
             let marks = vec!["?"; row.len()].join(", ");
-            (format!("INSERT INTO {name} ({}) VALUES ({marks})", columns.join(", ")), row.iter().collect())
+            (
+                format!(
+                    "INSERT INTO {name} ({}) VALUES ({marks})",
+                    columns.join(", ")
+                ),
+                row.iter().collect(),
+            )
         }
         Change::Delete { row, .. } => {
-            let tests: Vec<String> = columns.iter().map(|column| format!("{column} IS ?")).collect();
-            (format!("DELETE FROM {name} WHERE {}", tests.join(" AND ")), row.iter().collect())
+            let tests: Vec<String> = columns
+                .iter()
+                .map(|column| format!("{column} IS ?"))
+                .collect();
+            (
+                format!("DELETE FROM {name} WHERE {}", tests.join(" AND ")),
+                row.iter().collect(),
+            )
         }
         Change::Update { before, after, .. } => {
             let given = |values: &'c [Option<Value>], suffix: &str| -> Vec<(String, &'c Value)> {
                 let pairs = columns.iter().zip(values);
-                let given = pairs.filter_map(|(column, value)| Some((format!("{column}{suffix}"), value.as_ref()?)));
+                let given = pairs.filter_map(|(column, value)| {
+                    Some((format!("{column}{suffix}"), value.as_ref()?))
+                });
                 given.collect()
             };
             let (new, old) = (given(after, " = ?"), given(before, " IS ?"));
@@ -156,8 +198,15 @@ fn statement<'c>(table: &Table, columns: &[String], change: &'c Change) -> (Stri
                 let texts: Vec<&str> = pairs.iter().map(|(text, _)| text.as_str()).collect();
                 texts.join(separator)
             };
-            let sql = format!("UPDATE {name} SET {} WHERE {}", text(&new, ", "), text(&old, " AND "));
-            (sql, new.iter().chain(&old).map(|(_, value)| *value).collect())
+            let sql = format!(
+                "UPDATE {name} SET {} WHERE {}",
+                text(&new, ", "),
+                text(&old, " AND ")
+            );
+            (
+                sql,
+                new.iter().chain(&old).map(|(_, value)| *value).collect(),
+            )
         }
         Change::Schema(_) => (String::new(), Vec::new()),
     }

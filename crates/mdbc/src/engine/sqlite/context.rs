@@ -142,7 +142,11 @@ mod tests {
     use super::*;
 
     fn counters(site: i64, stride: i64) -> Counters {
-        Counters { stride, site, ..Counters::default() }
+        Counters {
+            stride,
+            site,
+            ..Counters::default()
+        }
     }
 
     #[test]

@@ -11,7 +11,12 @@ const MARK: char = '\u{1}';
 
 /// An error on its way out of a function, through SQLite.
 pub(crate) fn through(error: &SqlError) -> rusqlite::Error {
-    let SqlError { state, message, detail, hint } = error;
+    let SqlError {
+        state,
+        message,
+        detail,
+        hint,
+    } = error;
     let parts = [
         state.code(),
         message,
@@ -70,15 +75,20 @@ fn failed(failure: ffi::Error, message: &str, schema: &Schema) -> SqlError {
             "could not write to the local database: no space left on device",
         )
         .with_hint("The transaction had no effect. Make room and try again."),
-        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly => {
-            SqlError::new(state::IO_ERROR, format!("the local database cannot be read or written: {message}"))
-        }
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-            SqlError::new(state::DATA_CORRUPTED, format!("the local database is damaged: {message}"))
-                .with_hint("Restore it from another site.")
-        }
+        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly => SqlError::new(
+            state::IO_ERROR,
+            format!("the local database cannot be read or written: {message}"),
+        ),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => SqlError::new(
+            state::DATA_CORRUPTED,
+            format!("the local database is damaged: {message}"),
+        )
+        .with_hint("Restore it from another site."),
         ErrorCode::OutOfMemory => SqlError::new(state::OUT_OF_MEMORY, "out of memory"),
-        ErrorCode::TooBig => SqlError::new(state::PROGRAM_LIMIT_EXCEEDED, "a value or a statement is too long"),
+        ErrorCode::TooBig => SqlError::new(
+            state::PROGRAM_LIMIT_EXCEEDED,
+            "a value or a statement is too long",
+        ),
         _ if message.contains("ON CONFLICT clause does not match") => SqlError::new(
             state::INVALID_COLUMN_REFERENCE,
             "there is no unique or exclusion constraint matching the ON CONFLICT specification",
@@ -93,20 +103,27 @@ fn failed(failure: ffi::Error, message: &str, schema: &Schema) -> SqlError {
 
 /// Which constraint is violated.
 fn violated(code: i32, message: &str, schema: &Schema) -> SqlError {
-    let named = message.split_once("failed: ").map(|(_, rest)| rest).unwrap_or_default();
+    let named = message
+        .split_once("failed: ")
+        .map(|(_, rest)| rest)
+        .unwrap_or_default();
     match code {
         ffi::SQLITE_CONSTRAINT_NOTNULL => {
             let (table, column) = named.split_once('.').unwrap_or((named, ""));
             SqlError::new(
                 state::NOT_NULL_VIOLATION,
                 format!(
-                    "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+                    "null value in column \"{column}\" of relation \"{table}\" violates \
+                     not-null constraint"
                 ),
             )
         }
         ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY => unique(named, schema),
         ffi::SQLITE_CONSTRAINT_CHECK => {
-            let table = schema.owner_of(named).map(|table| table.name.as_str()).unwrap_or_default();
+            let table = schema
+                .owner_of(named)
+                .map(|table| table.name.as_str())
+                .unwrap_or_default();
             SqlError::new(
                 state::CHECK_VIOLATION,
                 format!("new row for relation \"{table}\" violates check constraint \"{named}\""),
@@ -133,15 +150,25 @@ fn unique(named: &str, schema: &Schema) -> SqlError {
             found.primary_key.as_ref().map(|key| key.name.clone())
         } else {
             let same = |own: Vec<&str>| own == columns;
-            let index = found.indexes.iter().find(|index| index.is_unique && index.columns().is_some_and(same));
+            let index = found
+                .indexes
+                .iter()
+                .find(|index| index.is_unique && index.columns().is_some_and(same));
             index.map(|index| index.name.clone())
         };
         Some((name?, columns.join(", ")))
     };
     // An index of expressions is named: index 'name'.
-    let of_index = || named.strip_prefix("index '")?.strip_suffix('\'').map(str::to_owned);
+    let of_index = || {
+        named
+            .strip_prefix("index '")?
+            .strip_suffix('\'')
+            .map(str::to_owned)
+    };
     match of_columns() {
-        Some((name, columns)) => duplicate(&name).with_detail(format!("Key ({columns}) already exists.")),
+        Some((name, columns)) => {
+            duplicate(&name).with_detail(format!("Key ({columns}) already exists."))
+        }
         None => duplicate(&of_index().unwrap_or_else(|| named.to_owned())),
     }
 }
@@ -155,14 +182,24 @@ fn duplicate(name: &str) -> SqlError {
 
 /// Adds the name of the foreign key, where the statement's table has one alone.
 pub(crate) fn name_foreign_key(error: SqlError, schema: &Schema, table: Option<&str>) -> SqlError {
-    let is_other = error.state != state::FOREIGN_KEY_VIOLATION || !error.message.starts_with("insert, update");
-    let Some(table) = table.filter(|_| !is_other) else { return error };
-    let own = schema.table(table).map(|table| table.foreign_keys.as_slice()).unwrap_or_default();
+    let is_other =
+        error.state != state::FOREIGN_KEY_VIOLATION || !error.message.starts_with("insert, update");
+    let Some(table) = table.filter(|_| !is_other) else {
+        return error;
+    };
+    let own = schema
+        .table(table)
+        .map(|table| table.foreign_keys.as_slice())
+        .unwrap_or_default();
     let children: Vec<_> = schema.children(table).collect();
     let message = match (own, children.as_slice()) {
-        ([key], []) => format!("insert or update on table \"{table}\" violates foreign key constraint \"{}\"", key.name),
+        ([key], []) => format!(
+            "insert or update on table \"{table}\" violates foreign key constraint \"{}\"",
+            key.name
+        ),
         ([], [(child, key)]) => format!(
-            "update or delete on table \"{table}\" violates foreign key constraint \"{}\" on table \"{}\"",
+            "update or delete on table \"{table}\" violates foreign key constraint \"{}\" \
+             on table \"{}\"",
             key.name, child.name
         ),
         _ => format!("a change of table \"{table}\" violates a foreign key constraint"),

@@ -50,7 +50,11 @@ impl Lane {
     pub(crate) fn start(connection: Connection, context: Context) -> std::io::Result<Self> {
         let interrupt = Arc::new(connection.get_interrupt_handle());
         let (jobs, waiting) = sync_channel::<Job>(JOBS_MAX);
-        let mut held = Held { connection, context, savepoints: Vec::new() };
+        let mut held = Held {
+            connection,
+            context,
+            savepoints: Vec::new(),
+        };
         thread::Builder::new()
             .name("mdbc-sqlite".to_owned())
             .stack_size(STACK_BYTES)
@@ -60,7 +64,11 @@ impl Lane {
                 }
             })?;
         let running = Arc::default();
-        Ok(Self { jobs, interrupt, running })
+        Ok(Self {
+            jobs,
+            interrupt,
+            running,
+        })
     }
 
     /// Runs a job on the connection, for a session.

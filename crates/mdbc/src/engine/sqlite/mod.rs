@@ -115,11 +115,22 @@ impl Database {
     ///
     /// [`OpenError`]; nothing was changed but for a new file.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
-        let Options { path, site, sites_max, default_kind } = options;
+        let Options {
+            path,
+            site,
+            sites_max,
+            default_kind,
+        } = options;
         if *site == 0 || site > sites_max {
-            return Err(OpenError::Site { site: *site, sites_max: *sites_max });
+            return Err(OpenError::Site {
+                site: *site,
+                sites_max: *sites_max,
+            });
         }
-        let failed = |source| OpenError::Database { path: path.clone(), source };
+        let failed = |source| OpenError::Database {
+            path: path.clone(),
+            source,
+        };
         let counters = Arc::new(Mutex::new(Counters {
             stride: i64::from(*sites_max),
             site: i64::from(*site),
@@ -147,24 +158,39 @@ impl Database {
             default_kind: *default_kind,
             started,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// A connection that reads, on a thread of its own.
     pub(crate) fn reader(&self) -> Result<Lane, OpenError> {
         let context = Context::new(Arc::clone(&self.inner.counters));
-        let failed = |source| OpenError::Database { path: self.inner.path.clone(), source };
+        let failed = |source| OpenError::Database {
+            path: self.inner.path.clone(),
+            source,
+        };
         let connection = open(&self.inner.path, &context, self.inner.started).map_err(failed)?;
         Lane::start(connection, context).map_err(OpenError::Thread)
     }
 
     /// The schema that is committed.
     pub(crate) fn schema(&self) -> Arc<Schema> {
-        Arc::clone(&self.inner.schema.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .inner
+                .schema
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     pub(crate) fn set_schema(&self, schema: Arc<Schema>) {
-        *self.inner.schema.lock().unwrap_or_else(PoisonError::into_inner) = schema;
+        *self
+            .inner
+            .schema
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = schema;
     }
 
     /// How many transactions have changed the database since it was opened.
@@ -187,12 +213,16 @@ impl Database {
     pub fn tables(&self) -> Vec<(String, u32, TableKind)> {
         let schema = self.schema();
         let tables = schema.tables();
-        tables.map(|table| (table.name.clone(), table.oid, table.kind)).collect()
+        tables
+            .map(|table| (table.name.clone(), table.oid, table.kind))
+            .collect()
     }
 }
 
 fn open(path: &Path, context: &Context, started: i64) -> Result<Connection, SqlError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).plain()?;
     connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
     connection

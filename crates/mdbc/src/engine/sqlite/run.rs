@@ -23,8 +23,6 @@ pub(crate) struct Outcome {
     pub(crate) rows: Vec<Vec<Value>>,
     /// Rows that were changed, or that there are.
     pub(crate) count: u64,
-    /// What the client is told beside the result.
-    pub(crate) notices: Vec<String>,
 }
 
 /// What a statement runs with.
@@ -56,7 +54,12 @@ impl Held {
     }
 
     /// Runs a statement; what it changed is undone if it fails.
-    pub(crate) fn run(&mut self, run: &Run, parameters: &[Value], setting: &Setting) -> Result<Outcome> {
+    pub(crate) fn run(
+        &mut self,
+        run: &Run,
+        parameters: &[Value],
+        setting: &Setting,
+    ) -> Result<Outcome> {
         if run.uses_catalog {
             self.fill_catalog(setting)?;
         }
@@ -66,14 +69,24 @@ impl Held {
             self.context.lock().capture.truncate(mark);
         }
         result.map_err(|error| {
-            let table = run.access.writes.iter().next().filter(|_| run.access.writes.len() == 1);
+            let table = run
+                .access
+                .writes
+                .iter()
+                .next()
+                .filter(|_| run.access.writes.len() == 1);
             let direct = table.map(String::as_str);
             name_foreign_key(error, &setting.schema, direct)
         })
     }
 
     /// What a change of the schema does, and the object id that is free after it.
-    fn understand_ddl(&self, text: &str, user: &str, setting: &Setting) -> Result<(ddl::Change, u32)> {
+    fn understand_ddl(
+        &self,
+        text: &str,
+        user: &str,
+        setting: &Setting,
+    ) -> Result<(ddl::Change, u32)> {
         let look = crate::types::Look::default();
         let environment = Environment {
             schema: &setting.schema,
@@ -87,18 +100,31 @@ impl Held {
     }
 
     /// The tables that a change of the schema makes, changes or drops.
-    pub(crate) fn tables_of_ddl(&self, text: &str, user: &str, setting: &Setting) -> Result<BTreeSet<String>> {
+    pub(crate) fn tables_of_ddl(
+        &self,
+        text: &str,
+        user: &str,
+        setting: &Setting,
+    ) -> Result<BTreeSet<String>> {
         let (change, _) = self.understand_ddl(text, user, setting)?;
         let put = change.put.iter().filter_map(|relation| match relation {
             Relation::Table(table) => Some(table.name.clone()),
             Relation::View(_) | Relation::Sequence(_) => None,
         });
-        let removed = change.removed.iter().filter(|name| setting.schema.table(name).is_some());
+        let removed = change
+            .removed
+            .iter()
+            .filter(|name| setting.schema.table(name).is_some());
         Ok(put.chain(removed.cloned()).collect())
     }
 
     /// Changes the schema; the new one is returned.
-    pub(crate) fn run_ddl(&mut self, text: &str, user: &str, setting: &Setting) -> Result<(Arc<Schema>, Vec<String>)> {
+    pub(crate) fn run_ddl(
+        &mut self,
+        text: &str,
+        user: &str,
+        setting: &Setting,
+    ) -> Result<(Arc<Schema>, Vec<String>)> {
         let (change, next_oid) = self.understand_ddl(text, user, setting)?;
         let mark = self.context.lock().capture.changes.len();
         // Rows that are changed with the schema are changed so at all sites.
@@ -118,7 +144,12 @@ impl Held {
         Ok((schema, change.notices))
     }
 
-    fn apply_change(&self, change: &ddl::Change, next_oid: u32, schema: &Schema) -> Result<Arc<Schema>> {
+    fn apply_change(
+        &self,
+        change: &ddl::Change,
+        next_oid: u32,
+        schema: &Schema,
+    ) -> Result<Arc<Schema>> {
         let connection = &self.connection;
         connection.execute_batch("SAVEPOINT \"mdbc ddl\"").plain()?;
         let result = run_all(connection, &change.sql, schema)
@@ -129,7 +160,9 @@ impl Held {
         } else {
             "ROLLBACK TO \"mdbc ddl\"; RELEASE \"mdbc ddl\""
         };
-        connection.execute_batch("PRAGMA writable_schema = RESET").plain()?;
+        connection
+            .execute_batch("PRAGMA writable_schema = RESET")
+            .plain()?;
         connection.execute_batch(end).plain()?;
         result
     }
@@ -138,15 +171,23 @@ impl Held {
     fn fill_catalog(&self, setting: &Setting) -> Result<()> {
         let connection = &self.connection;
         let known: rusqlite::Result<i64> =
-            connection.query_row("SELECT version FROM pg_catalog.mdbc_version", [], |row| row.get(0));
-        if known.as_ref().is_ok_and(|version| *version == setting.schema.version) {
+            connection.query_row("SELECT version FROM pg_catalog.mdbc_version", [], |row| {
+                row.get(0)
+            });
+        if known
+            .as_ref()
+            .is_ok_and(|version| *version == setting.schema.version)
+        {
             return Ok(());
         }
         let fill = || -> rusqlite::Result<()> {
             if known.is_err() {
                 for (name, table) in catalog::system_tables() {
-                    let columns: Vec<String> =
-                        table.columns.iter().map(|(name, _)| dialect::parse::quote(name)).collect();
+                    let columns: Vec<String> = table
+                        .columns
+                        .iter()
+                        .map(|(name, _)| dialect::parse::quote(name))
+                        .collect();
                     connection.execute_batch(&format!(
                         "CREATE TABLE IF NOT EXISTS {}.{} ({})",
                         table.schema,
@@ -156,7 +197,14 @@ impl Held {
                 }
             }
             for (name, table) in catalog::system_tables() {
-                connection.execute(&format!("DELETE FROM {}.{}", table.schema, dialect::parse::quote(name)), [])?;
+                connection.execute(
+                    &format!(
+                        "DELETE FROM {}.{}",
+                        table.schema,
+                        dialect::parse::quote(name)
+                    ),
+                    [],
+                )?;
             }
             for row in catalog::rows(&setting.schema, &setting.facts) {
                 let place = if row.schema == "pg_catalog" {
@@ -164,11 +212,18 @@ impl Held {
                 } else {
                     dialect::parse::Place::Information
                 };
-                let Some(table) = catalog::find(place, row.table) else { continue };
+                let Some(table) = catalog::find(place, row.table) else {
+                    continue;
+                };
                 let marks = vec!["?"; table.columns.len()].join(", ");
-                let sql = format!("INSERT INTO {}.\"{}\" VALUES ({marks})", row.schema, row.table);
+                let sql = format!(
+                    "INSERT INTO {}.\"{}\" VALUES ({marks})",
+                    row.schema, row.table
+                );
                 let values = row.into_values(&table.columns);
-                connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))?;
+                connection
+                    .prepare_cached(&sql)?
+                    .execute(rusqlite::params_from_iter(values))?;
             }
             Ok(())
         };
@@ -185,7 +240,12 @@ fn run_all(connection: &Connection, statements: &[String], schema: &Schema) -> R
     Ok(())
 }
 
-fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &Setting) -> Result<Outcome> {
+fn execute(
+    connection: &Connection,
+    run: &Run,
+    parameters: &[Value],
+    setting: &Setting,
+) -> Result<Outcome> {
     let schema = &setting.schema;
     let Some((last, before)) = run.sql.split_last() else {
         return Ok(Outcome::default());
@@ -193,7 +253,9 @@ fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &S
     run_all(connection, before, schema)?;
     let mut statement = connection.prepare_cached(last).translated(schema)?;
     for (index, value) in (1..=statement.parameter_count()).zip(parameters) {
-        statement.raw_bind_parameter(index, value).translated(schema)?;
+        statement
+            .raw_bind_parameter(index, value)
+            .translated(schema)?;
     }
     let Some(columns) = &run.columns else {
         let count = if run.verb == Verb::Truncate {
@@ -204,7 +266,10 @@ fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &S
             statement.raw_execute().translated(schema)?
         };
         let count = u64::try_from(count).unwrap_or(u64::MAX);
-        return Ok(Outcome { count, ..Outcome::default() });
+        return Ok(Outcome {
+            count,
+            ..Outcome::default()
+        });
     };
     let width = columns.len();
     let mut outcome = Outcome::default();
@@ -217,7 +282,7 @@ fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &S
             Ok(None) => break,
             Err(error) => return Err(translate(error, schema)),
         };
-        let values = if run.verb == Verb::Explain {
+        let values = if matches!(run.verb, Verb::Explain | Verb::ExplainJson) {
             vec![plan_line(row, &mut depths).plain()?]
         } else {
             let values: Result<Vec<Value>> = (0..width)
@@ -229,22 +294,37 @@ fn execute(connection: &Connection, run: &Run, parameters: &[Value], setting: &S
         if bytes > setting.result_bytes_max {
             return Err(SqlError::new(
                 state::PROGRAM_LIMIT_EXCEEDED,
-                format!("a result takes more than {} bytes", setting.result_bytes_max),
+                format!(
+                    "a result takes more than {} bytes",
+                    setting.result_bytes_max
+                ),
             )
             .with_hint("Use LIMIT, or raise result_bytes_max."));
         }
         outcome.rows.push(values);
+    }
+    if run.verb == Verb::ExplainJson {
+        let lines = outcome.rows.drain(..).flatten();
+        let lines: Vec<String> = lines.filter_map(Value::into_text).collect();
+        let plan = serde_json::json!([{"Plan": {"Node Type": "Query", "Steps": lines}}]);
+        outcome.rows.push(vec![Value::Text(plan.to_string())]);
     }
     outcome.count = u64::try_from(outcome.rows.len()).unwrap_or(u64::MAX);
     Ok(outcome)
 }
 
 /// A line of SQLite's plan, indented as a tree.
-fn plan_line(row: &rusqlite::Row<'_>, depths: &mut std::collections::HashMap<i64, usize>) -> rusqlite::Result<Value> {
+fn plan_line(
+    row: &rusqlite::Row<'_>,
+    depths: &mut std::collections::HashMap<i64, usize>,
+) -> rusqlite::Result<Value> {
     let (id, parent): (i64, i64) = (row.get(0)?, row.get(1)?);
     let depth = depths.get(&parent).map_or(0, |depth| depth + 1);
     depths.insert(id, depth);
     let detail: String = row.get(3)?;
     let arrow = if depth == 0 { "" } else { "->  " };
-    Ok(Value::Text(format!("{}{arrow}{detail}", "  ".repeat(depth))))
+    Ok(Value::Text(format!(
+        "{}{arrow}{detail}",
+        "  ".repeat(depth)
+    )))
 }

@@ -18,7 +18,8 @@ CREATE TABLE mdbc_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, W
 CREATE TABLE mdbc_relations (oid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
     definition TEXT NOT NULL) STRICT;
 CREATE TABLE mdbc_sequences (oid INTEGER PRIMARY KEY, given INTEGER NOT NULL) STRICT;
-CREATE TABLE mdbc_positions (partition TEXT PRIMARY KEY, position INTEGER NOT NULL, id BLOB NOT NULL)
+CREATE TABLE mdbc_positions (partition TEXT PRIMARY KEY, position INTEGER NOT NULL,
+    id BLOB NOT NULL)
     STRICT, WITHOUT ROWID;
 ";
 
@@ -31,7 +32,10 @@ fn get(connection: &Connection, name: &str) -> Result<Option<i64>> {
 
 fn set(connection: &Connection, name: &str, value: i64) -> Result<()> {
     connection
-        .execute("INSERT INTO mdbc_meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2", params![name, value])
+        .execute(
+            "INSERT INTO mdbc_meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
+            params![name, value],
+        )
         .plain()
         .map(drop)
 }
@@ -42,7 +46,9 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .plain()?;
     if count == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}")).plain()?;
+        connection
+            .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}"))
+            .plain()?;
         set(connection, "format", FORMAT)?;
         set(connection, "schema_version", 0)?;
         set(connection, "next_oid", i64::from(FIRST_OID))?;
@@ -50,13 +56,18 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
         return connection.execute_batch("COMMIT").plain();
     }
     let format = get(connection, "format").map_err(|_| {
-        SqlError::new(state::DATA_CORRUPTED, "the file is a database of another program")
-            .with_hint("Give mdbc a file of its own.")
+        SqlError::new(
+            state::DATA_CORRUPTED,
+            "the file is a database of another program",
+        )
+        .with_hint("Give mdbc a file of its own.")
     })?;
     if format != Some(FORMAT) {
         return Err(SqlError::new(
             state::DATA_CORRUPTED,
-            format!("the local database has the format {format:?}, and this mdbc knows only {FORMAT}"),
+            format!(
+                "the local database has the format {format:?}, and this mdbc knows only {FORMAT}"
+            ),
         ));
     }
     if get(connection, "fingerprint")? != Some(fingerprint(connection)?) {
@@ -72,9 +83,14 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
 /// A number that is another for another schema of SQLite.
 fn fingerprint(connection: &Connection) -> Result<i64> {
     let mut statement = connection
-        .prepare("SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY type, name")
+        .prepare(
+            "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema \
+         ORDER BY type, name",
+        )
         .plain()?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0)).plain()?;
+    let rows = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .plain()?;
     // FNV-1a: it need only notice, not withstand.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for row in rows {
@@ -96,12 +112,17 @@ pub(super) fn load(connection: &Connection) -> Result<Schema> {
     let mut statement = connection
         .prepare_cached("SELECT definition FROM mdbc_relations")
         .plain()?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0)).plain()?;
+    let rows = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .plain()?;
     let mut relations: Vec<Relation> = Vec::new();
     for row in rows {
         let definition = row.plain()?;
         relations.push(serde_json::from_str(&definition).map_err(|error| {
-            SqlError::new(state::DATA_CORRUPTED, format!("a stored definition is damaged: {error}"))
+            SqlError::new(
+                state::DATA_CORRUPTED,
+                format!("a stored definition is damaged: {error}"),
+            )
         })?);
     }
     Ok(Schema::new(version, relations))
@@ -114,15 +135,22 @@ pub(super) fn next_oid(connection: &Connection) -> Result<u32> {
 }
 
 /// Stores what a change of the schema has made of it.
-pub(super) fn store(connection: &Connection, change: &crate::dialect::ddl::Change, next_oid: u32) -> Result<()> {
+pub(super) fn store(
+    connection: &Connection,
+    change: &crate::dialect::ddl::Change,
+    next_oid: u32,
+) -> Result<()> {
     for name in &change.removed {
-        connection.execute("DELETE FROM mdbc_relations WHERE name = ?1", [name]).plain()?;
+        connection
+            .execute("DELETE FROM mdbc_relations WHERE name = ?1", [name])
+            .plain()?;
     }
     for relation in &change.put {
         let definition = serde_json::to_string(relation).map_err(SqlError::internal)?;
         connection
             .execute(
-                "INSERT INTO mdbc_relations VALUES (?1, ?2, ?3, ?4) ON CONFLICT (oid) DO UPDATE SET name = ?2, \
+                "INSERT INTO mdbc_relations VALUES (?1, ?2, ?3, ?4) ON CONFLICT (oid) DO \
+                 UPDATE SET name = ?2, \
                  definition = ?4",
                 params![relation.oid(), relation.name(), relation.noun(), definition],
             )
@@ -136,14 +164,20 @@ pub(super) fn store(connection: &Connection, change: &crate::dialect::ddl::Chang
 
 /// How many values each sequence has given.
 pub(super) fn given(connection: &Connection) -> Result<HashMap<u32, i64>> {
-    let mut statement = connection.prepare("SELECT oid, given FROM mdbc_sequences").plain()?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).plain()?;
+    let mut statement = connection
+        .prepare("SELECT oid, given FROM mdbc_sequences")
+        .plain()?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .plain()?;
     rows.collect::<rusqlite::Result<_>>().plain()
 }
 
 pub(super) fn store_given(connection: &Connection, oid: u32, given: i64) -> Result<()> {
     connection
-        .prepare_cached("INSERT INTO mdbc_sequences VALUES (?1, ?2) ON CONFLICT DO UPDATE SET given = ?2")
+        .prepare_cached(
+            "INSERT INTO mdbc_sequences VALUES (?1, ?2) ON CONFLICT DO UPDATE SET given = ?2",
+        )
         .plain()?
         .execute(params![oid, given])
         .plain()
@@ -160,10 +194,18 @@ pub struct Position {
 }
 
 pub(super) fn positions(connection: &Connection) -> Result<BTreeMap<String, Position>> {
-    let mut statement = connection.prepare_cached("SELECT partition, position, id FROM mdbc_positions").plain()?;
+    let mut statement = connection
+        .prepare_cached("SELECT partition, position, id FROM mdbc_positions")
+        .plain()?;
     let row = |row: &rusqlite::Row<'_>| {
         let position = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
-        Ok((row.get(0)?, Position { position, id: row.get(2)? }))
+        Ok((
+            row.get(0)?,
+            Position {
+                position,
+                id: row.get(2)?,
+            },
+        ))
     };
     let rows = statement.query_map([], row).plain()?;
     rows.collect::<rusqlite::Result<_>>().plain()
@@ -172,7 +214,10 @@ pub(super) fn positions(connection: &Connection) -> Result<BTreeMap<String, Posi
 pub(super) fn set_position(connection: &Connection, partition: &str, at: &Position) -> Result<()> {
     let position = i64::try_from(at.position).map_err(SqlError::internal)?;
     connection
-        .prepare_cached("INSERT INTO mdbc_positions VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET position = ?2, id = ?3")
+        .prepare_cached(
+            "INSERT INTO mdbc_positions VALUES (?1, ?2, ?3) ON CONFLICT DO \
+         UPDATE SET position = ?2, id = ?3",
+        )
         .plain()?
         .execute(params![partition, position, at.id])
         .plain()

@@ -45,10 +45,16 @@ impl Writing {
     /// A dropped future gives the place in the queue up.
     pub(crate) async fn begin(database: &Database, session: u64) -> Result<Self> {
         let turn = Arc::clone(&database.inner.turn);
-        let permit = turn.acquire_owned().await.map_err(|_| {
-            SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed")
-        })?;
-        let writing = Self { database: database.clone(), session, is_open: true, _permit: permit };
+        let permit = turn
+            .acquire_owned()
+            .await
+            .map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
+        let writing = Self {
+            database: database.clone(),
+            session,
+            is_open: true,
+            _permit: permit,
+        };
         writing.lane().call(session, Held::begin).await?;
         Ok(writing)
     }
@@ -60,12 +66,18 @@ impl Writing {
     /// What the transaction has done; it can change nothing more.
     pub(crate) async fn seal(&self) -> Result<Digest> {
         let default_kind = self.database.inner.default_kind;
-        self.lane().call(self.session, move |held| held.seal(default_kind)).await
+        self.lane()
+            .call(self.session, move |held| held.seal(default_kind))
+            .await
     }
 
     /// Commits. When it fails, the transaction is rolled back, or, after a
     /// crash, may turn out either way.
-    pub(crate) async fn commit(mut self, schema: Arc<Schema>, positions: BTreeMap<String, Position>) -> Result<()> {
+    pub(crate) async fn commit(
+        mut self,
+        schema: Arc<Schema>,
+        positions: BTreeMap<String, Position>,
+    ) -> Result<()> {
         let commit = move |held: &mut Held| held.commit(&positions);
         let committed = self.lane().call(self.session, commit).await;
         self.is_open = committed.is_err();
@@ -95,7 +107,10 @@ impl Held {
         let mut inner = self.context.lock();
         inner.capture.is_on = false;
         let changes = std::mem::take(&mut inner.capture.changes);
-        Ok(Digest { changes, default_kind })
+        Ok(Digest {
+            changes,
+            default_kind,
+        })
     }
 
     fn commit(&mut self, positions: &BTreeMap<String, Position>) -> Result<()> {
@@ -137,7 +152,9 @@ impl Held {
             ));
         }
         let changes = self.context.lock().capture.changes.len();
-        self.connection.execute_batch(&format!("SAVEPOINT \"mdbc {}\"", self.savepoints.len())).plain()?;
+        self.connection
+            .execute_batch(&format!("SAVEPOINT \"mdbc {}\"", self.savepoints.len()))
+            .plain()?;
         self.savepoints.push((name.to_owned(), changes));
         Ok(())
     }
@@ -145,14 +162,19 @@ impl Held {
     fn find(&self, name: &str) -> Result<usize> {
         let found = self.savepoints.iter().rposition(|(own, _)| own == name);
         found.ok_or_else(|| {
-            SqlError::new(state::INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist"))
+            SqlError::new(
+                state::INVALID_SAVEPOINT,
+                format!("savepoint \"{name}\" does not exist"),
+            )
         })
     }
 
     pub(crate) fn release(&mut self, name: &str) -> Result<()> {
         let at = self.find(name)?;
         self.savepoints.truncate(at);
-        self.connection.execute_batch(&format!("RELEASE \"mdbc {at}\"")).plain()
+        self.connection
+            .execute_batch(&format!("RELEASE \"mdbc {at}\""))
+            .plain()
     }
 
     /// Undoes what came after a savepoint; the schema is the one of then.
@@ -160,7 +182,9 @@ impl Held {
         let at = self.find(name)?;
         let changes = self.savepoints.get(at).map_or(0, |(_, changes)| *changes);
         self.savepoints.truncate(at + 1);
-        self.connection.execute_batch(&format!("ROLLBACK TO \"mdbc {at}\"")).plain()?;
+        self.connection
+            .execute_batch(&format!("ROLLBACK TO \"mdbc {at}\""))
+            .plain()?;
         let schema = store::load_shared(&self.connection)?;
         let mut inner = self.context.lock();
         inner.capture.truncate(changes);

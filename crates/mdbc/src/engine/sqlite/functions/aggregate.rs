@@ -31,7 +31,12 @@ struct Sum {
 
 impl Default for Sum {
     fn default() -> Self {
-        Self { count: 0, exact: BigDecimal::zero(), float: 0.0, interval: Interval::default() }
+        Self {
+            count: 0,
+            exact: BigDecimal::zero(),
+            float: 0.0,
+            interval: Interval::default(),
+        }
     }
 }
 
@@ -55,7 +60,9 @@ impl Adder {
             }
             (Kind::Interval, Value::Text(stored)) => {
                 let span = Interval::load(stored)?;
-                sum.interval = sum.interval.add(if sign < 0 { span.negate()? } else { span })?;
+                sum.interval = sum
+                    .interval
+                    .add(if sign < 0 { span.negate()? } else { span })?;
                 BigDecimal::zero()
             }
             _ => return Err(SqlError::internal("an aggregate of an unexpected value")),
@@ -72,18 +79,26 @@ impl Adder {
         }
         Ok(match (self.kind, self.is_average) {
             (Kind::Exact, false) => Value::Text(numeric::print(&sum.exact)),
-            (Kind::Exact, true) => {
-                Value::Text(numeric::calculate('/', &sum.exact, &BigDecimal::from(sum.count))?)
-            }
+            (Kind::Exact, true) => Value::Text(numeric::calculate(
+                '/',
+                &sum.exact,
+                &BigDecimal::from(sum.count),
+            )?),
             (Kind::Float, is_average) => {
-                let total = if is_average { sum.float / sum.count as f64 } else { sum.float };
+                let total = if is_average {
+                    sum.float / sum.count as f64
+                } else {
+                    sum.float
+                };
                 if total.is_nan() {
                     return Err(SqlError::refused("the value NaN"));
                 }
                 Value::Real(total)
             }
             (Kind::Interval, false) => Value::Text(sum.interval.store()),
-            (Kind::Interval, true) => Value::Text(sum.interval.times(1.0 / sum.count as f64)?.store()),
+            (Kind::Interval, true) => {
+                Value::Text(sum.interval.times(1.0 / sum.count as f64)?.store())
+            }
         })
     }
 }
@@ -98,14 +113,16 @@ impl Aggregate<Sum, Value> for Adder {
     }
 
     fn finalize(&self, _: &mut Context<'_>, sum: Option<Sum>) -> rusqlite::Result<Value> {
-        self.result(&sum.unwrap_or_default()).map_err(|error| through(&error))
+        self.result(&sum.unwrap_or_default())
+            .map_err(|error| through(&error))
     }
 }
 
 impl WindowAggregate<Sum, Value> for Adder {
     fn value(&self, sum: Option<&mut Sum>) -> rusqlite::Result<Value> {
         let none = Sum::default();
-        self.result(sum.map_or(&none, |sum| sum)).map_err(|error| through(&error))
+        self.result(sum.map_or(&none, |sum| sum))
+            .map_err(|error| through(&error))
     }
 
     fn inverse(&self, called: &mut Context<'_>, sum: &mut Sum) -> rusqlite::Result<()> {
@@ -143,12 +160,20 @@ impl Aggregate<Moments, Value> for Deviation {
 
     fn finalize(&self, _: &mut Context<'_>, moments: Option<Moments>) -> rusqlite::Result<Value> {
         let moments = moments.unwrap_or_default();
-        let divisor = if self.is_sample { moments.count - 1.0 } else { moments.count };
+        let divisor = if self.is_sample {
+            moments.count - 1.0
+        } else {
+            moments.count
+        };
         if divisor < 1.0 {
             return Ok(Value::Null);
         }
         let variance = moments.squares / divisor;
-        Ok(Value::Real(if self.is_root { variance.sqrt() } else { variance }))
+        Ok(Value::Real(if self.is_root {
+            variance.sqrt()
+        } else {
+            variance
+        }))
     }
 }
 
@@ -164,7 +189,9 @@ impl Aggregate<Vec<String>, Value> for Documents {
 
     fn step(&self, called: &mut Context<'_>, parts: &mut Vec<String>) -> rusqlite::Result<()> {
         let document = |index: usize| -> rusqlite::Result<String> {
-            Ok(called.get::<Option<String>>(index)?.unwrap_or_else(|| "null".to_owned()))
+            Ok(called
+                .get::<Option<String>>(index)?
+                .unwrap_or_else(|| "null".to_owned()))
         };
         let size: usize = parts.iter().map(String::len).sum();
         if parts.len().is_multiple_of(1024) && size > DOCUMENT_BYTES_MAX {
@@ -172,7 +199,11 @@ impl Aggregate<Vec<String>, Value> for Documents {
             return Err(through(&error));
         }
         parts.push(if self.is_object {
-            format!("{} : {}", json::quote(&called.get::<String>(0)?), document(1)?)
+            format!(
+                "{} : {}",
+                json::quote(&called.get::<String>(0)?),
+                document(1)?
+            )
         } else {
             document(0)?
         });
@@ -184,7 +215,11 @@ impl Aggregate<Vec<String>, Value> for Documents {
             return Ok(Value::Null);
         };
         let inner = parts.join(", ");
-        Ok(Value::Text(if self.is_object { format!("{{ {inner} }}") } else { format!("[{inner}]") }))
+        Ok(Value::Text(if self.is_object {
+            format!("{{ {inner} }}")
+        } else {
+            format!("[{inner}]")
+        }))
     }
 }
 
@@ -200,12 +235,19 @@ impl Aggregate<Option<Value>, Value> for Single {
         let value = value_of(called.get_raw(0)).map_err(|error| through(&error))?;
         if found.replace(value).is_some() {
             let message = "more than one row returned by a subquery used as an expression";
-            return Err(through(&SqlError::new(state::CARDINALITY_VIOLATION, message)));
+            return Err(through(&SqlError::new(
+                state::CARDINALITY_VIOLATION,
+                message,
+            )));
         }
         Ok(())
     }
 
-    fn finalize(&self, _: &mut Context<'_>, found: Option<Option<Value>>) -> rusqlite::Result<Value> {
+    fn finalize(
+        &self,
+        _: &mut Context<'_>,
+        found: Option<Option<Value>>,
+    ) -> rusqlite::Result<Value> {
         Ok(found.flatten().unwrap_or(Value::Null))
     }
 }
@@ -232,7 +274,17 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     ] {
         connection.create_aggregate_function(name, 1, flags, Deviation { is_sample, is_root })?;
     }
-    connection.create_aggregate_function("pg_json_agg", 1, flags, Documents { is_object: false })?;
-    connection.create_aggregate_function("pg_json_object_agg", 2, flags, Documents { is_object: true })?;
+    connection.create_aggregate_function(
+        "pg_json_agg",
+        1,
+        flags,
+        Documents { is_object: false },
+    )?;
+    connection.create_aggregate_function(
+        "pg_json_object_agg",
+        2,
+        flags,
+        Documents { is_object: true },
+    )?;
     connection.create_aggregate_function("pg_single", 1, flags, Single)
 }

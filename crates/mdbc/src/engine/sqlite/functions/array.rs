@@ -52,7 +52,9 @@ fn stored(elements: Vec<Json>) -> Value {
 fn subscript(arguments: &Arguments<'_>) -> Result<Value> {
     let elements = elements(arguments.text(0)?)?;
     let at = usize::try_from(arguments.integer(1)?).ok();
-    Ok(at.and_then(|at| elements.get(at)).map_or(Value::Null, value))
+    Ok(at
+        .and_then(|at| elements.get(at))
+        .map_or(Value::Null, value))
 }
 
 /// The array with the most elements.
@@ -85,7 +87,9 @@ fn to_string(arguments: &Arguments<'_>) -> Result<Value> {
         return Ok(Value::Null);
     }
     let ty = type_at(arguments, 0)?;
-    let element = ty.element().unwrap_or(SqlType::of(crate::types::Base::Text));
+    let element = ty
+        .element()
+        .unwrap_or(SqlType::of(crate::types::Base::Text));
     let look = arguments.context.lock().session.look.clone();
     let mut parts = Vec::new();
     for value in array::load(element, arguments.text(1)?)? {
@@ -98,6 +102,7 @@ fn to_string(arguments: &Arguments<'_>) -> Result<Value> {
     Ok(Value::Text(parts.join(arguments.text(2)?)))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "all functions have this form")]
 fn from_string(arguments: &Arguments<'_>) -> Result<Value> {
     let Value::Text(text) = arguments.get(0) else {
         return Ok(Value::Null);
@@ -126,18 +131,24 @@ fn position(arguments: &Arguments<'_>) -> Result<Value> {
         return Ok(Value::Null);
     }
     let wanted = json(arguments.get(1));
-    let at = elements(arguments.text(0)?)?.iter().position(|element| *element == wanted);
+    let at = elements(arguments.text(0)?)?
+        .iter()
+        .position(|element| *element == wanted);
     Ok(Value::from(at.and_then(|at| i64::try_from(at + 1).ok())))
 }
 
 fn contains(arguments: &Arguments<'_>) -> Result<Value> {
     let (own, wanted) = (elements(arguments.text(0)?)?, elements(arguments.text(1)?)?);
-    let is_within = wanted.iter().all(|element| !element.is_null() && own.contains(element));
+    let is_within = wanted
+        .iter()
+        .all(|element| !element.is_null() && own.contains(element));
     Ok(Value::from(is_within))
 }
 
 fn overlaps(arguments: &Arguments<'_>) -> Result<Value> {
     let (own, other) = (elements(arguments.text(0)?)?, elements(arguments.text(1)?)?);
-    let is_shared = other.iter().any(|element| !element.is_null() && own.contains(element));
+    let is_shared = other
+        .iter()
+        .any(|element| !element.is_null() && own.contains(element));
     Ok(Value::from(is_shared))
 }

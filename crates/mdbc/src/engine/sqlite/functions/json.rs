@@ -25,7 +25,10 @@ pub(super) const FUNCTIONS: &[Entry] = &[
 ];
 
 fn broken(error: &serde_json::Error) -> SqlError {
-    SqlError::new(state::INVALID_TEXT_REPRESENTATION, format!("invalid json: {error}"))
+    SqlError::new(
+        state::INVALID_TEXT_REPRESENTATION,
+        format!("invalid json: {error}"),
+    )
 }
 
 /// The fields of an object, in their order.
@@ -34,7 +37,8 @@ fn fields(document: &str) -> Option<Vec<(String, Box<RawValue>)>> {
         return None;
     }
     // A map of the library keeps one of equal keys; the last counts here too.
-    let map: std::collections::BTreeMap<String, Box<RawValue>> = serde_json::from_str(document).ok()?;
+    let map: std::collections::BTreeMap<String, Box<RawValue>> =
+        serde_json::from_str(document).ok()?;
     Some(map.into_iter().collect())
 }
 
@@ -51,12 +55,21 @@ fn step(document: &str, key: &Value) -> Option<String> {
     };
     if let (Some(items), Some(number)) = (items(document), number) {
         let length = i64::try_from(items.len()).ok()?;
-        let at = if number < 0 { length.checked_add(number)? } else { number };
-        return items.get(usize::try_from(at).ok()?).map(|item| item.get().to_owned());
+        let at = if number < 0 {
+            length.checked_add(number)?
+        } else {
+            number
+        };
+        return items
+            .get(usize::try_from(at).ok()?)
+            .map(|item| item.get().to_owned());
     }
     let Value::Text(name) = key else { return None };
     let fields = fields(document)?;
-    fields.into_iter().find(|(own, _)| own == name).map(|(_, value)| value.get().to_owned())
+    fields
+        .into_iter()
+        .find(|(own, _)| own == name)
+        .map(|(_, value)| value.get().to_owned())
 }
 
 fn get(arguments: &Arguments<'_>) -> Result<Value> {
@@ -69,7 +82,9 @@ fn get(arguments: &Arguments<'_>) -> Result<Value> {
     } else {
         step(document, arguments.get(2))
     };
-    let Some(found) = found else { return Ok(Value::Null) };
+    let Some(found) = found else {
+        return Ok(Value::Null);
+    };
     if !operator.ends_with(">>") {
         return Ok(Value::Text(found));
     }
@@ -98,12 +113,17 @@ fn kind(arguments: &Arguments<'_>) -> Result<Value> {
 }
 
 fn not_an_array() -> SqlError {
-    SqlError::new(state::INVALID_PARAMETER_VALUE, "cannot extract elements from a non-array")
+    SqlError::new(
+        state::INVALID_PARAMETER_VALUE,
+        "cannot extract elements from a non-array",
+    )
 }
 
 fn length(arguments: &Arguments<'_>) -> Result<Value> {
     let items = items(arguments.text(0)?).ok_or_else(not_an_array)?;
-    Ok(Value::Integer(i64::try_from(items.len()).unwrap_or(i64::MAX)))
+    Ok(Value::Integer(
+        i64::try_from(items.len()).unwrap_or(i64::MAX),
+    ))
 }
 
 fn elements(arguments: &Arguments<'_>) -> Result<Value> {
@@ -111,37 +131,62 @@ fn elements(arguments: &Arguments<'_>) -> Result<Value> {
     let items = items(arguments.text(0)?).ok_or_else(not_an_array)?;
     let values: Result<Vec<Value>> = items
         .into_iter()
-        .map(|item| if is_text { as_text(item.get()) } else { Ok(Value::Text(item.get().to_owned())) })
+        .map(|item| {
+            if is_text {
+                as_text(item.get())
+            } else {
+                Ok(Value::Text(item.get().to_owned()))
+            }
+        })
         .collect();
     array::store(&values?)
 }
 
 fn keys(arguments: &Arguments<'_>) -> Result<Value> {
     let fields = fields(arguments.text(0)?).ok_or_else(|| {
-        SqlError::new(state::INVALID_PARAMETER_VALUE, "cannot call jsonb_object_keys on a non-object")
+        SqlError::new(
+            state::INVALID_PARAMETER_VALUE,
+            "cannot call jsonb_object_keys on a non-object",
+        )
     })?;
-    let keys: Vec<Value> = fields.into_iter().map(|(key, _)| Value::Text(key)).collect();
+    let keys: Vec<Value> = fields
+        .into_iter()
+        .map(|(key, _)| Value::Text(key))
+        .collect();
     array::store(&keys)
 }
 
 fn object(fields: &[(String, String)]) -> String {
-    let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{}: {value}", json::quote(key))).collect();
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(key, value)| format!("{}: {value}", json::quote(key)))
+        .collect();
     format!("{{{}}}", fields.join(", "))
 }
 
 fn concat(arguments: &Arguments<'_>) -> Result<Value> {
     let (left, right) = (arguments.text(0)?, arguments.text(1)?);
     if let (Some(a), Some(b)) = (fields(left), fields(right)) {
-        let all: Vec<(String, String)> = a.into_iter().chain(b).map(|(key, value)| (key, value.get().to_owned())).collect();
+        let all: Vec<(String, String)> = a
+            .into_iter()
+            .chain(b)
+            .map(|(key, value)| (key, value.get().to_owned()))
+            .collect();
         return Ok(Value::Text(json::normalize(&object(&all))?));
     }
     let list = |document: &str| match items(document) {
-        Some(items) => items.into_iter().map(|item| item.get().to_owned()).collect(),
+        Some(items) => items
+            .into_iter()
+            .map(|item| item.get().to_owned())
+            .collect(),
         None => vec![document.to_owned()],
     };
     let mut all: Vec<String> = list(left);
     all.extend(list(right));
-    Ok(Value::Text(json::normalize(&format!("[{}]", all.join(", ")))?))
+    Ok(Value::Text(json::normalize(&format!(
+        "[{}]",
+        all.join(", ")
+    ))?))
 }
 
 fn delete(arguments: &Arguments<'_>) -> Result<Value> {
@@ -158,8 +203,15 @@ fn delete(arguments: &Arguments<'_>) -> Result<Value> {
         SqlError::new(state::INVALID_PARAMETER_VALUE, "cannot delete from scalar")
     })?;
     let quoted = json::quote(key);
-    let kept: Vec<&str> = items.iter().map(|item| item.get()).filter(|item| *item != quoted).collect();
-    Ok(Value::Text(json::normalize(&format!("[{}]", kept.join(", ")))?))
+    let kept: Vec<&str> = items
+        .iter()
+        .map(|item| item.get())
+        .filter(|item| *item != quoted)
+        .collect();
+    Ok(Value::Text(json::normalize(&format!(
+        "[{}]",
+        kept.join(", ")
+    ))?))
 }
 
 fn has(arguments: &Arguments<'_>) -> Result<Value> {
@@ -173,11 +225,14 @@ fn has(arguments: &Arguments<'_>) -> Result<Value> {
 }
 
 fn contains(arguments: &Arguments<'_>) -> Result<Value> {
-    let parse = |document: &str| serde_json::from_str::<Json>(document).map_err(|error| broken(&error));
+    let parse =
+        |document: &str| serde_json::from_str::<Json>(document).map_err(|error| broken(&error));
     let (left, right) = (parse(arguments.text(0)?)?, parse(arguments.text(1)?)?);
     // An array contains a scalar that is among its elements.
     let is_element = match (&left, &right) {
-        (Json::Array(items), scalar) if !scalar.is_array() && !scalar.is_object() => items.contains(scalar),
+        (Json::Array(items), scalar) if !scalar.is_array() && !scalar.is_object() => {
+            items.contains(scalar)
+        }
         _ => false,
     };
     Ok(Value::from(is_element || is_within(&left, &right)))
@@ -188,15 +243,16 @@ fn is_within(left: &Json, right: &Json) -> bool {
         (Json::Object(left), Json::Object(right)) => right
             .iter()
             .all(|(key, value)| left.get(key).is_some_and(|own| is_within(own, value))),
-        (Json::Array(left), Json::Array(right)) => {
-            right.iter().all(|value| left.iter().any(|own| is_within(own, value)))
-        }
+        (Json::Array(left), Json::Array(right)) => right
+            .iter()
+            .all(|value| left.iter().any(|own| is_within(own, value))),
         (left, right) => left == right,
     }
 }
 
 fn pretty(arguments: &Arguments<'_>) -> Result<Value> {
-    let document: Json = serde_json::from_str(arguments.text(0)?).map_err(|error| broken(&error))?;
+    let document: Json =
+        serde_json::from_str(arguments.text(0)?).map_err(|error| broken(&error))?;
     let mut output = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut output, formatter);
@@ -211,6 +267,7 @@ fn document(value: &Value) -> String {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "all functions have this form")]
 fn build_array(arguments: &Arguments<'_>) -> Result<Value> {
     let items: Vec<String> = arguments.all().iter().map(document).collect();
     Ok(Value::Text(format!("[{}]", items.join(", "))))
@@ -220,7 +277,10 @@ fn build_object(arguments: &Arguments<'_>) -> Result<Value> {
     let mut fields = Vec::new();
     for pair in arguments.all().chunks(2) {
         let [Value::Text(key), value] = pair else {
-            return Err(SqlError::new(state::INVALID_PARAMETER_VALUE, "argument 1: key must not be null"));
+            return Err(SqlError::new(
+                state::INVALID_PARAMETER_VALUE,
+                "argument 1: key must not be null",
+            ));
         };
         fields.push(format!("{} : {}", json::quote(key), document(value)));
     }

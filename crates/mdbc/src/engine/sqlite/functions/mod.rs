@@ -85,7 +85,10 @@ pub(crate) fn value_of(value: ValueRef<'_>) -> Result<Value> {
         ValueRef::Real(number) => Value::Real(number),
         ValueRef::Text(bytes) => {
             let text = std::str::from_utf8(bytes);
-            Value::Text(text.map_err(|_| SqlError::internal("stored text is no UTF-8"))?.to_owned())
+            Value::Text(
+                text.map_err(|_| SqlError::internal("stored text is no UTF-8"))?
+                    .to_owned(),
+            )
         }
         ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
     })
@@ -115,17 +118,35 @@ pub(super) struct Entry {
 
 /// One that is null where an argument is.
 pub(super) const fn strict(name: &'static str, count: i32, function: Function) -> Entry {
-    Entry { name, count, is_strict: true, is_volatile: false, function }
+    Entry {
+        name,
+        count,
+        is_strict: true,
+        is_volatile: false,
+        function,
+    }
 }
 
 /// One that looks at nulls itself.
 pub(super) const fn lenient(name: &'static str, count: i32, function: Function) -> Entry {
-    Entry { name, count, is_strict: false, is_volatile: false, function }
+    Entry {
+        name,
+        count,
+        is_strict: false,
+        is_volatile: false,
+        function,
+    }
 }
 
 /// One that answers something else each time.
 pub(super) const fn volatile(name: &'static str, count: i32, function: Function) -> Entry {
-    Entry { name, count, is_strict: false, is_volatile: true, function }
+    Entry {
+        name,
+        count,
+        is_strict: false,
+        is_volatile: true,
+        function,
+    }
 }
 
 /// Adds all functions and orders to a connection.
@@ -163,7 +184,10 @@ fn add(connection: &Connection, context: Context, entry: &Entry) -> rusqlite::Re
             }
             values.push(value);
         }
-        let arguments = Arguments { values, context: &context };
+        let arguments = Arguments {
+            values,
+            context: &context,
+        };
         function(&arguments).map_err(|error| through(&error))
     })
 }

@@ -8,19 +8,26 @@ use crate::error::{Result, SqlError, state};
 use crate::types::{Value, numeric};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
-    strict("pg_in_range", 2, |a| Ok(Value::Integer(in_range(type_at(a, 0)?, a.integer(1)?)?))),
+    strict("pg_in_range", 2, |a| {
+        Ok(Value::Integer(in_range(type_at(a, 0)?, a.integer(1)?)?))
+    }),
     strict("pg_divide", 4, divide),
     strict("pg_int8", 3, int8),
     strict("pg_float", 4, float),
     strict("pg_float_function", 2, float_function),
-    strict("pg_round_even", 1, |a| Ok(Value::Real(a.real(0)?.round_ties_even()))),
+    strict("pg_round_even", 1, |a| {
+        Ok(Value::Real(a.real(0)?.round_ties_even()))
+    }),
     strict("pg_numeric", 3, exact),
     strict("pg_numeric_round", 3, round),
     volatile("pg_random", 0, |_| Ok(Value::Real(crate::dice::fraction()))),
 ];
 
 fn overflow(what: &str) -> SqlError {
-    SqlError::new(state::NUMERIC_VALUE_OUT_OF_RANGE, format!("{what} out of range"))
+    SqlError::new(
+        state::NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("{what} out of range"),
+    )
 }
 
 fn divide(arguments: &Arguments<'_>) -> Result<Value> {
@@ -34,7 +41,10 @@ fn divide(arguments: &Arguments<'_>) -> Result<Value> {
     } else {
         Some(left.checked_rem(right).unwrap_or(0))
     };
-    Ok(Value::Integer(in_range(ty, result.ok_or_else(|| overflow("bigint"))?)?))
+    Ok(Value::Integer(in_range(
+        ty,
+        result.ok_or_else(|| overflow("bigint"))?,
+    )?))
 }
 
 fn int8(arguments: &Arguments<'_>) -> Result<Value> {
@@ -47,7 +57,10 @@ fn int8(arguments: &Arguments<'_>) -> Result<Value> {
     result.map(Value::Integer).ok_or_else(|| overflow("bigint"))
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "a float4 has as few digits")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a float4 has as few digits"
+)]
 fn float(arguments: &Arguments<'_>) -> Result<Value> {
     let is_narrow = arguments.integer(0)? == 700;
     let (left, right) = (arguments.real(2)?, arguments.real(3)?);
@@ -60,7 +73,11 @@ fn float(arguments: &Arguments<'_>) -> Result<Value> {
         "%" => return Err(SqlError::refused("the remainder of floating point numbers")),
         _ => return power(left, right),
     };
-    let result = if is_narrow { f64::from(result as f32) } else { result };
+    let result = if is_narrow {
+        f64::from(result as f32)
+    } else {
+        result
+    };
     checked(result, left.is_infinite() || right.is_infinite())
 }
 
@@ -69,10 +86,14 @@ fn power(base: f64, exponent: f64) -> Result<Value> {
     if is_undefined {
         return Err(SqlError::new(
             state::INVALID_ARGUMENT_FOR_POWER,
-            "zero raised to a negative power, or a negative number to a non-integer one, is undefined",
+            "zero raised to a negative power, or a negative number to a non-integer one, is \
+             undefined",
         ));
     }
-    checked(base.powf(exponent), base.is_infinite() || exponent.is_infinite())
+    checked(
+        base.powf(exponent),
+        base.is_infinite() || exponent.is_infinite(),
+    )
 }
 
 fn checked(result: f64, may_be_infinite: bool) -> Result<Value> {
@@ -80,7 +101,10 @@ fn checked(result: f64, may_be_infinite: bool) -> Result<Value> {
         return Err(SqlError::refused("the value NaN"));
     }
     if result.is_infinite() && !may_be_infinite {
-        return Err(SqlError::new(state::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow"));
+        return Err(SqlError::new(
+            state::NUMERIC_VALUE_OUT_OF_RANGE,
+            "value out of range: overflow",
+        ));
     }
     Ok(Value::Real(result))
 }
@@ -88,13 +112,22 @@ fn checked(result: f64, may_be_infinite: bool) -> Result<Value> {
 fn float_function(arguments: &Arguments<'_>) -> Result<Value> {
     let number = arguments.real(1)?;
     let name = arguments.text(0)?;
-    let wrong = |message: &str| Err(SqlError::new(state::INVALID_ARGUMENT_FOR_LOGARITHM, message));
+    let wrong = |message: &str| {
+        Err(SqlError::new(
+            state::INVALID_ARGUMENT_FOR_LOGARITHM,
+            message,
+        ))
+    };
     let result = match name {
         "ceil" => number.ceil(),
         "floor" => number.floor(),
         "trunc" => number.trunc(),
         "sign" => {
-            if number == 0.0 { 0.0 } else { number.signum() }
+            if number == 0.0 {
+                0.0
+            } else {
+                number.signum()
+            }
         }
         "sqrt" if number < 0.0 => {
             return Err(SqlError::new(
@@ -121,7 +154,10 @@ fn float_function(arguments: &Arguments<'_>) -> Result<Value> {
 
 fn exact(arguments: &Arguments<'_>) -> Result<Value> {
     let operator = arguments.text(0)?.chars().next().unwrap_or('+');
-    let (left, right) = (numeric::parse(arguments.text(1)?)?, numeric::parse(arguments.text(2)?)?);
+    let (left, right) = (
+        numeric::parse(arguments.text(1)?)?,
+        numeric::parse(arguments.text(2)?)?,
+    );
     Ok(Value::Text(numeric::calculate(operator, &left, &right)?))
 }
 
@@ -131,7 +167,11 @@ fn round(arguments: &Arguments<'_>) -> Result<Value> {
     let shown = |number: BigDecimal| Value::Text(numeric::print(&number));
     let to = |mode: RoundingMode| {
         let rounded = number.with_scale_round(scale, mode);
-        shown(if scale < 0 { rounded.with_scale(0) } else { rounded })
+        shown(if scale < 0 {
+            rounded.with_scale(0)
+        } else {
+            rounded
+        })
     };
     Ok(match arguments.text(0)? {
         "abs" => shown(number.abs()),

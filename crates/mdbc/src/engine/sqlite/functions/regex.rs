@@ -40,8 +40,11 @@ fn compiled(pattern: &str, is_blind: bool) -> Result<Regex> {
         .size_limit(PATTERN_BYTES_MAX)
         .build()
         .map_err(|error| {
-            SqlError::new(state::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {error}"))
-                .with_hint("mdbc has no back references and no look-around")
+            SqlError::new(
+                state::INVALID_REGULAR_EXPRESSION,
+                format!("invalid regular expression: {error}"),
+            )
+            .with_hint("mdbc has no back references and no look-around")
         })?;
     PATTERNS.with_borrow_mut(|patterns| {
         if patterns.len() >= PATTERNS_MAX {
@@ -57,8 +60,10 @@ fn like_pattern(pattern: &str, escape: &str) -> Result<String> {
     let mut escapes = escape.chars();
     let (escape, rest) = (escapes.next(), escapes.next());
     if rest.is_some() {
-        return Err(SqlError::new(state::INVALID_PARAMETER_VALUE, "invalid escape string")
-            .with_hint("Escape string must be empty or one character."));
+        return Err(
+            SqlError::new(state::INVALID_PARAMETER_VALUE, "invalid escape string")
+                .with_hint("Escape string must be empty or one character."),
+        );
     }
     let mut output = "^".to_owned();
     let mut characters = pattern.chars();
@@ -110,7 +115,9 @@ fn similar(arguments: &Arguments<'_>) -> Result<Value> {
         }
     }
     output.push_str(")$");
-    Ok(Value::from(compiled(&output, false)?.is_match(arguments.text(0)?)))
+    Ok(Value::from(
+        compiled(&output, false)?.is_match(arguments.text(0)?),
+    ))
 }
 
 fn matches(arguments: &Arguments<'_>) -> Result<Value> {
@@ -128,7 +135,9 @@ fn substring_match(arguments: &Arguments<'_>) -> Result<Value> {
 fn replace(arguments: &Arguments<'_>) -> Result<Value> {
     let flags = arguments.text(3)?;
     if let Some(other) = flags.chars().find(|flag| !matches!(flag, 'g' | 'i')) {
-        return Err(SqlError::refused(format!("the flag {other} of regexp_replace")));
+        return Err(SqlError::refused(format!(
+            "the flag {other} of regexp_replace"
+        )));
     }
     let regex = compiled(arguments.text(1)?, flags.contains('i'))?;
     // `\1` and `\&` are PostgreSQL's, `${1}` is the library's.
@@ -156,7 +165,9 @@ fn replace(arguments: &Arguments<'_>) -> Result<Value> {
 
 fn split(arguments: &Arguments<'_>) -> Result<Value> {
     let regex = compiled(arguments.text(1)?, false)?;
-    let parts = regex.split(arguments.text(0)?).map(|part| Value::Text(part.to_owned()));
+    let parts = regex
+        .split(arguments.text(0)?)
+        .map(|part| Value::Text(part.to_owned()));
     crate::types::array::store(&parts.collect::<Vec<_>>())
 }
 
@@ -167,7 +178,9 @@ mod tests {
     #[test]
     fn like_patterns_match_as_in_postgresql() {
         let is_like = |text: &str, pattern: &str| {
-            compiled(&like_pattern(pattern, "\\").unwrap(), false).unwrap().is_match(text)
+            compiled(&like_pattern(pattern, "\\").unwrap(), false)
+                .unwrap()
+                .is_match(text)
         };
         assert!(is_like("abc", "a%"));
         assert!(is_like("a\nc", "a_c"));

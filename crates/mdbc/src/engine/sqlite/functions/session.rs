@@ -47,19 +47,22 @@ fn setting(arguments: &Arguments<'_>) -> Result<Value> {
 
 /// The setting is made once the statement has succeeded.
 fn set_config(arguments: &Arguments<'_>) -> Result<Value> {
-    let (name, value) = (arguments.text(0)?.to_lowercase(), arguments.text(1)?.to_owned());
+    let (name, value) = (
+        arguments.text(0)?.to_lowercase(),
+        arguments.text(1)?.to_owned(),
+    );
     let wanted = (name, value.clone(), arguments.is_true(2));
     arguments.context.lock().session.wanted.push(wanted);
     Ok(Value::Text(value))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "all functions have this form")]
 fn uuid(_: &Arguments<'_>) -> Result<Value> {
     let mut bytes = crate::dice::bytes::<16>();
     // Version 4, variant 1.
-    if let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes {
-        *version = *version & 0x0f | 0x40;
-        *variant = *variant & 0x3f | 0x80;
-    }
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+    *version = *version & 0x0f | 0x40;
+    *variant = *variant & 0x3f | 0x80;
     let digits = text::print_bytes(&bytes);
     let dashed = digits.strip_prefix("\\x").and_then(text::dashed);
     Ok(Value::from(dashed))
@@ -75,7 +78,10 @@ fn sequence(arguments: &Arguments<'_>) -> Result<std::sync::Arc<Sequence>> {
             state::WRONG_OBJECT_TYPE,
             format!("\"{}\" is not a sequence", other.name()),
         )),
-        None => Err(SqlError::new(state::UNDEFINED_TABLE, format!("no sequence {oid}"))),
+        None => Err(SqlError::new(
+            state::UNDEFINED_TABLE,
+            format!("no sequence {oid}"),
+        )),
     }
 }
 
@@ -84,7 +90,10 @@ fn nextval(arguments: &Arguments<'_>) -> Result<Value> {
         return Ok(Value::Null);
     }
     let own = sequence(arguments)?;
-    let value = arguments.context.counters().next(own.oid, own.start, own.most, &own.name)?;
+    let value = arguments
+        .context
+        .counters()
+        .next(own.oid, own.start, own.most, &own.name)?;
     let mut inner = arguments.context.lock();
     inner.session.drawn.insert(own.oid, value);
     inner.session.last_drawn = Some(own.oid);
@@ -93,11 +102,20 @@ fn nextval(arguments: &Arguments<'_>) -> Result<Value> {
 
 fn currval(arguments: &Arguments<'_>) -> Result<Value> {
     let own = sequence(arguments)?;
-    let drawn = arguments.context.lock().session.drawn.get(&own.oid).copied();
+    let drawn = arguments
+        .context
+        .lock()
+        .session
+        .drawn
+        .get(&own.oid)
+        .copied();
     drawn.map(Value::Integer).ok_or_else(|| {
         SqlError::new(
             state::OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("currval of sequence \"{}\" is not yet defined in this session", own.name),
+            format!(
+                "currval of sequence \"{}\" is not yet defined in this session",
+                own.name
+            ),
         )
     })
 }
@@ -111,16 +129,25 @@ fn setval(arguments: &Arguments<'_>) -> Result<Value> {
     if value < 1 || value > own.most {
         return Err(SqlError::new(
             state::NUMERIC_VALUE_OUT_OF_RANGE,
-            format!("setval: value {value} is out of bounds for sequence \"{}\" (1..{})", own.name, own.most),
+            format!(
+                "setval: value {value} is out of bounds for sequence \"{}\" (1..{})",
+                own.name, own.most
+            ),
         ));
     }
-    arguments.context.counters().set(own.oid, value, arguments.is_true(2));
+    arguments
+        .context
+        .counters()
+        .set(own.oid, value, arguments.is_true(2));
     Ok(Value::Integer(value))
 }
 
 fn lastval(arguments: &Arguments<'_>) -> Result<Value> {
     let inner = arguments.context.lock();
-    let last = inner.session.last_drawn.and_then(|oid| inner.session.drawn.get(&oid).copied());
+    let last = inner
+        .session
+        .last_drawn
+        .and_then(|oid| inner.session.drawn.get(&oid).copied());
     last.map(Value::Integer).ok_or_else(|| {
         SqlError::new(
             state::OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -138,8 +165,14 @@ fn capture(arguments: &Arguments<'_>) -> Result<Value> {
     let table = u32::try_from(arguments.integer(0)?).unwrap_or_default();
     let values = arguments.all().get(2..).unwrap_or_default();
     let change = match arguments.text(1)? {
-        "i" => Change::Insert { table, row: values.to_vec() },
-        "d" => Change::Delete { table, row: values.to_vec() },
+        "i" => Change::Insert {
+            table,
+            row: values.to_vec(),
+        },
+        "d" => Change::Delete {
+            table,
+            row: values.to_vec(),
+        },
         _ => {
             let schema = inner.schema.clone();
             let own = schema.tables().find(|own| own.oid == table);
@@ -168,11 +201,19 @@ fn update(table: &Table, values: &[Value]) -> Option<Change> {
         new.push(is_changed.then(|| after.clone()));
     }
     let is_changed = new.iter().any(Option::is_some);
-    is_changed.then_some(Change::Update { table: table.oid, before: old, after: new })
+    is_changed.then_some(Change::Update {
+        table: table.oid,
+        before: old,
+        after: new,
+    })
 }
 
 /// Fails with the state and the message that it is called with.
 fn refuse(arguments: &Arguments<'_>) -> Result<Value> {
-    let code: [u8; 5] = arguments.text(0)?.as_bytes().try_into().unwrap_or(*b"XX000");
+    let code: [u8; 5] = arguments
+        .text(0)?
+        .as_bytes()
+        .try_into()
+        .unwrap_or(*b"XX000");
     Err(SqlError::new(State::new(code), arguments.text(1)?))
 }

@@ -9,22 +9,36 @@ use crate::types::Value;
 const TEXT_BYTES_MAX: usize = 64 << 20;
 
 pub(super) const FUNCTIONS: &[Entry] = &[
-    strict("pg_lower", 1, |a| Ok(Value::Text(a.text(0)?.to_lowercase()))),
-    strict("pg_upper", 1, |a| Ok(Value::Text(a.text(0)?.to_uppercase()))),
+    strict("pg_lower", 1, |a| {
+        Ok(Value::Text(a.text(0)?.to_lowercase()))
+    }),
+    strict("pg_upper", 1, |a| {
+        Ok(Value::Text(a.text(0)?.to_uppercase()))
+    }),
     strict("pg_initcap", 1, initcap),
     lenient("pg_substring", 3, substring),
     strict("pg_translate", 3, translate),
     strict("pg_pad", 4, pad),
-    strict("pg_left", 2, |a| Ok(Value::Text(left(a.text(0)?, a.integer(1)?)))),
+    strict("pg_left", 2, |a| {
+        Ok(Value::Text(left(a.text(0)?, a.integer(1)?)))
+    }),
     strict("pg_right", 2, right),
     strict("pg_repeat", 2, repeat),
-    strict("pg_reverse", 1, |a| Ok(Value::Text(a.text(0)?.chars().rev().collect()))),
+    strict("pg_reverse", 1, |a| {
+        Ok(Value::Text(a.text(0)?.chars().rev().collect()))
+    }),
     strict("pg_split_part", 3, split_part),
     strict("pg_overlay", 4, overlay),
     strict("pg_chr", 1, chr),
-    strict("pg_to_hex", 1, |a| Ok(Value::Text(format!("{:x}", a.integer(0)?)))),
-    strict("pg_quote_ident", 1, |a| Ok(Value::Text(parse::quote_if_needed(a.text(0)?)))),
-    strict("pg_quote_literal", 1, |a| Ok(Value::Text(parse::literal(a.text(0)?)))),
+    strict("pg_to_hex", 1, |a| {
+        Ok(Value::Text(format!("{:x}", a.integer(0)?)))
+    }),
+    strict("pg_quote_ident", 1, |a| {
+        Ok(Value::Text(parse::quote_if_needed(a.text(0)?)))
+    }),
+    strict("pg_quote_literal", 1, |a| {
+        Ok(Value::Text(parse::literal(a.text(0)?)))
+    }),
     strict("pg_md5", 1, md5),
     lenient("pg_concat", -1, concat),
     strict("pg_pretty_size", 1, pretty_size),
@@ -50,29 +64,36 @@ fn substring(arguments: &Arguments<'_>) -> Result<Value> {
         return Ok(Value::Null);
     }
     let (text, start) = (arguments.text(0)?, arguments.integer(1)?);
-    let end = match arguments.get(2) {
-        Value::Null => i64::MAX,
-        _ => {
-            let count = arguments.integer(2)?;
-            if count < 0 {
-                return Err(SqlError::new(state::SUBSTRING_ERROR, "negative substring length not allowed"));
-            }
-            start.saturating_add(count)
+    let end = if arguments.get(2) == &Value::Null {
+        i64::MAX
+    } else {
+        let count = arguments.integer(2)?;
+        if count < 0 {
+            return Err(SqlError::new(
+                state::SUBSTRING_ERROR,
+                "negative substring length not allowed",
+            ));
         }
+        start.saturating_add(count)
     };
     let skipped = usize::try_from(start.max(1) - 1).unwrap_or_default();
     let taken = usize::try_from(end.saturating_sub(start.max(1))).unwrap_or_default();
-    Ok(Value::Text(text.chars().skip(skipped).take(taken).collect()))
+    Ok(Value::Text(
+        text.chars().skip(skipped).take(taken).collect(),
+    ))
 }
 
 fn translate(arguments: &Arguments<'_>) -> Result<Value> {
     let from: Vec<char> = arguments.text(1)?.chars().collect();
     let to: Vec<char> = arguments.text(2)?.chars().collect();
     let text = arguments.text(0)?.chars();
-    let translated = text.filter_map(|character| match from.iter().position(|own| *own == character) {
-        Some(at) => to.get(at).copied(),
-        None => Some(character),
-    });
+    let translated =
+        text.filter_map(
+            |character| match from.iter().position(|own| *own == character) {
+                Some(at) => to.get(at).copied(),
+                None => Some(character),
+            },
+        );
     Ok(Value::Text(translated.collect()))
 }
 
@@ -92,20 +113,34 @@ fn pad(arguments: &Arguments<'_>) -> Result<Value> {
         return Ok(Value::Text(text.chars().take(wanted).collect()));
     }
     let padding: String = fill.chars().cycle().take(wanted - length).collect();
-    Ok(Value::Text(if arguments.is_true(3) { padding + text } else { text.to_owned() + &padding }))
+    Ok(Value::Text(if arguments.is_true(3) {
+        padding + text
+    } else {
+        text.to_owned() + &padding
+    }))
 }
 
 /// The first characters; all but the last ones for a negative number.
 fn left(text: &str, count: i64) -> String {
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-    let count = if count < 0 { length.saturating_add(count) } else { count };
-    text.chars().take(usize::try_from(count.max(0)).unwrap_or(usize::MAX)).collect()
+    let count = if count < 0 {
+        length.saturating_add(count)
+    } else {
+        count
+    };
+    text.chars()
+        .take(usize::try_from(count.max(0)).unwrap_or(usize::MAX))
+        .collect()
 }
 
 fn right(arguments: &Arguments<'_>) -> Result<Value> {
     let (text, count) = (arguments.text(0)?, arguments.integer(1)?);
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-    let skipped = if count < 0 { count.saturating_neg() } else { length - count };
+    let skipped = if count < 0 {
+        count.saturating_neg()
+    } else {
+        length - count
+    };
     let skipped = usize::try_from(skipped.max(0)).unwrap_or(usize::MAX);
     Ok(Value::Text(text.chars().skip(skipped).collect()))
 }
@@ -118,13 +153,28 @@ fn repeat(arguments: &Arguments<'_>) -> Result<Value> {
 }
 
 fn split_part(arguments: &Arguments<'_>) -> Result<Value> {
-    let (text, separator, number) = (arguments.text(0)?, arguments.text(1)?, arguments.integer(2)?);
+    let (text, separator, number) = (
+        arguments.text(0)?,
+        arguments.text(1)?,
+        arguments.integer(2)?,
+    );
     if number == 0 {
-        return Err(SqlError::new(state::INVALID_PARAMETER_VALUE, "field position must not be zero"));
+        return Err(SqlError::new(
+            state::INVALID_PARAMETER_VALUE,
+            "field position must not be zero",
+        ));
     }
-    let parts: Vec<&str> = if separator.is_empty() { vec![text] } else { text.split(separator).collect() };
+    let parts: Vec<&str> = if separator.is_empty() {
+        vec![text]
+    } else {
+        text.split(separator).collect()
+    };
     let at = usize::try_from(number.unsigned_abs() - 1).unwrap_or(usize::MAX);
-    let part = if number > 0 { parts.get(at) } else { parts.iter().rev().nth(at) };
+    let part = if number > 0 {
+        parts.get(at)
+    } else {
+        parts.iter().rev().nth(at)
+    };
     Ok(Value::Text(part.copied().unwrap_or_default().to_owned()))
 }
 
@@ -132,7 +182,10 @@ fn overlay(arguments: &Arguments<'_>) -> Result<Value> {
     let (text, new) = (arguments.text(0)?, arguments.text(1)?);
     let (from, count) = (arguments.integer(2)?, arguments.integer(3)?);
     if from < 1 {
-        return Err(SqlError::new(state::SUBSTRING_ERROR, "negative substring length not allowed"));
+        return Err(SqlError::new(
+            state::SUBSTRING_ERROR,
+            "negative substring length not allowed",
+        ));
     }
     let before = usize::try_from(from - 1).unwrap_or(usize::MAX);
     let after = usize::try_from((from - 1).saturating_add(count).max(0)).unwrap_or(usize::MAX);
@@ -142,10 +195,15 @@ fn overlay(arguments: &Arguments<'_>) -> Result<Value> {
 }
 
 fn chr(arguments: &Arguments<'_>) -> Result<Value> {
-    let number = u32::try_from(arguments.integer(0)?).ok().filter(|number| *number != 0);
+    let number = u32::try_from(arguments.integer(0)?)
+        .ok()
+        .filter(|number| *number != 0);
     let character = number.and_then(char::from_u32);
     let character = character.ok_or_else(|| {
-        SqlError::new(state::PROGRAM_LIMIT_EXCEEDED, "requested character not valid for encoding")
+        SqlError::new(
+            state::PROGRAM_LIMIT_EXCEEDED,
+            "requested character not valid for encoding",
+        )
     })?;
     Ok(Value::Text(character.to_string()))
 }

@@ -9,7 +9,9 @@ use crate::types::interval::Interval;
 use crate::types::{Base, Value};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
-    volatile("pg_now", 0, |a| Ok(Value::Integer(a.context.lock().session.now))),
+    volatile("pg_now", 0, |a| {
+        Ok(Value::Integer(a.context.lock().session.now))
+    }),
     volatile("pg_clock", 1, read_clock),
     strict("pg_add", 2, |a| shift(a, false)),
     strict("pg_subtract", 2, |a| shift(a, true)),
@@ -18,14 +20,22 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     strict("pg_time_add", 2, |a| time_shift(a, false)),
     strict("pg_time_subtract", 2, |a| time_shift(a, true)),
     strict("pg_between", 2, |a| {
-        Ok(Value::Text(datetime::between(a.integer(0)?, a.integer(1)?)?.store()))
+        Ok(Value::Text(
+            datetime::between(a.integer(0)?, a.integer(1)?)?.store(),
+        ))
     }),
-    strict("pg_interval_add", 2, |a| Ok(Value::Text(span(a, 0)?.add(span(a, 1)?)?.store()))),
+    strict("pg_interval_add", 2, |a| {
+        Ok(Value::Text(span(a, 0)?.add(span(a, 1)?)?.store()))
+    }),
     strict("pg_interval_subtract", 2, |a| {
         Ok(Value::Text(span(a, 0)?.add(span(a, 1)?.negate()?)?.store()))
     }),
-    strict("pg_interval_negate", 1, |a| Ok(Value::Text(span(a, 0)?.negate()?.store()))),
-    strict("pg_interval_times", 2, |a| Ok(Value::Text(span(a, 0)?.times(a.real(1)?)?.store()))),
+    strict("pg_interval_negate", 1, |a| {
+        Ok(Value::Text(span(a, 0)?.negate()?.store()))
+    }),
+    strict("pg_interval_times", 2, |a| {
+        Ok(Value::Text(span(a, 0)?.times(a.real(1)?)?.store()))
+    }),
     strict("pg_justify", 1, justify),
     strict("pg_date_part", 3, date_part),
     strict("pg_date_trunc", 2, date_trunc),
@@ -68,25 +78,39 @@ fn zoned_shift(arguments: &Arguments<'_>, is_back: bool) -> Result<Value> {
     let (local, _) = datetime::to_local(arguments.integer(0)?, &zone)?;
     let days = Interval { micros: 0, ..span };
     let moved = datetime::to_utc(datetime::add(local, days)?, &zone)?;
-    let hours = Interval { micros: span.micros, ..Interval::default() };
+    let hours = Interval {
+        micros: span.micros,
+        ..Interval::default()
+    };
     Ok(Value::Integer(datetime::add(moved, hours)?))
 }
 
 fn time_shift(arguments: &Arguments<'_>, is_back: bool) -> Result<Value> {
     let micros = span(arguments, 1)?.micros % DAY;
     let micros = if is_back { -micros } else { micros };
-    Ok(Value::Integer((arguments.integer(0)? + micros).rem_euclid(DAY)))
+    Ok(Value::Integer(
+        (arguments.integer(0)? + micros).rem_euclid(DAY),
+    ))
 }
 
 fn justify(arguments: &Arguments<'_>) -> Result<Value> {
     let span = span(arguments, 0)?;
-    let months = Interval { months: span.days / 30, ..Interval::default() };
-    let rest = Interval { days: span.days % 30, ..span };
+    let months = Interval {
+        months: span.days / 30,
+        ..Interval::default()
+    };
+    let rest = Interval {
+        days: span.days % 30,
+        ..span
+    };
     Ok(Value::Text(rest.add(months)?.store()))
 }
 
 fn unknown_unit(unit: &str) -> SqlError {
-    SqlError::new(state::INVALID_PARAMETER_VALUE, format!("unit \"{unit}\" not recognized"))
+    SqlError::new(
+        state::INVALID_PARAMETER_VALUE,
+        format!("unit \"{unit}\" not recognized"),
+    )
 }
 
 #[allow(clippy::cast_precision_loss, reason = "the parts of a date are small")]
@@ -106,7 +130,11 @@ fn date_part(arguments: &Arguments<'_>) -> Result<Value> {
         _ => (stored, 0),
     };
     if datetime::is_infinite(local) {
-        return Ok(Value::Real(if local > 0 { f64::INFINITY } else { f64::NEG_INFINITY }));
+        return Ok(Value::Real(if local > 0 {
+            f64::INFINITY
+        } else {
+            f64::NEG_INFINITY
+        }));
     }
     let (days, time) = (local.div_euclid(DAY), local.rem_euclid(DAY));
     let (year, month, day) = datetime::date_of(days);
@@ -133,7 +161,11 @@ fn date_part(arguments: &Arguments<'_>) -> Result<Value> {
         "century" => ((year + 99) / 100) as f64,
         "millennium" => ((year + 999) / 1000) as f64,
         "epoch" if ty.base == Base::Time => time as f64 / 1e6,
-        "epoch" => datetime::unix_seconds(if ty.base == Base::Timestamptz { stored } else { local }),
+        "epoch" => datetime::unix_seconds(if ty.base == Base::Timestamptz {
+            stored
+        } else {
+            local
+        }),
         "timezone" => f64::from(offset),
         "timezone_hour" => f64::from(offset / 3600),
         "timezone_minute" => f64::from(offset / 60 % 60),
@@ -199,20 +231,32 @@ fn date_trunc(arguments: &Arguments<'_>) -> Result<Value> {
 fn at_zone(arguments: &Arguments<'_>) -> Result<Value> {
     let name = arguments.text(0)?;
     let zone = datetime::zone_named(name).ok_or_else(|| {
-        SqlError::new(state::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized"))
+        SqlError::new(
+            state::INVALID_PARAMETER_VALUE,
+            format!("time zone \"{name}\" not recognized"),
+        )
     })?;
     let time = arguments.integer(2)?;
-    Ok(Value::Integer(if type_at(arguments, 1)?.base == Base::Timestamptz {
-        datetime::to_local(time, &zone)?.0
-    } else {
-        datetime::to_utc(time, &zone)?
-    }))
+    Ok(Value::Integer(
+        if type_at(arguments, 1)?.base == Base::Timestamptz {
+            datetime::to_local(time, &zone)?.0
+        } else {
+            datetime::to_utc(time, &zone)?
+        },
+    ))
 }
 
 fn make_date(arguments: &Arguments<'_>) -> Result<Value> {
-    let (year, month, day) = (arguments.integer(0)?, arguments.integer(1)?, arguments.integer(2)?);
+    let (year, month, day) = (
+        arguments.integer(0)?,
+        arguments.integer(1)?,
+        arguments.integer(2)?,
+    );
     let days = datetime::days_of(year, month, day).ok_or_else(|| {
-        SqlError::new(state::DATETIME_FIELD_OVERFLOW, "date field value out of range")
+        SqlError::new(
+            state::DATETIME_FIELD_OVERFLOW,
+            "date field value out of range",
+        )
     })?;
     Ok(Value::Integer(days))
 }
@@ -221,7 +265,10 @@ fn make_date(arguments: &Arguments<'_>) -> Result<Value> {
 fn to_timestamp(arguments: &Arguments<'_>) -> Result<Value> {
     let micros = (arguments.real(0)? * 1e6).round();
     if micros.abs() > 9e18 {
-        return Err(SqlError::new(state::DATETIME_FIELD_OVERFLOW, "timestamp out of range"));
+        return Err(SqlError::new(
+            state::DATETIME_FIELD_OVERFLOW,
+            "timestamp out of range",
+        ));
     }
     Ok(Value::Integer(datetime::of_unix(micros as i64)))
 }
@@ -244,32 +291,59 @@ fn age(arguments: &Arguments<'_>) -> Result<Value> {
         months -= 1;
     }
     let small = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
-    let span = Interval { months: small(months), days: small(days), micros };
-    let span = if later < earlier { span.negate()? } else { span };
+    let span = Interval {
+        months: small(months),
+        days: small(days),
+        micros,
+    };
+    let span = if later < earlier {
+        span.negate()?
+    } else {
+        span
+    };
     Ok(Value::Text(span.store()))
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
-const WEEKDAYS: [&str; 7] =
-    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const WEEKDAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 
-/// `to_char` of a timestamp: the patterns that are parts of dates and times.
-fn to_char(arguments: &Arguments<'_>) -> Result<Value> {
-    let local = arguments.integer(0)?;
-    let mut rest = arguments.text(1)?;
+/// The patterns of `to_char` that are parts of dates and times, longer ones
+/// before those that they begin with, and what they stand for.
+fn char_patterns(local: i64) -> [(&'static str, String); 26] {
     let (days, time) = (local.div_euclid(DAY), local.rem_euclid(DAY));
     let (year, month, day) = datetime::date_of(days);
     let weekday = usize::try_from((days + 6).rem_euclid(7)).unwrap_or_default();
     let hour = time / (3600 * SECOND);
     let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
-    let month_name = MONTHS.get(usize::try_from(month - 1).unwrap_or_default()).copied().unwrap_or_default();
+    let month_name = MONTHS
+        .get(usize::try_from(month - 1).unwrap_or_default())
+        .copied()
+        .unwrap_or_default();
     let day_name = WEEKDAYS.get(weekday).copied().unwrap_or_default();
     let half = if hour < 12 { "AM" } else { "PM" };
     let first = datetime::days_of(year, 1, 1).unwrap_or_default();
-    let patterns: [(&str, String); 26] = [
+    [
         ("YYYY", format!("{year:04}")),
         ("HH24", format!("{hour:02}")),
         ("HH12", format!("{twelve:02}")),
@@ -280,8 +354,14 @@ fn to_char(arguments: &Arguments<'_>) -> Result<Value> {
         ("DAY", format!("{:<9}", day_name.to_uppercase())),
         ("day", format!("{:<9}", day_name.to_lowercase())),
         ("Mon", month_name.get(..3).unwrap_or_default().to_owned()),
-        ("MON", month_name.get(..3).unwrap_or_default().to_uppercase()),
-        ("mon", month_name.get(..3).unwrap_or_default().to_lowercase()),
+        (
+            "MON",
+            month_name.get(..3).unwrap_or_default().to_uppercase(),
+        ),
+        (
+            "mon",
+            month_name.get(..3).unwrap_or_default().to_lowercase(),
+        ),
         ("DDD", format!("{:03}", days - first + 1)),
         ("Dy", day_name.get(..3).unwrap_or_default().to_owned()),
         ("DY", day_name.get(..3).unwrap_or_default().to_uppercase()),
@@ -296,7 +376,13 @@ fn to_char(arguments: &Arguments<'_>) -> Result<Value> {
         ("AM", half.to_owned()),
         ("PM", half.to_owned()),
         ("Q", ((month - 1) / 3 + 1).to_string()),
-    ];
+    ]
+}
+
+/// `to_char` of a timestamp.
+fn to_char(arguments: &Arguments<'_>) -> Result<Value> {
+    let mut rest = arguments.text(1)?;
+    let patterns = char_patterns(arguments.integer(0)?);
     let mut output = String::new();
     while let Some(character) = rest.chars().next() {
         if let Some(quoted) = rest.strip_prefix('"') {
@@ -309,7 +395,10 @@ fn to_char(arguments: &Arguments<'_>) -> Result<Value> {
             Some(body) => (false, body),
             None => (true, rest),
         };
-        if let Some((pattern, shown)) = patterns.iter().find(|(pattern, _)| body.starts_with(pattern)) {
+        if let Some((pattern, shown)) = patterns
+            .iter()
+            .find(|(pattern, _)| body.starts_with(pattern))
+        {
             let trimmed = shown.trim_end().trim_start_matches('0');
             output.push_str(if is_filled { shown } else { trimmed });
             rest = body.strip_prefix(pattern).unwrap_or_default();
@@ -333,17 +422,31 @@ fn to_date(arguments: &Arguments<'_>) -> Result<Value> {
         let found = known.iter().find(|(name, _)| pattern.starts_with(name));
         let Some((name, width)) = found else {
             if character.is_ascii_alphabetic() {
-                return Err(SqlError::refused(format!("the pattern {pattern} of to_date")));
+                return Err(SqlError::refused(format!(
+                    "the pattern {pattern} of to_date"
+                )));
             }
             pattern = pattern.get(character.len_utf8()..).unwrap_or_default();
             let skipped = text.chars().next().filter(|c| !c.is_ascii_digit());
-            text = text.get(skipped.map_or(0, char::len_utf8)..).unwrap_or_default();
+            text = text
+                .get(skipped.map_or(0, char::len_utf8)..)
+                .unwrap_or_default();
             continue;
         };
-        let end = text.bytes().take(*width).take_while(u8::is_ascii_digit).count();
-        let number: i64 = text.get(..end).and_then(|digits| digits.parse().ok()).ok_or_else(|| {
-            SqlError::new(state::INVALID_DATETIME_FORMAT, format!("invalid value \"{text}\" for \"{name}\""))
-        })?;
+        let end = text
+            .bytes()
+            .take(*width)
+            .take_while(u8::is_ascii_digit)
+            .count();
+        let number: i64 = text
+            .get(..end)
+            .and_then(|digits| digits.parse().ok())
+            .ok_or_else(|| {
+                SqlError::new(
+                    state::INVALID_DATETIME_FORMAT,
+                    format!("invalid value \"{text}\" for \"{name}\""),
+                )
+            })?;
         match *name {
             "YYYY" => year = number,
             "MM" => month = number,
@@ -352,8 +455,12 @@ fn to_date(arguments: &Arguments<'_>) -> Result<Value> {
         text = text.get(end..).unwrap_or_default();
         pattern = pattern.get(name.len()..).unwrap_or_default();
     }
-    let days = datetime::days_of(year, month, day)
-        .ok_or_else(|| SqlError::new(state::DATETIME_FIELD_OVERFLOW, "date/time field value out of range"))?;
+    let days = datetime::days_of(year, month, day).ok_or_else(|| {
+        SqlError::new(
+            state::DATETIME_FIELD_OVERFLOW,
+            "date/time field value out of range",
+        )
+    })?;
     Ok(Value::Integer(days))
 }
 
@@ -364,14 +471,21 @@ fn series(arguments: &Arguments<'_>) -> Result<Value> {
         Value::Text(stored) => Some(Interval::load(stored)?),
         _ => None,
     };
-    let step = if span.is_some() { 0 } else { arguments.integer(2)? };
+    let step = if span.is_some() {
+        0
+    } else {
+        arguments.integer(2)?
+    };
     let is_down = match span {
         Some(span) => datetime::add(at, span)? < at,
         None => step < 0,
     };
     let is_zero = span.map_or(step == 0, |span| span == Interval::default());
     if is_zero {
-        return Err(SqlError::new(state::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
+        return Err(SqlError::new(
+            state::INVALID_PARAMETER_VALUE,
+            "step size cannot equal zero",
+        ));
     }
     let mut elements = Vec::new();
     while if is_down { at >= end } else { at <= end } {

@@ -33,10 +33,14 @@ fn convert(from: SqlType, to: SqlType, value: &Value, look: &Look) -> Result<Val
         && from.class() == Class::Time
         && to.class() == Class::Time
     {
-        return Ok(Value::Integer(convert_time(from.base, to.base, *time, look)?));
+        return Ok(Value::Integer(convert_time(
+            from.base, to.base, *time, look,
+        )?));
     }
     Ok(match (from.class(), to.class(), value) {
-        (Float, Integer, Value::Real(number)) => Value::Integer(whole(to, number.round_ties_even())?),
+        (Float, Integer, Value::Real(number)) => {
+            Value::Integer(whole(to, number.round_ties_even())?)
+        }
         (Numeric, Integer, Value::Text(stored)) => {
             let rounded = numeric::round(&numeric::parse(stored)?, 0);
             return text::parse(to, &numeric::print(&rounded), look).map_err(|_| out_of_range(to));
@@ -56,10 +60,15 @@ fn convert(from: SqlType, to: SqlType, value: &Value, look: &Look) -> Result<Val
             Value::Integer(Interval::load(stored)?.micros.rem_euclid(datetime::DAY))
         }
         (Class::Time, Class::Interval, Value::Integer(micros)) => {
-            let interval = Interval { micros: *micros, ..Interval::default() };
+            let interval = Interval {
+                micros: *micros,
+                ..Interval::default()
+            };
             Value::Text(interval.store())
         }
-        (Class::Json, Class::Json, Value::Text(document)) => Value::Text(json::normalize(document)?),
+        (Class::Json, Class::Json, Value::Text(document)) => {
+            Value::Text(json::normalize(document)?)
+        }
         (Class::Json, Class::Bool | Integer | Float | Numeric, Value::Text(document)) => {
             let is_scalar = !document.starts_with(['{', '[', '"']) && document != "null";
             if !is_scalar {
@@ -75,8 +84,9 @@ fn convert(from: SqlType, to: SqlType, value: &Value, look: &Look) -> Result<Val
             return convert(number, to, &text::parse(number, document, look)?, look);
         }
         (Numeric, Numeric, value) => value.clone(),
-        (Numeric, Float, Value::Text(stored)) => return text::parse(to, stored, look),
-        (Text | Unknown, _, Value::Text(stored)) => return text::parse(to, stored, look),
+        (Numeric, Float, Value::Text(stored)) | (Text | Unknown, _, Value::Text(stored)) => {
+            return text::parse(to, stored, look);
+        }
         (_, Text, value) => Value::Text(text::print(from, value, look)?),
         (_, _, value) => return Err(text::misfit(from, value)),
     })
@@ -88,7 +98,9 @@ fn narrow(value: &Value) -> Result<f64> {
     let wide = match value {
         Value::Real(number) => *number,
         Value::Integer(number) => *number as f64,
-        Value::Text(stored) => stored.parse().map_err(|_| out_of_range(SqlType::of(Base::Float4)))?,
+        Value::Text(stored) => stored
+            .parse()
+            .map_err(|_| out_of_range(SqlType::of(Base::Float4)))?,
         other => return Err(text::misfit(SqlType::of(Base::Float4), other)),
     };
     let narrow = wide as f32;
@@ -99,7 +111,10 @@ fn narrow(value: &Value) -> Result<f64> {
 }
 
 fn out_of_range(ty: SqlType) -> SqlError {
-    SqlError::new(state::NUMERIC_VALUE_OUT_OF_RANGE, format!("{ty} out of range"))
+    SqlError::new(
+        state::NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("{ty} out of range"),
+    )
 }
 
 /// A number within the range of a type.
@@ -120,14 +135,24 @@ fn whole(ty: SqlType, number: f64) -> Result<i64> {
 }
 
 fn convert_time(from: Base, to: Base, time: i64, look: &Look) -> Result<i64> {
-    let is_infinite_date = from == Base::Date && (time == i64::from(i32::MAX) || time == i64::from(i32::MIN));
+    let is_infinite_date =
+        from == Base::Date && (time == i64::from(i32::MAX) || time == i64::from(i32::MIN));
     if is_infinite_date {
-        return Ok(if time > 0 { datetime::INFINITY } else { datetime::MINUS_INFINITY });
+        return Ok(if time > 0 {
+            datetime::INFINITY
+        } else {
+            datetime::MINUS_INFINITY
+        });
     }
     if datetime::is_infinite(time) && to == Base::Date {
         return Ok(i64::from(if time > 0 { i32::MAX } else { i32::MIN }));
     }
-    let too_far = || SqlError::new(state::DATETIME_FIELD_OVERFLOW, "date out of range for timestamp");
+    let too_far = || {
+        SqlError::new(
+            state::DATETIME_FIELD_OVERFLOW,
+            "date out of range for timestamp",
+        )
+    };
     // First the clock on the wall, then what is asked for.
     let local = match from {
         Base::Date => time.checked_mul(datetime::DAY).ok_or_else(too_far)?,
@@ -158,7 +183,10 @@ fn fit(arguments: &Arguments<'_>) -> Result<Value> {
             if !is_explicit && rest.contains(|c: char| c != ' ') {
                 return Err(SqlError::new(
                     state::STRING_DATA_RIGHT_TRUNCATION,
-                    format!("value too long for type {}", ty.display(i32::try_from(modifier).unwrap_or(-1))),
+                    format!(
+                        "value too long for type {}",
+                        ty.display(i32::try_from(modifier).unwrap_or(-1))
+                    ),
                 ));
             }
             Ok(Value::Text(kept.to_owned()))
@@ -185,7 +213,11 @@ fn format_type(arguments: &Arguments<'_>) -> Result<Value> {
     if arguments.is_null(0) {
         return Ok(Value::Null);
     }
-    let modifier = if arguments.is_null(1) { -1 } else { arguments.integer(1)? };
+    let modifier = if arguments.is_null(1) {
+        -1
+    } else {
+        arguments.integer(1)?
+    };
     let oid = u32::try_from(arguments.integer(0)?).unwrap_or_default();
     Ok(Value::Text(match SqlType::by_oid(oid) {
         Some(ty) => ty.display(i32::try_from(modifier).unwrap_or(-1)),
@@ -200,26 +232,42 @@ fn encode(arguments: &Arguments<'_>) -> Result<Value> {
         return Err(text::misfit(SqlType::of(Base::Bytea), arguments.get(0)));
     };
     Ok(Value::Text(match arguments.text(1)? {
-        "hex" => text::print_bytes(bytes).trim_start_matches("\\x").to_owned(),
+        "hex" => text::print_bytes(bytes)
+            .trim_start_matches("\\x")
+            .to_owned(),
         "base64" => base64::engine::general_purpose::STANDARD.encode(bytes),
         other => return Err(unknown_encoding(other)),
     }))
 }
 
 fn unknown_encoding(name: &str) -> SqlError {
-    SqlError::new(state::INVALID_PARAMETER_VALUE, format!("unrecognized encoding: \"{name}\""))
+    SqlError::new(
+        state::INVALID_PARAMETER_VALUE,
+        format!("unrecognized encoding: \"{name}\""),
+    )
 }
 
 fn decode(arguments: &Arguments<'_>) -> Result<Value> {
     use base64::Engine as _;
     let (encoded, format) = (arguments.text(0)?, arguments.text(1)?);
     let bytes = match format {
-        "hex" => return text::parse(SqlType::of(Base::Bytea), &format!("\\x{encoded}"), &Look::default()),
+        "hex" => {
+            return text::parse(
+                SqlType::of(Base::Bytea),
+                &format!("\\x{encoded}"),
+                &Look::default(),
+            );
+        }
         "base64" => base64::engine::general_purpose::STANDARD.decode(encoded.replace('\n', "")),
         "escape" => return text::parse(SqlType::of(Base::Bytea), encoded, &Look::default()),
         other => return Err(unknown_encoding(other)),
     };
-    let bytes = bytes.map_err(|error| SqlError::new(state::INVALID_PARAMETER_VALUE, format!("invalid base64: {error}")))?;
+    let bytes = bytes.map_err(|error| {
+        SqlError::new(
+            state::INVALID_PARAMETER_VALUE,
+            format!("invalid base64: {error}"),
+        )
+    })?;
     Ok(Value::Blob(bytes))
 }
 
@@ -227,7 +275,10 @@ fn decode(arguments: &Arguments<'_>) -> Result<Value> {
 fn limit(arguments: &Arguments<'_>) -> Result<Value> {
     let number = arguments.integer(0)?;
     if number < 0 {
-        return Err(SqlError::new(state::INVALID_ROW_COUNT, "LIMIT or OFFSET must not be negative"));
+        return Err(SqlError::new(
+            state::INVALID_ROW_COUNT,
+            "LIMIT or OFFSET must not be negative",
+        ));
     }
     Ok(Value::Integer(number))
 }

@@ -1,0 +1,81 @@
+//! mdbc with clients of all kinds: each is installed below the target folder,
+//! by its own package manager, and run against a site.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{packages, python, shell};
+
+/// Packages of Python, and the versions that the tests are written for.
+const PYTHON: &[&str] = &["psycopg[binary]>=3.2,<4", "sqlalchemy>=2.0,<3"];
+/// Packages of Node.
+const NODE: &[&str] = &["pg@8", "pg-cursor@2"];
+/// The driver of Java.
+const JDBC: (&str, &str) = ("org.postgresql:postgresql", "42.7.7");
+/// The program that uses sqlx, a workspace of its own.
+const SQLX: &str = "crates/mdbc/tests/clients/sqlx";
+
+/// Installs the clients and runs the tests that need them.
+///
+/// # Errors
+///
+/// When a client cannot be installed, or a test fails.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    packages::ensure_debian_packages(root, packages::NEEDED_BY_SQL)?;
+    let folder = shell::target(root)?.join("sql");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let python = python::environment(root, folder.join("python"), PYTHON)?;
+    let node = node(root, &folder)?;
+    let jdbc = jdbc(root, &folder)?;
+    let sqlx = sqlx(root, &folder)?;
+    let arguments = [
+        "test",
+        "--locked",
+        "--package=mdbc",
+        "--features=clients",
+        "--test=it",
+        "other_clients",
+    ];
+    let mut test = shell::program(root, "cargo", &arguments);
+    test.env("MDBC_TEST_PYTHON", python)
+        .env("MDBC_TEST_NODE", node)
+        .env("MDBC_TEST_JDBC", jdbc)
+        .env("MDBC_TEST_SQLX", sqlx);
+    shell::run(&mut test)
+}
+
+/// The folder with the packages of Node.
+fn node(root: &Path, folder: &Path) -> Result<PathBuf> {
+    let node = folder.join("node");
+    let mut npm = shell::program(root, "npm", &["install", "--no-audit", "--no-fund"]);
+    shell::run(npm.arg("--prefix").arg(&node).args(NODE))?;
+    Ok(node)
+}
+
+/// The archive with the driver of Java.
+fn jdbc(root: &Path, folder: &Path) -> Result<PathBuf> {
+    let (name, version) = JDBC;
+    let archive = folder.join(format!("postgresql-{version}.jar"));
+    if !archive.is_file() {
+        let goal = "org.apache.maven.plugins:maven-dependency-plugin:3.6.0:copy";
+        let mut maven = shell::program(root, "mvn", &["--batch-mode", "--quiet", goal]);
+        maven.arg(format!("-Dartifact={name}:{version}"));
+        maven.arg(format!("-DoutputDirectory={}", folder.display()));
+        shell::run(&mut maven)?;
+    }
+    ensure!(archive.is_file(), "{} is missing", archive.display());
+    Ok(archive)
+}
+
+/// The program that uses sqlx.
+fn sqlx(root: &Path, folder: &Path) -> Result<PathBuf> {
+    let target = folder.join("sqlx");
+    let mut build = shell::program(root, "cargo", &["build", "--locked"]);
+    build
+        .arg("--manifest-path")
+        .arg(root.join(SQLX).join("Cargo.toml"));
+    shell::run(build.arg("--target-dir").arg(&target))?;
+    Ok(target.join("debug").join("sqlx-client"))
+}
