@@ -190,6 +190,39 @@ async fn what_is_not_in_the_log_is_not_done() {
 }
 
 #[tokio::test]
+async fn a_row_without_a_parent_is_found_before_the_log_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Recorder::default();
+    let port = start(
+        Database::open(&options(&folder, 1)).unwrap(),
+        recorder.clone(),
+    )
+    .await;
+    psql(port, "create table p (a int primary key)").await;
+    let deferred = "references p on delete no action deferrable initially deferred";
+    psql(
+        port,
+        &format!("create table c (a int primary key, p int {deferred})"),
+    )
+    .await;
+    let good = "begin; insert into c values (1, 7); insert into p values (7); commit";
+    assert!(!psql(port, good).await.contains("ERROR"));
+    let known = recorder.digests.lock().unwrap().len();
+    for bad in [
+        "begin; insert into c values (2, 8); commit",
+        "begin; delete from p where a = 7; commit",
+        "begin; update c set p = 9; commit",
+    ] {
+        let refused = psql(port, bad).await;
+        assert!(
+            refused.contains("violates foreign key constraint \"c_p_fkey\""),
+            "{refused}"
+        );
+    }
+    assert_eq!(recorder.digests.lock().unwrap().len(), known);
+}
+
+#[tokio::test]
 async fn a_statement_says_what_it_touches() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::default();

@@ -88,6 +88,10 @@ const CASES: &[(&str, &str)] = &[
         "ERROR:  DISTINCT ON is not supported by mdbc",
     ),
     (
+        "create materialized view v as select 1",
+        "ERROR:  a view that is materialized, temporary or has options is not supported by mdbc",
+    ),
+    (
         "create extension hstore",
         "ERROR:  CREATE EXTENSION is not supported by mdbc",
     ),

@@ -14,13 +14,12 @@
 
 mod apply;
 pub(crate) mod context;
+mod deferred;
 pub(crate) mod error;
 pub(crate) mod functions;
 pub(crate) mod lane;
 pub(crate) mod run;
 mod store;
-#[cfg(test)]
-mod tests;
 pub(crate) mod writer;
 
 use std::path::{Path, PathBuf};

@@ -104,9 +104,15 @@ impl Held {
             let given = self.context.counters().given.get(&oid).copied();
             store::store_given(&self.connection, oid, given.unwrap_or_default())?;
         }
-        let mut inner = self.context.lock();
-        inner.capture.is_on = false;
-        let changes = std::mem::take(&mut inner.capture.changes);
+        let (changes, schema) = {
+            let mut inner = self.context.lock();
+            inner.capture.is_on = false;
+            (
+                std::mem::take(&mut inner.capture.changes),
+                Arc::clone(&inner.schema),
+            )
+        };
+        self.check_deferred(&changes, &schema)?;
         Ok(Digest {
             changes,
             default_kind,
