@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use mdbc::config::Config;
 use mdbc::engine::{
-    Access, Applied, Change, Database, Digest, OpenError, Options, Position, Replication, TableKind,
+    Access, Applied, Change, Database, Digest, OpenError, Options, Position, Replication,
+    TableKind, Who,
 };
 use mdbc::error::{SqlError, state};
 use mdbc::proxy::{Site, serve};
@@ -24,12 +25,16 @@ struct Recorder {
 
 #[async_trait]
 impl Replication for Recorder {
-    async fn before(&self, _: u64, access: &Access, _: bool) -> Result<(), SqlError> {
+    async fn before(&self, _: Who, access: &Access, _: bool) -> Result<(), SqlError> {
         self.accesses.lock().unwrap().push(access.clone());
         Ok(())
     }
 
-    async fn commit(&self, _: u64, digest: &Digest) -> Result<(), SqlError> {
+    async fn commit(
+        &self,
+        _: u64,
+        digest: &Digest,
+    ) -> Result<BTreeMap<String, Position>, SqlError> {
         if *self.refuses.lock().unwrap() {
             return Err(SqlError::new(
                 state::SERIALIZATION_FAILURE,
@@ -42,10 +47,18 @@ impl Replication for Recorder {
             .lock()
             .unwrap()
             .push(Digest::decode(&bytes).unwrap());
+        Ok(BTreeMap::new())
+    }
+
+    async fn read(&self, _: u64) -> Result<(), SqlError> {
         Ok(())
     }
 
-    fn ended(&self, _: u64) {}
+    async fn refresh(&self) -> Result<(), SqlError> {
+        Ok(())
+    }
+
+    fn ended(&self, _: u64, _: bool) {}
 }
 
 fn options(folder: &tempfile::TempDir, site: u16) -> Options {
