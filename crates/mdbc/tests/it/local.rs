@@ -158,9 +158,10 @@ async fn a_digest_makes_another_database_the_same() {
             )]),
         });
     replica.apply(applied.collect()).await.unwrap();
-    let at = replica.position("p").await.unwrap().unwrap();
-    assert_eq!((at.position, at.id), (10, vec![7]));
-    assert_eq!(replica.position("q").await.unwrap(), None);
+    let positions = replica.positions().await.unwrap();
+    let at = &positions["p"];
+    assert_eq!((at.position, &*at.id), (10, &[7][..]));
+    assert_eq!(positions.get("q"), None);
     // Not a second time: rows are not as they were.
     let again = Applied {
         digest: digests[2].clone(),
