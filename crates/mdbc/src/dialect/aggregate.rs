@@ -6,7 +6,7 @@ use super::cast::Strength;
 use super::function::{Arguments, json_base, undefined};
 use super::scope::Scope;
 use super::{Compiler, Typed, parse};
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, state};
 use crate::types::{Base, Class, SqlType};
 
 /// Functions over the rows of a group.
@@ -57,13 +57,17 @@ impl Compiler<'_> {
         filter: Option<&Expr>,
         scope: &Scope<'_>,
     ) -> Result<Typed> {
-        let filter = match filter {
-            Some(filter) => {
-                let condition = self.condition(self.expression(filter, scope)?, "FILTER")?;
-                format!(" FILTER (WHERE {})", condition.sql)
-            }
-            None => String::new(),
+        let condition = match filter {
+            Some(filter) => Some(
+                self.condition(self.expression(filter, scope)?, "FILTER")?
+                    .sql,
+            ),
+            None => None,
         };
+        let filter = condition
+            .as_ref()
+            .map(|condition| format!(" FILTER (WHERE {condition})"));
+        let filter = filter.unwrap_or_default();
         let mut order = Vec::new();
         for item in arguments.order_by {
             order.push(Self::order_item(
@@ -80,8 +84,21 @@ impl Compiler<'_> {
         for argument in &arguments.expressions {
             values.push(self.expression(argument, scope)?);
         }
+        if arguments.is_star && !arguments.expressions.is_empty() {
+            return Err(SqlError::new(state::SYNTAX_ERROR, "syntax error at \",\""));
+        }
+        if arguments.is_distinct
+            && let Some(value) = values.first()
+        {
+            super::select::check_equality(value.ty)?;
+        }
         if arguments.is_star && name == "count" {
             return Ok(Typed::of(format!("count(*){filter}"), Base::Int8));
+        }
+        if let ("string_agg", true, [value, separator]) =
+            (name, arguments.is_distinct, values.as_slice())
+        {
+            return self.distinct_texts((value, separator), &order, condition.as_deref());
         }
         let distinct = if arguments.is_distinct {
             "DISTINCT "
@@ -96,6 +113,31 @@ impl Compiler<'_> {
         }
         let sql = format!("{call}({distinct}{}{order}){filter}", inner.join(", "));
         Ok(Typed::new(finish.replace("{}", &sql), ty))
+    }
+
+    /// `string_agg(DISTINCT …)`: SQLite has `DISTINCT` for one argument alone.
+    fn distinct_texts(
+        &self,
+        (value, separator): (&Typed, &Typed),
+        order: &str,
+        condition: Option<&str>,
+    ) -> Result<Typed> {
+        if separator.literal.is_none() {
+            return Err(SqlError::refused(
+                "string_agg(DISTINCT …) with a separator that varies",
+            ));
+        }
+        let value = self.cast(value.clone(), TEXT, Strength::Implicit)?.sql;
+        let separator = self.cast(separator.clone(), TEXT, Strength::Implicit)?.sql;
+        let and = condition
+            .map(|condition| format!(" AND {condition}"))
+            .unwrap_or_default();
+        let array = format!(
+            "json_group_array(DISTINCT {value}{order}) FILTER (WHERE {value} IS NOT NULL{and})"
+        );
+        let oid = SqlType::array_of(Base::Text).oid();
+        let sql = format!("pg_array_to_string({oid}, nullif({array}, '[]'), {separator}, NULL)");
+        Ok(Typed::new(sql, TEXT))
     }
 
     /// What an aggregate is in SQLite: its name, its arguments, the type of
@@ -133,7 +175,8 @@ impl Compiler<'_> {
                 one(&format!("pg_{name}"), value.sql, SqlType::of(Base::Float8))
             }
             ("min" | "max", 1)
-                if !matches!(first.ty.class(), Class::Json | Class::Bool | Class::Uuid) =>
+                if first.ty.is_sorted()
+                    && !matches!(first.ty.class(), Class::Bool | Class::Uuid) =>
             {
                 one(name, first.collated(), first.ty)
             }

@@ -7,8 +7,8 @@ use sqlparser::ast::{
 
 use super::from::source_of;
 use super::insert::target;
+use super::projection::Hoisted;
 use super::scope::{Scope, Source};
-use super::select::Hoisted;
 use super::{Compiler, Output, Run, Verb, parse};
 use crate::catalog::schema::{Relation, Table};
 use crate::error::{Result, SqlError, state};

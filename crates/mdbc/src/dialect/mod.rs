@@ -19,6 +19,7 @@ mod keyword;
 mod membership;
 mod operator;
 pub(crate) mod parse;
+mod projection;
 mod quantified;
 mod query;
 mod row_functions;

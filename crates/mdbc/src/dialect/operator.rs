@@ -92,8 +92,12 @@ impl Compiler<'_> {
         if left.ty == SqlType::of(Base::Json) {
             return Err(no_operator(operator, left.ty, right.ty));
         }
-        if left.ty.class() == Class::Json && !matches!(operator, "=" | "<>" | "!=") {
-            return Err(SqlError::refused("an order of jsonb"));
+        let is_equality = matches!(operator, "=" | "<>" | "!=");
+        if !left.ty.is_compared() || !is_equality && !left.ty.is_sorted() {
+            return Err(SqlError::refused(format!(
+                "a comparison of {} by {operator}",
+                left.ty
+            )));
         }
         Ok(Typed::new(
             format!("({} {operator} {})", left.collated(), right.sql),

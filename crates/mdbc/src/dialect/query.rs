@@ -227,6 +227,9 @@ impl Compiler<'_> {
                     format!("UNION types {} and {} cannot be matched", a.ty, b.ty),
                 )
             })?;
+            if word != "UNION ALL" {
+                super::select::check_equality(ty)?;
+            }
             let modifier = if a.modifier == b.modifier {
                 a.modifier
             } else {
@@ -354,6 +357,7 @@ impl Compiler<'_> {
 
     /// One item of an `ORDER BY`.
     pub(super) fn order_item(item: &OrderByExpr, value: &Typed) -> Result<String> {
+        check_order(value.ty)?;
         Ok(format!("{}{}", value.collated(), direction(item)?))
     }
 
@@ -373,6 +377,15 @@ impl Compiler<'_> {
             }
         }
         Ok(items.join(", "))
+    }
+}
+
+/// Refuses an order that is not PostgreSQL's.
+pub(super) fn check_order(ty: SqlType) -> Result<()> {
+    if ty.is_sorted() {
+        Ok(())
+    } else {
+        Err(SqlError::refused(format!("an order of {ty}")))
     }
 }
 

@@ -111,7 +111,9 @@ impl Compiler<'_> {
         }
         let mut partition = Vec::new();
         for item in &spec.partition_by {
-            partition.push(self.expression(item, scope)?.collated());
+            let value = self.expression(item, scope)?;
+            super::select::check_equality(value.ty)?;
+            partition.push(value.collated());
         }
         if !partition.is_empty() {
             parts.push(format!("PARTITION BY {}", partition.join(", ")));

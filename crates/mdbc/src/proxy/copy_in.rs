@@ -371,8 +371,8 @@ impl Connection {
         };
         let rows = copy.rows(data, is_end, self.session.look())?;
         let (run, text) = (copy.copy.run.clone(), copy.text.clone());
-        for row in rows {
-            self.session.run(run.clone(), &text, row).await?;
+        if !rows.is_empty() {
+            self.session.run_each(run, &text, rows).await?;
         }
         Ok(())
     }

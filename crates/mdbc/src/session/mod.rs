@@ -282,9 +282,20 @@ impl Session {
     /// Runs a statement, understood anew if the schema has changed meanwhile.
     pub(crate) async fn run(
         &mut self,
-        mut run: Run,
+        run: Run,
         text: &str,
         parameters: Vec<Value>,
+    ) -> Result<(Run, Outcome)> {
+        self.run_each(run, text, vec![parameters]).await
+    }
+
+    /// Runs a statement once for each list of parameters; what the last one did
+    /// is the outcome.
+    pub(crate) async fn run_each(
+        &mut self,
+        mut run: Run,
+        text: &str,
+        parameters: Vec<Vec<Value>>,
     ) -> Result<(Run, Outcome)> {
         self.check_writable(&run)?;
         for _ in 0..ATTEMPTS_MAX {
@@ -328,7 +339,7 @@ impl Session {
     }
 
     /// Runs a statement where the transaction is.
-    async fn run_here(&mut self, run: &Run, parameters: Vec<Value>) -> Result<Outcome> {
+    async fn run_here(&mut self, run: &Run, parameters: Vec<Vec<Value>>) -> Result<Outcome> {
         let lane = match &self.writing {
             Some(writing) => writing.lane().clone(),
             None => self.reader.clone(),
@@ -341,7 +352,11 @@ impl Session {
         let (back, came_back) = tokio::sync::oneshot::channel();
         let call = lane.call(self.id, move |held| {
             let outcome = held.for_session(&mut state, &setting, |held| {
-                held.run(&run, &parameters, &setting)
+                let mut outcome = Outcome::default();
+                for parameters in &parameters {
+                    outcome = held.run(&run, parameters, &setting)?;
+                }
+                Ok(outcome)
             });
             drop(back.send(state));
             outcome

@@ -30,11 +30,12 @@ pub(crate) fn check(text: &str) -> Result<()> {
 pub(crate) fn normalize(text: &str) -> Result<String> {
     let mut output = String::with_capacity(text.len());
     let value = serde_json::from_str(text).map_err(|error| invalid("json", &error.to_string()))?;
-    write(value, 0, &mut output)?;
+    write(value, (0, false), &mut output)?;
     Ok(output)
 }
 
-fn write(value: &RawValue, depth: usize, output: &mut String) -> Result<()> {
+/// Writes a document; `is_plain` drops zeros that numbers end with.
+fn write(value: &RawValue, (depth, is_plain): (usize, bool), output: &mut String) -> Result<()> {
     if depth > DEPTH_MAX {
         let limit = format!("A document may be nested {DEPTH_MAX} deep.");
         return Err(
@@ -53,7 +54,7 @@ fn write(value: &RawValue, depth: usize, output: &mut String) -> Result<()> {
                 output.push_str(if number == 0 { "" } else { ", " });
                 output.push_str(&quote(&key));
                 output.push_str(": ");
-                write(value, depth + 1, output)?;
+                write(value, (depth + 1, is_plain), output)?;
             }
             output.push('}');
         }
@@ -62,7 +63,7 @@ fn write(value: &RawValue, depth: usize, output: &mut String) -> Result<()> {
             output.push('[');
             for (number, value) in elements.into_iter().enumerate() {
                 output.push_str(if number == 0 { "" } else { ", " });
-                write(value, depth + 1, output)?;
+                write(value, (depth + 1, is_plain), output)?;
             }
             output.push(']');
         }
@@ -72,11 +73,34 @@ fn write(value: &RawValue, depth: usize, output: &mut String) -> Result<()> {
         }
         Some(b'-' | b'0'..=b'9') => {
             let number = super::numeric::parse(text)?;
+            let number = if is_plain {
+                number.normalized()
+            } else {
+                number
+            };
             output.push_str(&super::numeric::print(&number));
         }
         _ => output.push_str(text),
     }
     Ok(())
+}
+
+/// Compares documents in normal form: equal are those whose numbers are equal,
+/// however many zeros they end with.
+pub(crate) fn compare(left: &str, right: &str) -> std::cmp::Ordering {
+    if left == right {
+        return std::cmp::Ordering::Equal;
+    }
+    let plain = |text: &str| {
+        let mut output = String::new();
+        let value = serde_json::from_str(text).ok()?;
+        write(value, (0, true), &mut output).ok()?;
+        Some(output)
+    };
+    match (plain(left), plain(right)) {
+        (Some(left), Some(right)) => left.cmp(&right),
+        _ => left.cmp(right),
+    }
 }
 
 /// A text as a JSON string.
@@ -93,6 +117,13 @@ mod tests {
         let normal = normalize(r#"{"bb":1.10, "a":[true,null , "xé"],"c":{}, "a":2}"#).unwrap();
         assert_eq!(normal, r#"{"a": 2, "c": {}, "bb": 1.10}"#);
         assert_eq!(normalize(" [1,2] ").unwrap(), "[1, 2]");
+    }
+
+    #[test]
+    fn documents_are_equal_whose_numbers_are() {
+        assert!(compare(r#"{"a": 1.0}"#, r#"{"a": 1}"#).is_eq());
+        assert!(compare("[1.5]", "[1.50]").is_eq());
+        assert!(compare("[1]", "[2]").is_lt());
     }
 
     #[test]

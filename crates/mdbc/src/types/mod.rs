@@ -8,7 +8,8 @@
 //! | bool, int2, int4, int8, oid | integer |
 //! | float4, float8 | real (no NaN: SQLite has none) |
 //! | numeric | text in the collation `pg_numeric`, exact |
-//! | text, varchar, char, name, uuid, json, jsonb | text |
+//! | text, varchar, char, name, uuid, json | text |
+//! | jsonb | text in the collation `pg_jsonb`, in normal form |
 //! | bytea | blob |
 //! | date, time, timestamp, timestamptz | integer: days, or microseconds, since 2000-01-01 UTC |
 //! | interval | text `months days microseconds`, in the collation `pg_interval` |
@@ -262,8 +263,20 @@ impl SqlType {
         match self.class() {
             Class::Numeric => Some("pg_numeric"),
             Class::Interval => Some("pg_interval"),
+            Class::Json if self.base == Base::Jsonb => Some("pg_jsonb"),
             _ => None,
         }
+    }
+
+    /// Whether SQLite sorts stored values as PostgreSQL does.
+    pub(crate) fn is_sorted(self) -> bool {
+        !matches!(self.class(), Class::Json | Class::Vector | Class::Pseudo)
+    }
+
+    /// Whether stored values are equal where PostgreSQL's are.
+    pub(crate) fn is_compared(self) -> bool {
+        let is_exact = matches!(self.base, Base::Numeric | Base::Interval | Base::Jsonb);
+        self.base != Base::Json && !(self.is_array && is_exact) && self.class() != Class::Pseudo
     }
 
     /// The type of a column in a strict SQLite table.

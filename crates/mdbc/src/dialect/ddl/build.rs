@@ -90,6 +90,9 @@ impl Editor<'_> {
                     crate::dialect::cast::Strength::Implicit,
                 )?;
             }
+            if !value.ty.is_compared() || !value.ty.is_sorted() && index.is_unique {
+                return Err(SqlError::refused(format!("an index of {}", value.ty)));
+            }
             let direction = if part.is_descending { " DESC" } else { "" };
             let sql = if part.column.is_some() {
                 value.sql.clone()

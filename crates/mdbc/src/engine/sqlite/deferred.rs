@@ -74,7 +74,8 @@ impl Held {
             .map(|(own, parent)| format!("p.{} = c.{}", quote(parent), quote(own)))
             .collect();
         let sql = format!(
-            "SELECT 1 FROM {} AS c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE {}) LIMIT 1",
+            "SELECT 1 FROM {} AS c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE \
+             {}) LIMIT 1",
             quote(&child.name),
             tests.join(" AND "),
             quote(&key.parent),

@@ -235,9 +235,29 @@ fn run_all(connection: &Connection, statements: &[String], schema: &Schema) -> R
     for sql in statements {
         let mut statement = connection.prepare(sql).translated(schema)?;
         let mut rows = statement.query([]).translated(schema)?;
-        while rows.next().translated(schema)?.is_some() {}
+        while rows
+            .next()
+            .translated(schema)
+            .map_err(|error| of_index(error, sql))?
+            .is_some()
+        {}
     }
     Ok(())
+}
+
+/// The error of an index that the rows do not allow.
+fn of_index(error: SqlError, sql: &str) -> SqlError {
+    let name = sql
+        .strip_prefix("CREATE UNIQUE INDEX ")
+        .and_then(|rest| rest.split(" ON ").next());
+    match name {
+        Some(name) if error.state == state::UNIQUE_VIOLATION => SqlError::new(
+            state::UNIQUE_VIOLATION,
+            format!("could not create unique index {name}"),
+        )
+        .with_detail("Some rows have the same key."),
+        _ => error,
+    }
 }
 
 fn execute(

@@ -17,7 +17,7 @@ use rusqlite::types::ValueRef;
 use super::context::Context;
 use super::error::through;
 use crate::error::{Result, SqlError};
-use crate::types::{Value, interval, numeric};
+use crate::types::{Value, interval, json as json_type, numeric};
 
 /// A function: arguments to a value.
 type Function = fn(&Arguments<'_>) -> Result<Value>;
@@ -166,7 +166,8 @@ pub(crate) fn register(connection: &Connection, context: &Context) -> rusqlite::
     }
     aggregate::register(connection)?;
     connection.create_collation("pg_numeric", numeric::compare)?;
-    connection.create_collation("pg_interval", interval::compare)
+    connection.create_collation("pg_interval", interval::compare)?;
+    connection.create_collation("pg_jsonb", json_type::compare)
 }
 
 fn add(connection: &Connection, context: Context, entry: &Entry) -> rusqlite::Result<()> {
