@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use music_core::critical_section::{
-    self, CriticalSection, Input, KeyIndex, Lost, OpId, Put, Reply, Status, Terms,
+    self, CriticalSection, Input, Kept, KeyIndex, Lost, OpId, Put, Reply, Status, Terms,
 };
-use music_core::id::{IdempotencyKey, RecordId, RequestId};
+use music_core::id::{IdempotencyKey, RecordId, RequestId, SessionId};
 use music_core::lock_queue::{Command, LockQueue, Outcome};
 use music_core::lock_ref::LockRef;
 use music_core::record::Record;
@@ -114,6 +114,30 @@ impl Inner {
             Input::Create => self.take_kept(section, owner).await,
             _ => Vec::new(),
         };
+        let Some(slot) = self.slot_for(section, owner, &taken) else {
+            self.give_back_taken(taken);
+            return Err(Error::Section(critical_section::Error::KeyNotInSet));
+        };
+        match self.sections.insert(slot) {
+            Ok(slot) => {
+                self.begin(section, &slot, first, &taken);
+                Ok(slot)
+            }
+            // Somebody else was faster with the same request.
+            Err(slot) => {
+                self.give_back_taken(taken);
+                Ok(slot)
+            }
+        }
+    }
+
+    /// A section that has not had an event yet; `None` where its keys are no set.
+    pub(super) fn slot_for(
+        &self,
+        section: &SectionRef,
+        owner: SessionId,
+        taken: &[(KeyIndex, Kept)],
+    ) -> Option<Arc<Slot>> {
         let terms = Terms {
             request: section.request,
             mode: section.mode,
@@ -124,26 +148,31 @@ impl Inner {
             keeps: self.affinity().is_some(),
         };
         let machine = CriticalSection::new(terms, section.keys.clone(), self.clock.now());
-        let Some(mut machine) = machine else {
-            self.give_back_taken(taken);
-            return Err(Error::Section(critical_section::Error::KeyNotInSet));
-        };
-        for (key, kept) in &taken {
+        let mut machine = machine?;
+        for (key, kept) in taken {
             machine.take_kept(*key, kept.clone());
         }
-        let slot = Slot::new(machine, self.section_span(section));
-        match self.sections.insert(slot) {
-            Ok(slot) => {
-                self.step(&slot, first);
-                self.hand_over(&slot, &taken);
-                Ok(slot)
-            }
-            // Somebody else was faster with the same request.
-            Err(slot) => {
-                self.give_back_taken(taken);
-                Ok(slot)
-            }
+        Some(Slot::new(machine, self.section_span(section)))
+    }
+
+    /// Gives a section its first event; one that is to stand in line has it when
+    /// its turn has come.
+    fn begin(
+        self: &Arc<Self>,
+        section: &SectionRef,
+        slot: &Arc<Slot>,
+        first: Input,
+        taken: &[(KeyIndex, Kept)],
+    ) {
+        let creates = matches!(first, Input::Create);
+        if creates && taken.is_empty() && self.stand_in_line(section, slot) {
+            return;
         }
+        if let ([id], [_]) = (section.keys.as_slice(), taken) {
+            self.lines.run(id, section.request);
+        }
+        self.step(slot, first);
+        self.hand_over(slot, taken);
     }
 
     /// Waits until the section's place is known, then up to `wait` for the
@@ -189,7 +218,7 @@ impl Inner {
     /// Not before every enqueue of this one is answered: a ticket that came to
     /// be after the other machine had looked would be nobody's, and this
     /// node's lease would keep it alive for ever.
-    async fn retire(&self, slot: &Arc<Slot>) -> Result<(), Error> {
+    async fn retire(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<(), Error> {
         let answered = async {
             loop {
                 let changed = slot.changed.notified();
@@ -206,6 +235,7 @@ impl Inner {
             return Err(Error::Store(music_store::Error::TimedOut));
         }
         self.sections.remove(slot);
+        self.leave_line(slot);
         let watched: Vec<_> = slot.lock().section.watched().cloned().collect();
         for id in watched {
             self.watches.remove(&self.locks, &id, slot.request);
@@ -214,7 +244,7 @@ impl Inner {
     }
 
     /// Ends a section that no client will ask for any more.
-    fn dismiss(self: &Arc<Self>, slot: &Arc<Slot>) {
+    pub(super) fn dismiss(self: &Arc<Self>, slot: &Arc<Slot>) {
         self.ask(slot, |op| Input::Release { op, confirm: false });
     }
 
@@ -354,7 +384,13 @@ impl Inner {
         self.reply(reply).await.map(|_| released(confirm))
     }
 
-    pub(super) async fn force(&self, section: &SectionRef) -> Result<bool, Error> {
+    pub(super) async fn force(self: &Arc<Self>, section: &SectionRef) -> Result<bool, Error> {
+        if let Some(slot) = self.sections.get(section.request)
+            && self.lines.has(&slot)
+        {
+            self.dismiss(&slot);
+            return Ok(true);
+        }
         let kept = self.handed_over(section.request);
         let forced = section.keys.iter().map(async |id| match kept.get(id) {
             Some(lock_ref) => self.force_ticket(id, *lock_ref).await,
