@@ -74,6 +74,9 @@ pub struct Settings {
     pub trades: BTreeSet<Trade>,
 }
 
+/// How many clients want one record where there is a crowd.
+const CROWD: usize = 18;
+
 impl Settings {
     /// What this seed decides.
     pub fn of_seed(seed: u64) -> Self {
@@ -112,8 +115,11 @@ impl Settings {
             },
             trades: BTreeSet::new(),
         };
+        let crowded = one_of([0, 0, 1]) == 1;
         if settings.habits.home > 90 {
             settings.settle_down();
+        } else if crowded {
+            settings.crowd();
         }
         settings
     }
@@ -126,6 +132,19 @@ impl Settings {
             several_keys: 5,
             shared: 2,
             confirm: 5,
+            ..self.habits
+        };
+    }
+
+    /// Lets many clients want one record, more than have tickets of their own.
+    fn crowd(&mut self) {
+        (self.clients, self.keys) = (CROWD, 1);
+        self.nodes_per_site = 1;
+        self.habits = Habits {
+            several_keys: 0,
+            shared: 2,
+            linger: 1,
+            impatient: self.habits.impatient.min(10),
             ..self.habits
         };
     }
