@@ -138,6 +138,14 @@ impl CriticalSection {
         self.keys.iter().map(|hold| (&hold.id, hold.token()))
     }
 
+    /// Makes it time to tell the queues whose the kept tickets are, at the next
+    /// [`Input::Wake`](super::Input::Wake): somebody asks for the section by its name.
+    pub fn name_now(&mut self, now: MonotonicTime) {
+        for hold in &mut self.keys {
+            hold.name_at = hold.name_at.map(|_| now);
+        }
+    }
+
     /// Tells the queues whose the kept tickets are, where it is time.
     pub(super) fn name_tickets(&mut self, context: &Context, effects: &mut Vec<Effect>) {
         for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {

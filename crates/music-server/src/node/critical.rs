@@ -1,6 +1,5 @@
 //! The operations of critical sections, as clients ask for them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -391,12 +390,24 @@ impl Inner {
             self.dismiss(&slot);
             return Ok(true);
         }
-        let kept = self.handed_over(section.request);
-        let forced = section.keys.iter().map(async |id| match kept.get(id) {
-            Some(lock_ref) => self.force_ticket(id, *lock_ref).await,
-            None => self.force_by_name(id, section.request).await,
-        });
-        Ok(try_join_all(forced).await?.contains(&true))
+        self.name_now(section.request);
+        let by_name = |id| self.force_by_name(id, section.request);
+        Ok(try_join_all(section.keys.iter().map(by_name))
+            .await?
+            .contains(&true))
+    }
+
+    /// Has the queues told now which kept tickets are this section's, if it is
+    /// here. To force such a ticket by its number could hit the next section.
+    fn name_now(self: &Arc<Self>, request: RequestId) {
+        let Some(slot) = self.sections.get(request) else {
+            return;
+        };
+        let mut machine = slot.lock();
+        machine.section.name_now(self.clock.now());
+        let effects = self.step_locked(&slot, &mut machine, Input::Wake);
+        drop(machine);
+        self.perform(&slot, effects);
     }
 
     /// Forces a section that may be another node's; one under a kept ticket has
@@ -407,28 +418,15 @@ impl Inner {
         loop {
             let applied = self.command_alone(id, command).await?;
             let found = applied.outcome != Outcome::Gone;
-            if found || looks == NAMELESS_LOOKS || !applied.queue.has_kept() {
+            // It may have been given its name right after that.
+            let named = applied.queue.ticket_of(request).is_some();
+            let may_come = named || applied.queue.has_kept();
+            if found || looks == NAMELESS_LOOKS || !may_come {
                 return Ok(found);
             }
             looks += 1;
             tokio::time::sleep(NAMELESS_PAUSE).await;
         }
-    }
-
-    /// The kept tickets of a section here: the queues may not know yet that they
-    /// are its.
-    fn handed_over(&self, request: RequestId) -> BTreeMap<RecordId, LockRef> {
-        let Some(slot) = self.sections.get(request) else {
-            return BTreeMap::new();
-        };
-        let machine = slot.lock();
-        if !matches!(machine.section.status(), Status::Waiting | Status::Granted) {
-            return BTreeMap::new();
-        }
-        let tokens = machine.section.tokens();
-        let kept = tokens.filter(|(_, token)| token.is_handed_over());
-        kept.map(|(id, token)| (id.clone(), token.lock_ref()))
-            .collect()
     }
 
     pub(super) async fn force_ticket(

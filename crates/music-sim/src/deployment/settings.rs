@@ -75,7 +75,7 @@ pub struct Settings {
 }
 
 /// How many clients want one record where there is a crowd.
-const CROWD: usize = 18;
+const CROWD: usize = 12;
 
 impl Settings {
     /// What this seed decides.
@@ -136,10 +136,15 @@ impl Settings {
         };
     }
 
+    /// Whether many clients want one record.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.clients >= CROWD
+    }
+
     /// Lets many clients want one record, more than have tickets of their own.
     fn crowd(&mut self) {
         (self.clients, self.keys) = (CROWD, 1);
-        self.nodes_per_site = 1;
+        (self.sites, self.nodes_per_site) = (3, 1);
         self.habits = Habits {
             several_keys: 0,
             shared: 2,
