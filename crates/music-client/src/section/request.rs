@@ -148,12 +148,11 @@ impl Pending {
 
     /// Creates it and waits for the grant, if it comes until then. A node where it
     /// waits may be gone before the queue has heard of it: then it is created anew at
-    /// another one.
+    /// another one, as often as that happens.
     async fn granted(
         &mut self,
         until: Option<Instant>,
     ) -> Result<Option<(Arc<Seat>, Lock)>, Error> {
-        let mut left = self.client.attempts_max();
         loop {
             let lock = self.create_anew(until).await?;
             let seat = self.seat()?;
@@ -162,11 +161,12 @@ impl Pending {
                 LockState::Waiting => seat.acquire(until).await,
                 LockState::Lost | LockState::Released => Err(lost()),
             };
-            left -= 1;
+            let late = until.is_some_and(|until| until <= clock::now());
             match waited {
-                Err(Error::Lost(_)) if seat.spot().epoch > 0 && left > 0 => self.renew(&seat),
+                Err(Error::Lost(_)) if seat.spot().epoch > 0 && !late => self.renew(&seat),
                 waited => return Ok(waited?.map(|lock| (seat, lock))),
             }
+            self.client.pause(1).await;
         }
     }
 

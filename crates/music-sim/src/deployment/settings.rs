@@ -80,6 +80,15 @@ const CROWD: usize = 12;
 impl Settings {
     /// What this seed decides.
     pub fn of_seed(seed: u64) -> Self {
+        let mut settings = Self::uncrowded(seed);
+        let homely = settings.habits.home > 90;
+        if !homely && world::dice(seed, 0xc40d).random_ratio(1, 3) {
+            settings.crowd();
+        }
+        settings
+    }
+
+    fn uncrowded(seed: u64) -> Self {
         let mut dice = world::dice(seed, 0x005e_7719);
         let mut one_of = |choices: [u32; 3]| {
             let at = dice.random_range(0..choices.len());
@@ -115,11 +124,8 @@ impl Settings {
             },
             trades: BTreeSet::new(),
         };
-        let crowded = one_of([0, 0, 1]) == 1;
         if settings.habits.home > 90 {
             settings.settle_down();
-        } else if crowded {
-            settings.crowd();
         }
         settings
     }
@@ -160,7 +166,7 @@ impl Settings {
     /// lost, and recipes cannot promise more than locks do. Faults are rarer: a
     /// call of a recipe is several sections, and there must be time for many.
     pub fn of_recipes(seed: u64) -> Self {
-        let mut settings = Self::of_seed(seed);
+        let mut settings = Self::uncrowded(seed);
         settings.faults.remove(&Fault::Force);
         settings.sites = 3;
         settings.length = settings.length.min(Duration::from_secs(30));
