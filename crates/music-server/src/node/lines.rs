@@ -22,6 +22,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use music_core::critical_section::{Input, Kept, KeyIndex, Status};
 use music_core::id::{Moves, RecordId, RequestId};
@@ -159,17 +160,24 @@ impl Lines {
         self.change(id, asks).unwrap_or(false)
     }
 
-    /// Who has a ticket next that a section left. `goes_on` says whether the queue
-    /// would allow it, if others have not waited since too early a time.
-    fn next(&self, from: RequestId, kept: &Kept, now: MonotonicTime, goes_on: GoesOn<'_>) -> Next {
+    /// Who has a ticket next that a section left. It goes on for `turn_max` while
+    /// others wait behind it, and not at all without.
+    fn next(
+        &self,
+        from: RequestId,
+        kept: &Kept,
+        now: MonotonicTime,
+        turn_max: Option<Duration>,
+    ) -> Next {
         let next = |line: &mut Line| {
             // However many wait behind it, a ticket that was asked for serves one.
             let unused = line.asker == Some(from);
             line.clear(from);
             let since = line.followed_since(kept, now).filter(|_| !unused);
+            let in_turn = |turn_max| since.is_none_or(|since| now < since.after(turn_max));
             if line.waiting.is_empty() {
                 Next::Nobody
-            } else if goes_on(since) {
+            } else if turn_max.is_some_and(in_turn) {
                 line.take_next(kept).map_or(Next::Nobody, Next::Section)
             } else {
                 Next::Others
@@ -178,9 +186,6 @@ impl Lines {
         self.change(kept.id(), next).unwrap_or(Next::Nobody)
     }
 }
-
-/// Whether a ticket may go on to another section, if others wait since then.
-type GoesOn<'a> = &'a dyn Fn(Option<MonotonicTime>) -> bool;
 
 impl Line {
     fn is_idle(&self) -> bool {
@@ -269,9 +274,10 @@ impl Inner {
 
     /// A section has left its ticket to the node.
     pub(super) fn left(self: &Arc<Self>, slot: &Arc<Slot>, kept: Kept) {
+        let may_go_on = kept.is_known() && self.may_hand_over(&kept);
+        let turn_max = may_go_on.then_some(self.config.affinity.turn_max);
         let now = self.clock.now();
-        let goes_on = |since: Option<MonotonicTime>| self.goes_on(&kept, since, now);
-        match self.lines.next(slot.request, &kept, now, &goes_on) {
+        match self.lines.next(slot.request, &kept, now, turn_max) {
             Next::Nobody => self.keep(kept),
             Next::Section(next) => self.hand_on(&next, kept),
             Next::Others => {
@@ -280,12 +286,6 @@ impl Inner {
                 self.attend(&id);
             }
         }
-    }
-
-    fn goes_on(&self, kept: &Kept, since: Option<MonotonicTime>, now: MonotonicTime) -> bool {
-        let turn_max = self.config.affinity.turn_max;
-        let in_turn = since.is_none_or(|since| now < since.after(turn_max));
-        in_turn && kept.is_known() && self.may_hand_over(kept)
     }
 
     fn hand_on(self: &Arc<Self>, slot: &Arc<Slot>, kept: Kept) {
