@@ -17,7 +17,7 @@ use music_store::error::Outcome;
 use music_store::{Level, LockStore, StateStore};
 use tracing::{Instrument as _, Span};
 
-use super::sections::{Machine, OpResult, Slot};
+use super::sections::{Machine, OpResult, Slot, only_key};
 use super::{Inner, spans};
 
 impl Inner {
@@ -169,7 +169,14 @@ impl Inner {
             // An answer that comes while the node is suspended is not seen
             // before it goes on.
             node.gate.pass().await;
+            let marks = match &answer {
+                Answer::Queue(Ok(queue)) => Some(queue.marks()),
+                _ => None,
+            };
             node.step(&slot, Input::Answered(call, answer));
+            if let Some((id, marks)) = only_key(&slot).zip(marks) {
+                node.tell_keeper(&id, marks);
+            }
         });
     }
 

@@ -26,11 +26,11 @@ use std::time::Duration;
 
 use music_core::critical_section::{Input, Kept, KeyIndex, Status};
 use music_core::id::{Moves, RecordId, RequestId};
-use music_core::lock_queue::Mode;
+use music_core::lock_queue::{Marks, Mode};
 use music_core::lock_ref::LockRef;
 use music_core::time::{Lease, MonotonicTime};
 
-use super::sections::Slot;
+use super::sections::{Slot, only_key};
 use super::{Inner, SectionRef};
 
 /// How many sections of a node have a ticket of their own in one queue, before
@@ -90,6 +90,12 @@ impl Lines {
             named: false,
         };
         self.lines().entry(id.clone()).or_default().runner = Some(runner);
+    }
+
+    fn runner(&self, id: &RecordId) -> Option<RequestId> {
+        let lines = self.lines();
+        let runner = lines.get(id)?.runner?;
+        Some(runner.request)
     }
 
     /// Puts a section in line if there is one, or `begins` to be.
@@ -326,20 +332,25 @@ impl Inner {
 
     /// A section is over.
     pub(super) fn leave_line(self: &Arc<Self>, slot: &Arc<Slot>) {
-        let (id, lock_ref) = {
-            let section = &slot.lock().section;
-            let mut tickets = section.lock_refs();
-            match (tickets.next(), tickets.next()) {
-                (Some((id, lock_ref)), None) => (id.clone(), lock_ref),
-                _ => return,
-            }
-        };
-        if lock_ref == LockRef::NONE {
+        let Some(id) = only_key(slot) else { return };
+        let is_nobody = |(_, lock_ref): (_, LockRef)| lock_ref == LockRef::NONE;
+        if slot.lock().section.lock_refs().all(is_nobody) {
             self.lines.step_out(&id, slot.request);
         }
         if self.lines.clear(&id, slot.request) {
             self.attend(&id);
         }
+    }
+
+    /// Tells who has a key's kept ticket by now how far its queue has come: the
+    /// section that looked may have left it.
+    pub(super) fn tell_keeper(self: &Arc<Self>, id: &RecordId, marks: Marks) {
+        let runner = self.lines.runner(id);
+        if let Some(slot) = runner.and_then(|request| self.sections.get(request)) {
+            let (key, marks) = (KeyIndex(0), Some(marks));
+            self.step(&slot, Input::Hint { key, marks });
+        }
+        self.hint_kept(id, Some(marks));
     }
 
     /// The section that has the ticket goes on for long: those behind it ask for

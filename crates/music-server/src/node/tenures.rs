@@ -414,7 +414,7 @@ impl Inner {
                 self.spawn(async move {
                     if let Ok(queue) = node.peek_together(&id).await {
                         node.gate.pass().await;
-                        node.hint_kept(&id, Some(queue.marks()));
+                        node.tell_keeper(&id, queue.marks());
                     }
                 });
             }
