@@ -19,7 +19,7 @@ pub struct Ticket {
     /// Whether it is at the head.
     pub holds: bool,
     /// Whether its node keeps it for its own clients: for one that has come within
-    /// the last second, or is still to come.
+    /// the last second, is still to come, or stands in line.
     pub kept: bool,
     /// The node session that keeps it alive, in hexadecimal.
     pub owner: String,
@@ -36,6 +36,10 @@ pub struct Queue {
     pub tickets: Vec<Ticket>,
     /// How many tickets there are in all.
     pub length: u64,
+    /// How many more sections wait at the node that answers, for a ticket of its
+    /// own that they have together.
+    #[serde(default)]
+    pub in_line: u64,
     /// The highest number issued.
     pub last: u64,
     /// The highest number removed by force.

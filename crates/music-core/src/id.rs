@@ -38,8 +38,8 @@ pub struct RequestId(pub u128);
 pub struct Moves(pub u64);
 
 impl Moves {
-    /// More often than any client can have moved.
-    pub const MAX: Self = Self(u64::MAX);
+    /// Those of a ticket that its node has for itself: more than any client has.
+    pub const OF_NODE: Self = Self(u64::MAX);
 }
 
 /// What a client calls a changing request, so that a retry is recognised.

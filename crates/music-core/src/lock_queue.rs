@@ -88,7 +88,7 @@ pub struct LockQueue {
 impl Ticket {
     /// Whether its owner keeps it, and no section has given it its name.
     pub fn is_kept(&self) -> bool {
-        self.moves == Moves::MAX
+        self.moves == Moves::OF_NODE
     }
 }
 
@@ -218,7 +218,11 @@ impl LockQueue {
             return Outcome::Gone;
         }
         // A kept one has no client: its owner numbers its puts anew.
-        let moves = if ticket.is_kept() { Moves::MAX } else { moves };
+        let moves = if ticket.is_kept() {
+            Moves::OF_NODE
+        } else {
+            moves
+        };
         if moves < ticket.moves && !mutation::is_on(Mutation::AdoptionAfterMove) {
             return Outcome::Gone;
         }
@@ -255,7 +259,7 @@ impl LockQueue {
         let kept = Ticket {
             incarnation,
             request: name,
-            moves: Moves::MAX,
+            moves: Moves::OF_NODE,
             ..ticket
         };
         self.tickets.insert(lock_ref, kept);

@@ -84,19 +84,10 @@ impl LockRequest {
         let until = self.wait.and_then(|wait| began.checked_add(wait));
         let keys = self.keys.clone();
         let mut pending = Pending::new(self)?;
-        let lock = pending.create_anew(until).await?;
-        let (seat, lock) = match lock.state {
-            LockState::Granted => (pending.seat()?, lock),
-            LockState::Waiting => {
-                let seat = pending.seat()?;
-                let Some(lock) = seat.acquire(until).await? else {
-                    return Err(Error::TimedOut {
-                        waited: clock::now() - began,
-                    });
-                };
-                (seat, lock)
-            }
-            LockState::Lost | LockState::Released => return Err(lost()),
+        let Some((seat, lock)) = pending.granted(until).await? else {
+            return Err(Error::TimedOut {
+                waited: clock::now() - began,
+            });
         };
         keeper::freshen(&seat).await?;
         pending.disarm();
@@ -153,6 +144,37 @@ impl Pending {
             queued: false,
             seat: None,
         })
+    }
+
+    /// Creates it and waits for the grant, if it comes until then. A node where it
+    /// waits may be gone before the queue has heard of it: then it is created anew at
+    /// another one, as often as that happens.
+    async fn granted(
+        &mut self,
+        until: Option<Instant>,
+    ) -> Result<Option<(Arc<Seat>, Lock)>, Error> {
+        loop {
+            let lock = self.create_anew(until).await?;
+            let seat = self.seat()?;
+            let waited = match lock.state {
+                LockState::Granted => Ok(Some(lock)),
+                LockState::Waiting => seat.acquire(until).await,
+                LockState::Lost | LockState::Released => Err(lost()),
+            };
+            let late = until.is_some_and(|until| until <= clock::now());
+            match waited {
+                Err(Error::Lost(_)) if seat.spot().epoch > 0 && !late => self.renew(&seat),
+                waited => return Ok(waited?.map(|lock| (seat, lock))),
+            }
+            self.client.pause(1).await;
+        }
+    }
+
+    /// Another request, at the node where that one was last.
+    fn renew(&mut self, seat: &Seat) {
+        self.call.idempotency_key = Some(dice::idempotency_key());
+        self.place = Place::new(self.client.endpoints.len(), seat.spot().at);
+        (self.queued, self.seat) = (false, None);
     }
 
     /// Creates it, and another one where the node has given it up meanwhile: as

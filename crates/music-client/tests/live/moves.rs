@@ -92,6 +92,33 @@ async fn a_waiter_moves_on_when_its_node_is_killed() {
     soon(granted.put(KEY, "v")).await.unwrap();
 }
 
+/// Most of them stand in their node's line: no queue knows their names.
+#[tokio::test]
+async fn all_who_wait_at_a_node_move_on_when_it_is_killed() {
+    const WAITERS: u64 = 12;
+    let sites = Sites::start().await;
+    let holder = section(&sites.client(&[1])).await;
+    let waiters = (0..WAITERS).map(async |_| {
+        let granted = sites.client(&[0, 2]).lock([KEY]).acquire().await.unwrap();
+        let token = granted.token();
+        granted.put(KEY, "v").await.unwrap();
+        granted.release().await.unwrap();
+        token
+    });
+    let events = async {
+        let all = |queue: &music_client::api::queue::Queue| {
+            queue.in_line > 0 && queue.in_line + queue.length >= WAITERS
+        };
+        sites.queue(0, all).await;
+        sites.deployment().kill(&sites.nodes[0]).await.unwrap();
+        holder.release().await.unwrap();
+    };
+    let (mut tokens, ()) = soon(async { tokio::join!(join_all(waiters), events) }).await;
+    tokens.sort_unstable();
+    tokens.dedup();
+    assert_eq!(u64::try_from(tokens.len()).unwrap(), WAITERS);
+}
+
 #[tokio::test]
 async fn a_suspended_node_loses_its_section_and_what_it_writes_is_never_seen() {
     let sites = Sites::start().await;

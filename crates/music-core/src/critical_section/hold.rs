@@ -148,7 +148,7 @@ pub(super) struct Hold {
     pub(super) named: bool,
     /// How far the queue is known to have come: a hint may be faster than the
     /// answer that brings the ticket.
-    last_seen: LockRef,
+    pub(super) last_seen: LockRef,
     /// When the queue was looked at last.
     pub(super) looked_at: MonotonicTime,
     /// When the phase's call is to be made (again).

@@ -311,6 +311,13 @@ impl CriticalSection {
             .min()
     }
 
+    /// Whether the client has not proved life when it should have.
+    pub fn is_silent(&self, now: MonotonicTime) -> bool {
+        now > self
+            .client_heard_at
+            .after(self.terms.client_lease.renewal_interval())
+    }
+
     fn client_deadline(&self) -> MonotonicTime {
         self.client_heard_at.after(self.terms.client_lease.get())
     }

@@ -6,12 +6,14 @@
 //!            7.0.0 ..                  7.1.0 ..        7.1.5 ..
 //! ```
 //!
-//! A section that was released cleanly, behind which nobody waits, leaves its
-//! ticket to its node. Before another section has it the queue must know
-//! ([`Command::Keep`](crate::lock_queue::Command::Keep)): the ticket takes the
-//! next incarnation, and a name that no client knows. So what the client of the
-//! section that is over still asks, late or of another node, hits nobody; and
-//! where another node has taken the section over meanwhile, nothing is kept.
+//! A section that was released cleanly leaves its ticket to its node, which may
+//! release it after all, as where others wait. Before another section has it the
+//! queue must know ([`Command::Keep`](crate::lock_queue::Command::Keep)): the
+//! ticket takes the next incarnation, and a name that no client knows. So what the
+//! client of the section that is over still asks, late or of another node, hits
+//! nobody; and where another node has taken the section over meanwhile, nothing is
+//! kept. A ticket that a node has asked for itself ([`Moves::OF_NODE`]) has had
+//! such a name from the first.
 //!
 //! From then on the node's next section of the key begins at the head of the
 //! queue, with the ticks that are left and what is known of the record, and asks
@@ -31,9 +33,9 @@ use core::time::Duration;
 use super::call::{Effect, Failure, Purpose};
 use super::hold::{Hold, Phase, View};
 use super::{Context, CriticalSection, KeyIndex};
-use crate::id::{RecordId, SessionId};
+use crate::id::{Moves, RecordId, SessionId};
 use crate::lock_queue::{Command, Named, Outcome};
-use crate::lock_ref::{FencingToken, HandOvers, Holding, Tick};
+use crate::lock_ref::{FencingToken, HandOvers, Holding, LockRef, Tick};
 use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::time::MonotonicTime;
@@ -52,8 +54,9 @@ pub struct Kept {
     holding: Holding,
     owner: SessionId,
     hand_overs: HandOvers,
-    /// It may bear the name of the section that had it last.
-    named: bool,
+    known: bool,
+    /// How far the queue is known to have come.
+    last_seen: LockRef,
     next_tick: Tick,
     looked_at: MonotonicTime,
     view: Option<Box<View>>,
@@ -80,9 +83,14 @@ impl Kept {
         self.hand_overs
     }
 
-    /// Whether the queue knows that it is kept.
+    /// Whether the queue knows that it is kept: no client knows its name.
     pub fn is_known(&self) -> bool {
-        self.hand_overs > HandOvers(1) && !self.named
+        self.known
+    }
+
+    /// Whether somebody is known to have come after it.
+    pub fn is_followed(&self) -> bool {
+        self.last_seen > self.holding.lock_ref
     }
 
     /// When its queue was looked at last.
@@ -96,7 +104,7 @@ impl Kept {
     pub fn known_as(self, holding: Holding, looked_at: MonotonicTime) -> Self {
         Self {
             holding,
-            named: false,
+            known: true,
             // Below are those of the incarnation before.
             next_tick: Tick::FIRST,
             looked_at,
@@ -115,6 +123,7 @@ impl CriticalSection {
         hold.handed_over = Some(kept.hand_overs);
         hold.holding = kept.holding;
         hold.looked_at = kept.looked_at;
+        hold.see_last(kept.last_seen);
         hold.view = kept.view;
         hold.settle(Phase::AtHead);
         // Above those of all sections before.
@@ -127,6 +136,14 @@ impl CriticalSection {
     /// no ticket at the moment.
     pub fn tokens(&self) -> impl Iterator<Item = (&RecordId, FencingToken)> {
         self.keys.iter().map(|hold| (&hold.id, hold.token()))
+    }
+
+    /// Makes it time to tell the queues whose the kept tickets are, at the next
+    /// [`Input::Wake`](super::Input::Wake): somebody asks for the section by its name.
+    pub fn name_now(&mut self, now: MonotonicTime) {
+        for hold in &mut self.keys {
+            hold.name_at = hold.name_at.map(|_| now);
+        }
     }
 
     /// Tells the queues whose the kept tickets are, where it is time.
@@ -175,21 +192,23 @@ impl CriticalSection {
         }
     }
 
-    /// What is left of a key's ticket for the next section, if it can be kept:
-    /// its release would be clean, and nobody is known to wait behind it.
+    /// What is left of a key's ticket for the next section, if it can be kept.
+    /// Its release would be clean.
     pub(super) fn to_keep(&self, key: KeyIndex) -> Option<Kept> {
         let hold = self.keys.get(usize::from(key.0))?;
         let wanted = self.terms.keeps && !self.exhausted;
-        if !wanted || hold.is_followed() || hold.phase != Phase::Held {
+        if !wanted || hold.phase != Phase::Held {
             return None;
         }
+        let nameless = hold.handed_over.is_some() || self.terms.moves == Moves::OF_NODE;
         let small = |view: &View| view.complete && bytes(&view.record) <= VIEW_BYTES_MAX;
         Some(Kept {
             id: hold.id.clone(),
             holding: hold.holding,
             owner: self.terms.owner,
             hand_overs: hold.handed_over.unwrap_or_default().next()?,
-            named: hold.named,
+            known: nameless && !hold.named,
+            last_seen: hold.last_seen,
             next_tick: self.next_tick?,
             looked_at: hold.looked_at,
             view: hold.view.clone().filter(|view| small(view)),

@@ -155,6 +155,20 @@ impl World {
         section
     }
 
+    /// A section of the node itself, which no client knows.
+    pub(crate) fn create_for_node(&mut self, node: usize, request: u128, keys: &[&str]) -> usize {
+        let section = self.open(node, request, Mode::Exclusive, keys);
+        let machine = &mut self.sections[section].machine;
+        let terms = Terms {
+            moves: Moves::OF_NODE,
+            ..machine.terms().clone()
+        };
+        let keys = keys.iter().map(|key| id(key)).collect();
+        *machine = CriticalSection::new(terms, keys, self.now).unwrap();
+        self.step(section, Input::Create);
+        section
+    }
+
     /// A shared section that has asked for its tickets.
     pub(crate) fn share(&mut self, node: usize, request: u128, keys: &[&str]) -> usize {
         let section = self.open(node, request, Mode::Shared, keys);

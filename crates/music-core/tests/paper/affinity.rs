@@ -131,11 +131,11 @@ fn a_ticket_that_may_have_a_write_under_way_is_not_kept() {
 }
 
 #[test]
-fn nor_one_behind_which_others_wait() {
+fn its_node_is_told_that_others_wait_behind_it() {
     for hinted in [false, true] {
         let mut world = homely(2);
         let section = world.granted(0, 1, &["a"]);
-        let other = world.create(1, 2, &["a"]);
+        world.create(1, 2, &["a"]);
         world.run();
         if hinted {
             world.hint(section, "a");
@@ -147,11 +147,35 @@ fn nor_one_behind_which_others_wait() {
         }
         world.release(section, false);
         world.run();
-        world.hint(other, "a");
-        world.run();
-        assert!(world.sections[section].kept.is_empty(), "{hinted}");
-        assert_eq!(world.status(other), Status::Granted);
+        assert!(world.left(section).is_followed(), "{hinted}");
     }
+}
+
+#[test]
+fn a_ticket_that_a_node_has_asked_for_itself_is_known_at_once() {
+    let mut world = homely(2);
+    let line = world.create_for_node(0, 1, &["a"]);
+    world.run();
+    let other = world.create(1, 2, &["a"]);
+    world.run();
+    let mut last = line;
+    for request in 3..6 {
+        world.release(last, false);
+        let kept = world.left(last);
+        assert!(kept.is_known());
+        last = world.create_with(0, request, &["a"], kept);
+        assert_eq!(world.status(last), Status::Granted);
+        assert_eq!(world.tickets("a"), [1, 2]);
+    }
+    assert!(world.sections[last].watched.contains(&id("a")));
+    world.hint(last, "a");
+    world.release(last, false);
+    let kept = world.left(last);
+    assert!(kept.is_followed());
+    world.queue("a").release(kept.holding());
+    world.hint(other, "a");
+    world.run();
+    assert_eq!(world.status(other), Status::Granted);
 }
 
 #[test]

@@ -280,6 +280,14 @@ pub(super) const AFFINITY_HAND_OVERS_MAX: Setting = setting(
     "How many sections follow each other under one kept lock, before it is asked for anew.",
 );
 
+pub(super) const AFFINITY_TURN_MS: Setting = setting(
+    "affinity.turn_ms",
+    Kind::Number(0, 60_000),
+    "400",
+    "How long a lock goes from one of a node's waiting clients to the next while other sites wait \
+     for it too.",
+);
+
 pub(super) const CONNECTIONS_MAX: Setting = setting(
     "limits.connections_max",
     Kind::Number(1, 1_000_000),
@@ -409,6 +417,7 @@ pub(super) const ALL: &[&Setting] = &[
     &ZOOKEEPER_CALL_MS,
     &AFFINITY_IDLE_MS,
     &AFFINITY_HAND_OVERS_MAX,
+    &AFFINITY_TURN_MS,
     &CONNECTIONS_MAX,
     &IN_FLIGHT_MAX,
     &WATCHERS_MAX,

@@ -54,6 +54,7 @@ fn affinity(reader: &mut Reader) -> Affinity {
     Affinity {
         idle_max: reader.duration(&setting::AFFINITY_IDLE_MS),
         hand_overs_max: u16::try_from(hand_overs).unwrap_or(u16::MAX),
+        turn_max: reader.duration(&setting::AFFINITY_TURN_MS),
     }
 }
 

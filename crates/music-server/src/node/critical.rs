@@ -1,15 +1,14 @@
 //! The operations of critical sections, as clients ask for them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use music_core::critical_section::{
-    self, CriticalSection, Input, KeyIndex, Lost, OpId, Put, Reply, Status, Terms,
+    self, CriticalSection, Input, Kept, KeyIndex, Lost, OpId, Put, Reply, Status, Terms,
 };
-use music_core::id::{IdempotencyKey, RecordId, RequestId};
+use music_core::id::{IdempotencyKey, RecordId, RequestId, SessionId};
 use music_core::lock_queue::{Command, LockQueue, Outcome};
 use music_core::lock_ref::LockRef;
 use music_core::record::Record;
@@ -114,6 +113,30 @@ impl Inner {
             Input::Create => self.take_kept(section, owner).await,
             _ => Vec::new(),
         };
+        let Some(slot) = self.slot_for(section, owner, &taken) else {
+            self.give_back_taken(taken);
+            return Err(Error::Section(critical_section::Error::KeyNotInSet));
+        };
+        match self.sections.insert(slot) {
+            Ok(slot) => {
+                self.begin(section, &slot, first, &taken);
+                Ok(slot)
+            }
+            // Somebody else was faster with the same request.
+            Err(slot) => {
+                self.give_back_taken(taken);
+                Ok(slot)
+            }
+        }
+    }
+
+    /// A section that has not had an event yet; `None` where its keys are no set.
+    pub(super) fn slot_for(
+        &self,
+        section: &SectionRef,
+        owner: SessionId,
+        taken: &[(KeyIndex, Kept)],
+    ) -> Option<Arc<Slot>> {
         let terms = Terms {
             request: section.request,
             mode: section.mode,
@@ -124,26 +147,31 @@ impl Inner {
             keeps: self.affinity().is_some(),
         };
         let machine = CriticalSection::new(terms, section.keys.clone(), self.clock.now());
-        let Some(mut machine) = machine else {
-            self.give_back_taken(taken);
-            return Err(Error::Section(critical_section::Error::KeyNotInSet));
-        };
-        for (key, kept) in &taken {
+        let mut machine = machine?;
+        for (key, kept) in taken {
             machine.take_kept(*key, kept.clone());
         }
-        let slot = Slot::new(machine, self.section_span(section));
-        match self.sections.insert(slot) {
-            Ok(slot) => {
-                self.step(&slot, first);
-                self.hand_over(&slot, &taken);
-                Ok(slot)
-            }
-            // Somebody else was faster with the same request.
-            Err(slot) => {
-                self.give_back_taken(taken);
-                Ok(slot)
-            }
+        Some(Slot::new(machine, self.section_span(section)))
+    }
+
+    /// Gives a section its first event; one that is to stand in line has it when
+    /// its turn has come.
+    fn begin(
+        self: &Arc<Self>,
+        section: &SectionRef,
+        slot: &Arc<Slot>,
+        first: Input,
+        taken: &[(KeyIndex, Kept)],
+    ) {
+        let creates = matches!(first, Input::Create);
+        if creates && taken.is_empty() && self.stand_in_line(section, slot) {
+            return;
         }
+        if let ([id], [_]) = (section.keys.as_slice(), taken) {
+            self.lines.run(id, section.request);
+        }
+        self.step(slot, first);
+        self.hand_over(slot, taken);
     }
 
     /// Waits until the section's place is known, then up to `wait` for the
@@ -189,7 +217,7 @@ impl Inner {
     /// Not before every enqueue of this one is answered: a ticket that came to
     /// be after the other machine had looked would be nobody's, and this
     /// node's lease would keep it alive for ever.
-    async fn retire(&self, slot: &Arc<Slot>) -> Result<(), Error> {
+    async fn retire(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<(), Error> {
         let answered = async {
             loop {
                 let changed = slot.changed.notified();
@@ -206,6 +234,7 @@ impl Inner {
             return Err(Error::Store(music_store::Error::TimedOut));
         }
         self.sections.remove(slot);
+        self.leave_line(slot);
         let watched: Vec<_> = slot.lock().section.watched().cloned().collect();
         for id in watched {
             self.watches.remove(&self.locks, &id, slot.request);
@@ -214,7 +243,7 @@ impl Inner {
     }
 
     /// Ends a section that no client will ask for any more.
-    fn dismiss(self: &Arc<Self>, slot: &Arc<Slot>) {
+    pub(super) fn dismiss(self: &Arc<Self>, slot: &Arc<Slot>) {
         self.ask(slot, |op| Input::Release { op, confirm: false });
     }
 
@@ -354,13 +383,31 @@ impl Inner {
         self.reply(reply).await.map(|_| released(confirm))
     }
 
-    pub(super) async fn force(&self, section: &SectionRef) -> Result<bool, Error> {
-        let kept = self.handed_over(section.request);
-        let forced = section.keys.iter().map(async |id| match kept.get(id) {
-            Some(lock_ref) => self.force_ticket(id, *lock_ref).await,
-            None => self.force_by_name(id, section.request).await,
-        });
-        Ok(try_join_all(forced).await?.contains(&true))
+    pub(super) async fn force(self: &Arc<Self>, section: &SectionRef) -> Result<bool, Error> {
+        if let Some(slot) = self.sections.get(section.request)
+            && self.lines.has(&slot)
+        {
+            self.dismiss(&slot);
+            return Ok(true);
+        }
+        self.name_now(section.request);
+        let by_name = |id| self.force_by_name(id, section.request);
+        Ok(try_join_all(section.keys.iter().map(by_name))
+            .await?
+            .contains(&true))
+    }
+
+    /// Has the queues told now which kept tickets are this section's, if it is
+    /// here. To force such a ticket by its number could hit the next section.
+    fn name_now(self: &Arc<Self>, request: RequestId) {
+        let Some(slot) = self.sections.get(request) else {
+            return;
+        };
+        let mut machine = slot.lock();
+        machine.section.name_now(self.clock.now());
+        let effects = self.step_locked(&slot, &mut machine, Input::Wake);
+        drop(machine);
+        self.perform(&slot, effects);
     }
 
     /// Forces a section that may be another node's; one under a kept ticket has
@@ -371,28 +418,15 @@ impl Inner {
         loop {
             let applied = self.command_alone(id, command).await?;
             let found = applied.outcome != Outcome::Gone;
-            if found || looks == NAMELESS_LOOKS || !applied.queue.has_kept() {
+            // It may have been given its name right after that.
+            let named = applied.queue.ticket_of(request).is_some();
+            let may_come = named || applied.queue.has_kept();
+            if found || looks == NAMELESS_LOOKS || !may_come {
                 return Ok(found);
             }
             looks += 1;
             tokio::time::sleep(NAMELESS_PAUSE).await;
         }
-    }
-
-    /// The kept tickets of a section here: the queues may not know yet that they
-    /// are its.
-    fn handed_over(&self, request: RequestId) -> BTreeMap<RecordId, LockRef> {
-        let Some(slot) = self.sections.get(request) else {
-            return BTreeMap::new();
-        };
-        let machine = slot.lock();
-        if !matches!(machine.section.status(), Status::Waiting | Status::Granted) {
-            return BTreeMap::new();
-        }
-        let tokens = machine.section.tokens();
-        let kept = tokens.filter(|(_, token)| token.is_handed_over());
-        kept.map(|(id, token)| (id.clone(), token.lock_ref()))
-            .collect()
     }
 
     pub(super) async fn force_ticket(

@@ -17,7 +17,7 @@ use music_store::error::Outcome;
 use music_store::{Level, LockStore, StateStore};
 use tracing::{Instrument as _, Span};
 
-use super::sections::{Machine, OpResult, Slot};
+use super::sections::{Machine, OpResult, Slot, only_key};
 use super::{Inner, spans};
 
 impl Inner {
@@ -92,6 +92,9 @@ impl Inner {
             let made = |call| (call, span);
             match effect {
                 Effect::Apply { call, id, command } => {
+                    if matches!(command, Command::Name { .. }) {
+                        self.run_long(&id, slot.request);
+                    }
                     self.answer(slot, made(call), Self::apply(self.clone(), id, command));
                 }
                 Effect::Peek { call, id } => {
@@ -111,12 +114,13 @@ impl Inner {
                 Effect::Read { call, id } => {
                     self.answer(slot, made(call), Self::read(self.clone(), id));
                 }
-                Effect::Keep(kept) => self.keep(*kept),
+                Effect::Keep(kept) => self.left(slot, *kept),
                 // Handed over while the section was locked.
                 Effect::Reply { .. } => {}
                 Effect::Changed => {
                     spans::changed(slot);
                     slot.changed.notify_waiters();
+                    self.see_to_line(slot);
                 }
                 Effect::Watch(id) => self.watches.add(&self.locks, id, slot.request),
                 Effect::Unwatch(id) => self.watches.remove(&self.locks, &id, slot.request),
@@ -140,7 +144,7 @@ impl Inner {
     }
 
     /// Drops a section that is over, but for how it ended.
-    fn forget(&self, slot: &Arc<Slot>) {
+    fn forget(self: &Arc<Self>, slot: &Arc<Slot>) {
         let status = slot.lock().section.status();
         match status {
             Status::Lost(lost) => self.sections.remember(slot.request, Err(Error::Lost(lost))),
@@ -148,6 +152,7 @@ impl Inner {
         }
         spans::ended(slot, status);
         self.sections.remove(slot);
+        self.leave_line(slot);
         slot.changed.notify_waiters();
     }
 
@@ -164,7 +169,14 @@ impl Inner {
             // An answer that comes while the node is suspended is not seen
             // before it goes on.
             node.gate.pass().await;
+            let marks = match &answer {
+                Answer::Queue(Ok(queue)) => Some(queue.marks()),
+                _ => None,
+            };
             node.step(&slot, Input::Answered(call, answer));
+            if let Some((id, marks)) = only_key(&slot).zip(marks) {
+                node.tell_keeper(&id, marks);
+            }
         });
     }
 

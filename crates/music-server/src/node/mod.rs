@@ -9,7 +9,7 @@
 //! | `eventual` | plain get and put, scans, tables |
 //! | `drive` | steps a section's machine and makes the calls it asks for |
 //! | `sections`, `timers`, `watches` | which sections there are, when they wake, what they listen to |
-//! | `tenures` | tickets that are kept between sections: site affinity |
+//! | `tenures`, `lines` | site affinity: tickets that are kept between sections, and sections that wait for one together |
 //! | `neighbours` | hints between nodes, where the lock engine has no watches |
 //! | `peeks` | looks at a queue that several sections ask for |
 //! | `liveness` | the node's lease, and its suspicion of other nodes |
@@ -24,6 +24,7 @@ mod drive;
 mod error;
 mod eventual;
 mod gate;
+mod lines;
 mod liveness;
 mod neighbours;
 mod peeks;
@@ -79,6 +80,7 @@ struct Inner {
     watches: watches::Watches,
     peeks: peeks::Peeks,
     tenures: tenures::Tenures,
+    lines: lines::Lines,
     liveness: liveness::Liveness,
     neighbours: neighbours::Neighbours,
     writes: eventual::Writes,
@@ -119,6 +121,7 @@ impl Node {
             watches: watches::Watches::default(),
             peeks: peeks::Peeks::default(),
             tenures: tenures::Tenures::default(),
+            lines: lines::Lines::default(),
             writes: eventual::Writes::default(),
             closing: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -390,6 +393,12 @@ impl Node {
         self.inner.queue(id).await
     }
 
+    /// How many sections stand in line here for a key: they have no tickets in its
+    /// queue yet.
+    pub fn in_line(&self, id: &RecordId) -> usize {
+        self.inner.lines.waiting(id)
+    }
+
     /// Waits until the queue of the key may have changed, or `limit` is over.
     pub async fn queue_changed(&self, id: &RecordId, limit: Duration) {
         self.inner.queue_changed(id, limit).await;
@@ -495,6 +504,7 @@ impl Node {
             lease_valid: self.inner.lease_is_valid(),
             sections: self.inner.sections.len(),
             kept: self.inner.tenures.len(),
+            in_line: self.inner.lines.len(),
         }
     }
 }

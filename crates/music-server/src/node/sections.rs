@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use music_core::critical_section::{CriticalSection, Error, OpId, Reply};
-use music_core::id::RequestId;
+use music_core::id::{RecordId, RequestId};
 use music_core::lock_ref::LockRef;
 use music_core::time::MonotonicTime;
 use tokio::sync::{Notify, oneshot};
@@ -67,6 +67,14 @@ impl Slot {
         // good as dead to it, and its stamps keep others safe.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The key of a section that has no other.
+pub(super) fn only_key(slot: &Slot) -> Option<RecordId> {
+    let machine = slot.lock();
+    let mut keys = machine.section.lock_refs();
+    let (id, _) = keys.next()?;
+    keys.next().is_none().then(|| id.clone())
 }
 
 impl Machine {

@@ -50,6 +50,8 @@ pub struct Affinity {
     pub idle_max: Duration,
     /// How many sections may have one ticket after its first.
     pub hand_overs_max: u16,
+    /// How long a ticket goes from section to section while others wait behind it.
+    pub turn_max: Duration,
 }
 
 impl Default for Affinity {
@@ -57,6 +59,7 @@ impl Default for Affinity {
         Self {
             idle_max: Duration::from_secs(5),
             hand_overs_max: 1_000,
+            turn_max: Duration::from_millis(400),
         }
     }
 }
@@ -256,9 +259,16 @@ impl Inner {
         let state = self.tenures.state();
         let first = kept.hand_overs() == FIRST;
         (!first || state.follows(kept, now, affinity.idle_max))
-            && now < kept.looked_at().after(UNSEEN_MAX)
-            && kept.hand_overs() <= HandOvers(affinity.hand_overs_max)
+            && !kept.is_followed()
             && state.kept.len() < KEPT_MAX
+            && self.may_hand_over(kept)
+    }
+
+    /// Whether another section may have a ticket, as far as no other site is
+    /// concerned.
+    pub(super) fn may_hand_over(&self, kept: &Kept) -> bool {
+        self.clock.now() < kept.looked_at().after(UNSEEN_MAX)
+            && kept.hand_overs() <= HandOvers(self.config.affinity.hand_overs_max)
             && kept.owner() == self.liveness.session().0
             && !self.closing.load(Ordering::Relaxed)
     }
@@ -315,7 +325,7 @@ impl Inner {
 
     /// Releases a kept ticket; tried again until it is done, or its node
     /// session is over.
-    fn give_back(self: &Arc<Self>, kept: Kept) {
+    pub(super) fn give_back(self: &Arc<Self>, kept: Kept) {
         self.note_release(kept.id(), kept.holding().lock_ref);
         let node = Arc::clone(self);
         self.tenures.returning.fetch_add(1, Ordering::Relaxed);
@@ -404,7 +414,7 @@ impl Inner {
                 self.spawn(async move {
                     if let Ok(queue) = node.peek_together(&id).await {
                         node.gate.pass().await;
-                        node.hint_kept(&id, Some(queue.marks()));
+                        node.tell_keeper(&id, queue.marks());
                     }
                 });
             }

@@ -50,4 +50,6 @@ pub struct NodeStatus {
     pub sections: usize,
     /// How many tickets are kept for sections to come.
     pub kept: usize,
+    /// How many sections stand in line for a ticket that they will have together.
+    pub in_line: usize,
 }

@@ -73,9 +73,13 @@ impl Watches {
 
     /// Whether a section here has to do with the key, or its ticket is kept.
     pub(super) fn has_sections(&self, id: &RecordId) -> bool {
+        self.sections_at(id) > 0
+    }
+
+    /// How many sections here have to do with the key, a kept ticket included.
+    pub(super) fn sections_at(&self, id: &RecordId) -> usize {
         let keys = self.keys();
-        keys.get(id)
-            .is_some_and(|watchers| !watchers.sections.is_empty())
+        keys.get(id).map_or(0, |watchers| watchers.sections.len())
     }
 
     fn sections(&self, id: &RecordId) -> Vec<RequestId> {

@@ -5,4 +5,6 @@ mod affinity;
 #[cfg(test)]
 mod deployment;
 #[cfg(test)]
+mod lines;
+#[cfg(test)]
 mod sections;

@@ -120,9 +120,11 @@ async fn play(settings: &Settings) -> Result<Run, Error> {
     scene.calm.cancel();
     nemesis.relent().await?;
     if scene.board.is_some() {
-        // What the nearest replica knows must be the state in the end, and all
-        // clients want the same few keys.
+        // What the nearest replica knows must be the state in the end.
         scene.cluster.deployment.set_healing(HEALING_AT_REST);
+    }
+    if scene.board.is_some() || settings.is_crowded() {
+        // All clients want the same few keys.
         scene.cluster.deployment.take_turns();
     }
     let mut failures = crew.rest().await;

@@ -74,9 +74,21 @@ pub struct Settings {
     pub trades: BTreeSet<Trade>,
 }
 
+/// How many clients want one record where there is a crowd.
+const CROWD: usize = 12;
+
 impl Settings {
     /// What this seed decides.
     pub fn of_seed(seed: u64) -> Self {
+        let mut settings = Self::uncrowded(seed);
+        let homely = settings.habits.home > 90;
+        if !homely && world::dice(seed, 0xc40d).random_ratio(1, 3) {
+            settings.crowd();
+        }
+        settings
+    }
+
+    fn uncrowded(seed: u64) -> Self {
         let mut dice = world::dice(seed, 0x005e_7719);
         let mut one_of = |choices: [u32; 3]| {
             let at = dice.random_range(0..choices.len());
@@ -130,13 +142,31 @@ impl Settings {
         };
     }
 
+    /// Whether many clients want one record.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.clients >= CROWD
+    }
+
+    /// Lets many clients want one record, more than have tickets of their own.
+    fn crowd(&mut self) {
+        (self.clients, self.keys) = (CROWD, 1);
+        (self.sites, self.nodes_per_site) = (3, 1);
+        self.habits = Habits {
+            several_keys: 0,
+            shared: 2,
+            linger: 1,
+            impatient: self.habits.impatient.min(10),
+            ..self.habits
+        };
+    }
+
     /// What this seed decides where clients use recipes.
     ///
     /// Nobody forces sections by hand: what was acknowledged just then may be
     /// lost, and recipes cannot promise more than locks do. Faults are rarer: a
     /// call of a recipe is several sections, and there must be time for many.
     pub fn of_recipes(seed: u64) -> Self {
-        let mut settings = Self::of_seed(seed);
+        let mut settings = Self::uncrowded(seed);
         settings.faults.remove(&Fault::Force);
         settings.sites = 3;
         settings.length = settings.length.min(Duration::from_secs(30));

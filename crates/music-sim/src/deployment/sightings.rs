@@ -29,6 +29,7 @@ pub const SOMETIMES: &[&str] = &[
     "a section at another than the first node",
     "a section forced by hand",
     "a section of several keys",
+    "a section that stood in line",
     "a section that was dropped",
     "a site cut off",
     "a slow disk",
@@ -85,9 +86,30 @@ struct Sections {
     shared: BTreeSet<SectionId>,
     shared_held: BTreeSet<SectionId>,
     confirming: BTreeSet<SectionId>,
+    /// The fencing tokens that were granted.
+    tokens: BTreeSet<u64>,
 }
 
 impl Sections {
+    fn hand_over<'a>(&mut self, tokens: impl Iterator<Item = &'a u64>) -> Option<&'static str> {
+        let mut seen = None;
+        for token in tokens {
+            self.tokens.insert(*token);
+            if FencingToken::from_number(*token).is_handed_over() {
+                // The first of a ticket that its node has asked for itself.
+                let first = token
+                    .checked_sub(1)
+                    .is_some_and(|it| !self.tokens.contains(&it));
+                seen = Some(if first {
+                    "a section that stood in line"
+                } else {
+                    "a hand-over within a site"
+                });
+            }
+        }
+        seen
+    }
+
     fn sighting(&mut self, what: &What) -> Option<&'static str> {
         match what {
             What::Asked {
@@ -105,11 +127,7 @@ impl Sections {
                 self.shared_held.insert(*section);
                 (self.shared_held.len() > 1).then_some("shared sections side by side")
             }
-            What::Granted { tokens, .. } => {
-                let handed_over = |token: &u64| FencingToken::from_number(*token).is_handed_over();
-                let any = tokens.values().any(handed_over);
-                any.then_some("a hand-over within a site")
-            }
+            What::Granted { tokens, .. } => self.hand_over(tokens.values()),
             What::Refused { .. } => Some("a section asked for and refused"),
             What::Got {
                 fields: Some(_), ..

@@ -50,6 +50,8 @@ pub struct Plan {
     pub end: End,
     /// Whether its client may release it before it is granted.
     pub gives_up: bool,
+    /// Whether its node asks for it, for the sections that wait there.
+    pub of_node: bool,
 }
 
 /// Something that a scenario must reach somewhere, lest it check nothing.

@@ -24,6 +24,15 @@ const fn exclusive(ops: &'static [Op]) -> Plan {
         ops,
         end: End::Release,
         gives_up: false,
+        of_node: false,
+    }
+}
+
+/// The section by which a node gets a ticket for those that wait there.
+const fn line() -> Plan {
+    Plan {
+        of_node: true,
+        ..exclusive(&[])
     }
 }
 
@@ -458,5 +467,32 @@ pub const SCENARIOS: &[Scenario] = &[
         tells_holders: false,
         ticks_left: None,
         reaches: &[Reach::HandedOver, Reach::Forced, Reach::AllGranted],
+    },
+    Scenario {
+        name: "line",
+        about: "sections that wait at one node share a ticket, others wait behind it",
+        plans: &[line(), handed_over(0, &[BOTH]), exclusive(&[Op::Get])],
+        faults: Faults {
+            lost: 1,
+            suspicions: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: false,
+        tells_holders: false,
+        ticks_left: None,
+        reaches: &[Reach::HandedOver, Reach::Forced, Reach::AllGranted],
+    },
+    Scenario {
+        name: "line-moved",
+        about: "a client that waited at a node moves with the ticket that it was given",
+        plans: &[line(), handed_over(0, &[X]), adopter(1, &[Op::Get])],
+        faults: Faults {
+            lost: 1,
+            ..NO_FAULTS
+        },
+        respects_leases: true,
+        tells_holders: false,
+        ticks_left: None,
+        reaches: &[Reach::HandedOver, Reach::Adopted],
     },
 ];

@@ -300,7 +300,11 @@ impl Sections {
             client_lease: Lease::MAX,
             owner: self.session(at),
             node_lease: Lease::MAX,
-            moves: Moves(moves),
+            moves: if plan.of_node {
+                Moves::OF_NODE
+            } else {
+                Moves(moves)
+            },
             keeps: self.next_of(at).is_some(),
         };
         let keys = vec![self.key.clone()];

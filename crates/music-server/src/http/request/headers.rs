@@ -68,7 +68,7 @@ impl<S: Sync> FromRequestParts<S> for MovesHeader {
             return Ok(Self(Moves::default()));
         };
         let number = value.to_str().ok().and_then(|text| text.parse().ok());
-        let number = number.filter(|number| *number < Moves::MAX.0);
+        let number = number.filter(|number| *number < Moves::OF_NODE.0);
         let number = number.ok_or_else(|| {
             Failure::new(
                 Code::BadRequest,

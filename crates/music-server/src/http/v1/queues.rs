@@ -52,7 +52,8 @@ pub(crate) async fn read(app: &App, at: &RecordAt, query: Query) -> Result<Queue
     };
     critical(at)?;
     let queue = app.node.queue(&at.id).await?;
-    Ok(page(&queue, after, limit))
+    let in_line = app.node.in_line(&at.id);
+    Ok(page((&queue, in_line), after, limit))
 }
 
 /// Refuses a key of an eventual table, which has no queue.
@@ -64,7 +65,7 @@ pub(crate) fn critical(at: &RecordAt) -> Result<(), Failure> {
 }
 
 /// A page of a queue's tickets, those after `after`.
-pub(crate) fn page(queue: &LockQueue, after: LockRef, limit: usize) -> Queue {
+pub(crate) fn page((queue, in_line): (&LockQueue, usize), after: LockRef, limit: usize) -> Queue {
     let rest = queue.tickets().filter(|(number, _)| *number > after);
     let mut tickets: Vec<Ticket> = rest
         .take(limit.saturating_add(1))
@@ -86,6 +87,7 @@ pub(crate) fn page(queue: &LockQueue, after: LockRef, limit: usize) -> Queue {
         .map(|last| last.number.to_string());
     Queue {
         length: u64::try_from(queue.tickets().count()).unwrap_or(u64::MAX),
+        in_line: u64::try_from(in_line).unwrap_or(u64::MAX),
         tickets,
         last: queue.last().get(),
         forced: queue.forced().get(),
@@ -157,7 +159,7 @@ mod tests {
         }
         let (mut after, mut numbers) = (LockRef::NONE, Vec::new());
         loop {
-            let page = page(&queue, after, 2);
+            let page = page((&queue, 0), after, 2);
             assert_eq!(page.length, 5);
             numbers.extend(
                 page.tickets

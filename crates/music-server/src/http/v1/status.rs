@@ -139,6 +139,11 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
             "Locks that the node keeps for sections to come",
             count(node.kept),
         ),
+        (
+            "sections_in_line",
+            "Critical sections that wait for a lock together",
+            count(node.in_line),
+        ),
         ("watchers_open", "Event streams", count(app.watchers())),
         (
             "lease_valid",

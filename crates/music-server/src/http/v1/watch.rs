@@ -334,7 +334,8 @@ impl Source for Queue {
             let _listening = poll!(&mut changed);
             let queue = app.node.queue(&at.id).await?;
             if seen.as_ref() != Some(&queue) {
-                let event = Event::new(QUEUE, &queues::page(&queue, LockRef::NONE, QUEUE_TICKETS));
+                let all = (&*queue, app.node.in_line(&at.id));
+                let event = Event::new(QUEUE, &queues::page(all, LockRef::NONE, QUEUE_TICKETS));
                 *seen = Some(queue);
                 return Ok(Some(event));
             }
