@@ -179,12 +179,15 @@ impl Config {
     }
 
     fn problems(&self) -> Vec<String> {
+        let mut problems = self.problems_of_numbers();
+        problems.extend(self.problems_of_music());
+        problems.extend(self.problems_of_users());
+        problems
+    }
+
+    fn problems_of_numbers(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let mut check = |is_right: bool, problem: String| {
-            if !is_right {
-                problems.push(problem);
-            }
-        };
+        let mut check = checker(&mut problems);
         check(
             !self.database.is_empty(),
             "database: a name is needed".to_owned(),
@@ -214,13 +217,13 @@ impl Config {
                 self.result_bytes_max
             ),
         );
-        check(
-            !self.users.is_empty() || self.listen.ip().is_loopback(),
-            format!(
-                "users: without any, listen must be of this machine, and {} is not",
-                self.listen
-            ),
-        );
+        drop(check);
+        problems
+    }
+
+    fn problems_of_music(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = checker(&mut problems);
         if let Some(music) = &self.music {
             check(
                 !music.nodes.is_empty(),
@@ -236,12 +239,26 @@ impl Config {
             check(
                 self.database.len() <= DATABASE_BYTES_MAX && self.database.chars().all(is_name),
                 format!(
-                    "database: {}, as tables of MUSIC are named after it, must have at most {DATABASE_BYTES_MAX} \
-                     lower-case letters, digits and underscores",
+                    "database: {}, as tables of MUSIC are named after it, must have at most \
+                     {DATABASE_BYTES_MAX} lower-case letters, digits and underscores",
                     self.database
                 ),
             );
         }
+        drop(check);
+        problems
+    }
+
+    fn problems_of_users(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = checker(&mut problems);
+        check(
+            !self.users.is_empty() || self.listen.ip().is_loopback(),
+            format!(
+                "users: without any, listen must be of this machine, and {} is not",
+                self.listen
+            ),
+        );
         for (number, user) in self.users.iter().enumerate() {
             let name = &user.name;
             check(
@@ -262,6 +279,7 @@ impl Config {
                 format!("users[{number}]: {name} needs either scram or password_file"),
             );
         }
+        drop(check);
         problems
     }
 
@@ -272,6 +290,15 @@ impl Config {
             site: self.site,
             sites_max: self.sites_max,
             default_kind: self.default_kind,
+        }
+    }
+}
+
+/// Notes a problem where something is not right.
+fn checker(problems: &mut Vec<String>) -> impl FnMut(bool, String) {
+    |is_right, problem| {
+        if !is_right {
+            problems.push(problem);
         }
     }
 }

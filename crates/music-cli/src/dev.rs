@@ -184,7 +184,10 @@ fn announce(
 fn databases(sites: &[SqlSite]) -> String {
     let line = |site: &SqlSite| {
         let (host, port) = site.address.rsplit_once(':').unwrap_or_default();
-        format!("database at {:<12}psql -h {host} -p {port} music\n", site.site)
+        format!(
+            "database at {:<12}psql -h {host} -p {port} music\n",
+            site.site
+        )
     };
     sites.iter().map(line).collect()
 }

@@ -256,11 +256,14 @@ impl Transaction {
         let writes = PartitionSet::new(touched.writes).map_err(SqlError::internal)?;
         let bytes = Bytes::from(digest.encode().map_err(SqlError::internal)?);
         let ticket = self.pass.append(&Footprint { writes, reads }, bytes).await;
-        let ticket = ticket.map_err(not_appended)?;
+        let ticket = ticket.map_err(|failure| not_appended(&failure))?;
         let places = ticket.places().to_vec();
         self.appended().clone_from(&places);
         local.appended(&places);
-        ticket.acknowledged().await.map_err(not_appended)?;
+        ticket
+            .acknowledged()
+            .await
+            .map_err(|failure| not_appended(&failure))?;
         Ok(places)
     }
 }
@@ -338,10 +341,10 @@ fn not_entered(error: EnterError<SqlError>) -> SqlError {
     }
 }
 
-fn not_appended(failure: Failure) -> SqlError {
+fn not_appended(failure: &Failure) -> SqlError {
     match failure.outcome {
-        Outcome::NotApplied => again(&chain(&failure)),
-        Outcome::Unknown => SqlError::new(state::STATEMENT_COMPLETION_UNKNOWN, chain(&failure))
+        Outcome::NotApplied => again(&chain(failure)),
+        Outcome::Unknown => SqlError::new(state::STATEMENT_COMPLETION_UNKNOWN, chain(failure))
             .with_hint("Read what the transaction would have changed before you try it again."),
     }
 }

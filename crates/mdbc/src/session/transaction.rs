@@ -38,6 +38,15 @@ fn failed_block() -> SqlError {
     )
 }
 
+/// The local database did not take what is in the log: it does so later.
+fn in_log(error: &SqlError) -> SqlError {
+    SqlError::new(
+        state::STATEMENT_COMPLETION_UNKNOWN,
+        format!("the transaction is committed, but this site does not have it yet: {error}"),
+    )
+    .with_hint("Do not try it again. The next transaction on its tables applies it here first.")
+}
+
 impl Session {
     pub(crate) fn status(&self) -> Status {
         match self.block {
@@ -307,7 +316,9 @@ impl Session {
                 .commit(self.state.transaction, &digest)
                 .await?
         };
-        writing.commit(Arc::clone(&self.schema), positions).await
+        let is_in_log = !positions.is_empty();
+        let committed = writing.commit(Arc::clone(&self.schema), positions).await;
+        committed.map_err(|error| if is_in_log { in_log(&error) } else { error })
     }
 
     /// What was read was the latest, if others have a part in it.

@@ -62,12 +62,14 @@ struct Bank {
 }
 
 impl Bank {
+    #[allow(clippy::disallowed_methods, reason = "a history has times")]
     async fn start() -> Self {
         let sites = Sites::start(LEASE).await;
         let client = sites.client(0).await;
         for table in TABLES {
             let create = format!(
-                "CREATE TABLE {table} (k int PRIMARY KEY, balance bigint NOT NULL, list text NOT NULL);
+                "CREATE TABLE {table}
+                     (k int PRIMARY KEY, balance bigint NOT NULL, list text NOT NULL);
                  INSERT INTO {table} VALUES (0, 0, '')"
             );
             soon(client.batch_execute(&create)).await.unwrap();

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod bank;
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "../redo/dice.rs"]
 mod dice;
 mod schema;

@@ -46,7 +46,11 @@ impl SqlSites {
         names.dedup();
         let mut all = Self::default();
         for (site, number) in names.iter().zip(1..) {
-            let port = if port == 0 { 0 } else { port + PORTS_ABOVE + number };
+            let port = if port == 0 {
+                0
+            } else {
+                port + PORTS_ABOVE + number
+            };
             let config = Config {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
                 path: folder.join(format!("{site}.db")),

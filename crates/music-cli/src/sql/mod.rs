@@ -11,7 +11,7 @@ use crate::output::Output;
 
 pub(crate) use dev::{SqlSite, SqlSites};
 
-/// A SQL database at every site, for PostgreSQL's clients
+/// A SQL database at every site, for psql and the drivers of its kind
 #[derive(Debug, Args)]
 pub(crate) struct Sql {
     #[command(subcommand)]

@@ -17,8 +17,8 @@ use crate::signals::Signals;
 
 /// Run the database of one site
 ///
-/// SIGTERM and Ctrl-C end it gracefully: transactions that are open are rolled back, and the tables that it
-/// owns are given back. A second one ends it at once.
+/// SIGTERM and Ctrl-C end it gracefully: transactions that are open are rolled back, and the
+/// tables that it owns are given back. A second one ends it at once.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   music sql serve --config mdbc.toml
