@@ -126,11 +126,15 @@ impl Lines {
         self.change(id, |line| line.clear(request)).unwrap_or(false)
     }
 
-    /// A section gives up before it had a ticket.
-    fn step_out(&self, id: &RecordId, request: RequestId) {
-        self.change(id, |line| {
+    /// A section gives up before it had a ticket. Returns who asks for one that
+    /// nobody wants any more.
+    fn step_out(&self, id: &RecordId, request: RequestId) -> Option<RequestId> {
+        let step_out = |line: &mut Line| {
             line.waiting.retain(|slot| slot.request != request);
-        });
+            let is_wanted = !line.waiting.is_empty();
+            if is_wanted { None } else { line.asker.take() }
+        };
+        self.change(id, step_out).flatten()
     }
 
     fn change<T>(&self, id: &RecordId, change: impl FnOnce(&mut Line) -> T) -> Option<T> {
@@ -335,7 +339,10 @@ impl Inner {
         let Some(id) = only_key(slot) else { return };
         let is_nobody = |(_, lock_ref): (_, LockRef)| lock_ref == LockRef::NONE;
         if slot.lock().section.lock_refs().all(is_nobody) {
-            self.lines.step_out(&id, slot.request);
+            let asker = self.lines.step_out(&id, slot.request);
+            if let Some(asker) = asker.and_then(|asker| self.sections.get(asker)) {
+                self.dismiss(&asker);
+            }
         }
         if self.lines.clear(&id, slot.request) {
             self.attend(&id);

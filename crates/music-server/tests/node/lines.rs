@@ -183,6 +183,19 @@ async fn who_gives_up_or_is_forced_out_of_a_line_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_line_that_all_have_left_asks_for_nothing() {
+    let deployment = Deployment::new().await;
+    let node = deployment.node(0, 60_000).await;
+    let _first = holder(&deployment, &node).await;
+    let others = waiting(&deployment, &node, 4).await;
+    until_tickets(&deployment, &node, 3).await;
+    for section in others {
+        node.release(&section, false).await.unwrap();
+    }
+    until_tickets(&deployment, &node, 1).await;
+}
+
+#[tokio::test]
 async fn behind_one_that_goes_on_for_long_the_line_keeps_its_place() {
     let deployment = Deployment::new().await;
     let home = deployment.node(0, 60_000).await;
