@@ -16,7 +16,8 @@ use crate::partition::Partition;
 const EVERY: Duration = Duration::from_millis(500);
 
 impl Replicated {
-    /// Follows the other sites until it is told to stop.
+    /// Follows the other sites, and tells them of eventual tables, until it is told
+    /// to stop.
     pub async fn follow(&self, stop: CancellationToken) {
         let follow = async {
             loop {
@@ -26,10 +27,20 @@ impl Replicated {
                 clock::sleep(EVERY).await;
             }
         };
-        stop.run_until_cancelled(follow).await;
+        tokio::join!(
+            stop.run_until_cancelled(follow),
+            self.send_letters(&stop),
+            self.tend_letters(&stop),
+        );
     }
 
+    /// What is wrong with the logs holds up no letters, nor the other way round.
     async fn follow_once(&self) -> Result<()> {
+        let followed = self.follow_logs().await;
+        followed.and(self.inner.receive_all().await)
+    }
+
+    async fn follow_logs(&self) -> Result<()> {
         let inner = &self.inner;
         let followed = inner.log.follow(self.followed()?, &inner.local.applied()).await;
         let entries = followed.map_err(super::unavailable)?;

@@ -1,5 +1,7 @@
-//! Strong tables over MUSIC: transactions own what they touch, and are in the
-//! log before they are committed here.
+//! Tables over MUSIC.
+//!
+//! *Strong* tables: transactions own what they touch, and are in the log before
+//! they are committed here.
 //!
 //! ```text
 //!  before ──▶ a place in a turn over the tables' partitions; what was missed is replayed
@@ -13,28 +15,38 @@
 //! ([`SCHEMA`]), and in those of the tables that it concerns: it is replayed
 //! before any row that rests on it.
 //!
+//! *Eventual* tables: a transaction that changes nothing else commits at once,
+//! with a letter in the same local transaction, which is sent behind its back
+//! (`mail`). Where it changes strong tables too, what it made of rows in eventual
+//! ones is in its entry of the log: at every site, all of it or nothing.
+//!
 //! *The worst failure survived*: the process ends between the log's
 //! acknowledgement and the local commit. The entry is missed by its own site's
 //! database, and replayed.
 
 mod follow;
 mod local;
+mod mail;
 mod places;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use music_client::{Client, Outcome};
+use tokio::sync::Notify;
 
 use self::local::Local;
-use crate::engine::{Access as Touched, Database, Digest, Position, Replication, TableKind};
+use crate::engine::{Access as Touched, Database, Digest, Notes, Replication, Stamped, TableKind};
 use crate::error::{Result, SqlError, state};
+use crate::outbox::Outbox;
 use crate::ownership::{EnterError, Ownership, Pace, Pass};
 use crate::partition::{Partition, PartitionSet};
-use crate::redo_log::{Access, Failure, Footprint, LogOptions, Place, RedoLog};
+use crate::redo_log::{
+    Access, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog,
+};
 
 pub use self::places::SCHEMA;
 
@@ -54,8 +66,13 @@ pub struct Replicated {
 struct Inner {
     local: Arc<Local>,
     log: RedoLog,
+    outbox: Arc<Outbox>,
     ownership: Ownership<Local>,
     transactions: Mutex<HashMap<u64, Arc<Transaction>>>,
+    /// Transactions that are about to commit a letter.
+    writing: Mutex<HashSet<u64>>,
+    /// There may be a letter to send.
+    written: Notify,
 }
 
 /// A transaction that owns something.
@@ -100,14 +117,20 @@ impl Replicated {
     /// # Cancel safety
     /// The logs may or may not be made.
     pub async fn join(client: Client, options: LogOptions, database: Database) -> Result<Self> {
-        let log = RedoLog::open(client, options).await.map_err(unavailable)?;
-        let local = Arc::new(Local::open(database).await?);
+        let name = options.database.clone();
+        let log = RedoLog::open(client.clone(), options).await.map_err(unavailable)?;
+        let outbox = Outbox::open(client, &name, &log).await.map_err(unavailable)?;
+        let outbox = Arc::new(outbox);
+        let local = Arc::new(Local::open(database, Arc::clone(&outbox)).await?);
         let ownership = Ownership::new(log.clone(), Arc::clone(&local), Pace::default());
         let inner = Arc::new(Inner {
             local,
             log,
+            outbox,
             ownership,
             transactions: Mutex::default(),
+            writing: Mutex::default(),
+            written: Notify::new(),
         });
         inner.catch_up_schema().await?;
         Ok(Self { inner })
@@ -134,6 +157,36 @@ impl Inner {
         let entered = self.ownership.enter(&schema, Access::Read, WAIT).await;
         drop(entered.map_err(not_entered)?);
         Ok(())
+    }
+
+    /// What a transaction is to commit that changed eventual tables alone.
+    fn write_letter(&self, number: u64, digest: &Digest) -> Result<Notes> {
+        let letter = digest.rows.encode().map_err(SqlError::internal)?;
+        if letter.len() > DIGEST_BYTES_MAX {
+            return Err(SqlError::new(
+                state::PROGRAM_LIMIT_EXCEEDED,
+                format!("a transaction writes more than {DIGEST_BYTES_MAX} bytes to eventual tables"),
+            )
+            .with_hint("The transaction had no effect. Split it into several."));
+        }
+        self.writing().insert(number);
+        let rows = digest.rows.clone();
+        Ok(Notes {
+            rows: Some(Stamped { stamp: self.outbox.stamp(), sequence: 0, rows }),
+            letter: Some(letter),
+            ..Notes::default()
+        })
+    }
+
+    /// Such a transaction has ended: if it is committed, there is a letter.
+    fn letter_is_written(&self, number: u64) {
+        if self.writing().remove(&number) {
+            self.written.notify_one();
+        }
+    }
+
+    fn writing(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The partitions that a statement touches.
@@ -226,20 +279,27 @@ impl Replication for Replicated {
         self.inner.enter(number, partitions, access).await
     }
 
-    async fn commit(&self, number: u64, digest: &Digest) -> Result<BTreeMap<String, Position>> {
-        let digest = places::strong(digest, &self.inner.local.database);
-        let Some(transaction) = self.inner.transaction(number) else {
-            return if digest.is_empty() {
-                Ok(BTreeMap::new())
-            } else {
-                Err(SqlError::internal("a transaction has changed what it does not own"))
-            };
+    async fn commit(&self, number: u64, digest: &Digest) -> Result<Notes> {
+        let inner = &self.inner;
+        let is_strong = !digest.changes.is_empty();
+        let Some(transaction) = inner.transaction(number).filter(|_| is_strong) else {
+            if is_strong {
+                return Err(SqlError::internal("a transaction has changed what it does not own"));
+            }
+            self.read(number).await?;
+            return inner.write_letter(number, digest);
         };
-        if digest.is_empty() {
-            return self.read(number).await.map(|()| BTreeMap::new());
+        let mut digest = digest.clone();
+        if !digest.rows.is_empty() {
+            digest.stamp = Some(inner.outbox.stamp());
         }
-        let places = transaction.append(&digest, &self.inner.local).await?;
-        Ok(local::positions(&places))
+        let places = transaction.append(&digest, &inner.local).await?;
+        let Digest { rows, stamp, .. } = digest;
+        Ok(Notes {
+            positions: local::positions(&places),
+            rows: stamp.map(|stamp| Stamped { stamp, sequence: 0, rows }),
+            letter: None,
+        })
     }
 
     async fn read(&self, number: u64) -> Result<()> {
@@ -256,6 +316,7 @@ impl Replication for Replicated {
     }
 
     fn ended(&self, number: u64, is_committed: bool) {
+        self.inner.letter_is_written(number);
         let transaction = self.inner.transactions().remove(&number);
         if let Some(transaction) = transaction.filter(|_| !is_committed) {
             // What is in the log and not here is replayed by the next turn.

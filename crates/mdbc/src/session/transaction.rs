@@ -1,11 +1,11 @@
 //! Transactions: where they run, and how they end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Answer, Session};
 use crate::clock;
 use crate::dialect::{Access, Plan};
+use crate::engine::Notes;
 use crate::engine::sqlite::writer::Writing;
 use crate::error::{Result, SqlError, state};
 use crate::types::datetime;
@@ -278,13 +278,13 @@ impl Session {
             return self.read().await;
         };
         let digest = writing.seal().await?;
-        let positions = if digest.is_empty() {
+        let notes = if digest.is_empty() {
             self.read().await?;
-            BTreeMap::new()
+            Notes::default()
         } else {
             self.shared.replication.commit(self.state.transaction, &digest).await?
         };
-        writing.commit(Arc::clone(&self.schema), positions).await
+        writing.commit(Arc::clone(&self.schema), notes).await
     }
 
     /// What was read was the latest, if others have a part in it.

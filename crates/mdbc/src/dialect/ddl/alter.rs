@@ -8,8 +8,8 @@ use sqlparser::ast::{
 };
 
 use super::constraint::with_parent_renamed;
-use super::{Editor, duplicate};
-use crate::catalog::schema::{Relation, Sequence, Table};
+use super::{Editor, duplicate, eventual};
+use crate::catalog::schema::{Relation, Sequence, Table, TableKind};
 use crate::dialect::Compiler;
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
@@ -79,6 +79,7 @@ impl Editor<'_> {
         let before = table.clone();
         let constraints = self.add_column(table, definition)?;
         let column = column_of(table, &name)?.clone();
+        eventual::check_column(table, &column)?;
         if column.generated.is_some() {
             return Err(SqlError::refused("ADD COLUMN of a generated column"));
         }
@@ -120,13 +121,20 @@ impl Editor<'_> {
             .expression(&parse::expression(default)?, &crate::dialect::scope::Scope::default())
             .and_then(|value| compiler.assign(value, column.ty, column.modifier, &column.name));
         match value {
-            Ok(value) => self.change.sql.push(format!(
-                "UPDATE {} SET {} = {}",
-                quote(&table.name),
-                quote(&column.name),
-                value.sql
-            )),
-            Err(_) => self.refuse_rows(table, "a column whose default is not the same at all sites"),
+            Ok(value) => {
+                let (name, own) = (quote(&table.name), quote(&column.name));
+                self.change.sql.push(format!("UPDATE {name} SET {own} = {}", value.sql));
+                if table.kind == TableKind::Eventual {
+                    // For rows that come yet, written without the column.
+                    let (oid, number, value) = (table.oid, column.number, value.sql);
+                    self.change.sql.push(format!("INSERT INTO mdbc_missing VALUES ({oid}, {number}, {value})"));
+                }
+            }
+            Err(_) => {
+                let what = "a column whose default is not the same at all sites";
+                eventual::refuse(table, &format!("adding {what}"), eventual::ON_THE_WAY)?;
+                self.refuse_rows(table, what);
+            }
         }
         Ok(())
     }
@@ -147,6 +155,9 @@ impl Editor<'_> {
     fn alter_add_constraint(&mut self, table: &mut Table, constraint: &TableConstraint) -> Result<()> {
         if matches!(constraint, TableConstraint::PrimaryKey(_)) && table.primary_key.is_none() {
             return Err(SqlError::refused("ADD PRIMARY KEY to a table that has none"));
+        }
+        if matches!(constraint, TableConstraint::Check(_)) {
+            eventual::refuse(table, "a new CHECK", eventual::ON_THE_WAY)?;
         }
         self.add_constraint(table, constraint)?;
         match constraint {

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{AlterColumnOperation, DataType, Expr};
 
-use super::Editor;
+use super::{Editor, eventual};
 use super::build::bare_scope;
 use crate::catalog::schema::Table;
 use crate::dialect::cast::Strength;
@@ -16,6 +16,7 @@ impl Editor<'_> {
         let column = column_of(table, name)?.clone();
         match operation {
             AlterColumnOperation::SetNotNull => {
+                eventual::refuse(table, "SET NOT NULL", eventual::ON_THE_WAY)?;
                 self.check_not_null(table, name);
                 edit(table, name, |column| column.is_not_null = true);
                 self.rewrite(table)
@@ -40,6 +41,7 @@ impl Editor<'_> {
                 Ok(())
             }
             AlterColumnOperation::SetDataType { data_type, using, .. } => {
+                eventual::refuse(table, "another type of a column", eventual::ON_THE_WAY)?;
                 self.set_type(table, name, data_type, using.as_ref())
             }
             other => Err(SqlError::refused(format!("ALTER COLUMN {other}"))),

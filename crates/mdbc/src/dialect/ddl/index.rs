@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlparser::ast::{AlterIndexOperation, CreateIndex, Expr, IndexType, ObjectName, OrderBySort};
 
-use super::{Editor, duplicate};
+use super::{Editor, duplicate, eventual};
 use crate::catalog::schema::{Index, IndexPart, Relation};
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
@@ -22,6 +22,12 @@ impl Editor<'_> {
             return Err(SqlError::refused(format!("an index of the method {method}")));
         }
         let mut table = self.table(&create.table_name)?;
+        if create.unique {
+            eventual::refuse(&table, "CREATE UNIQUE INDEX", eventual::BEYOND_A_ROW)?;
+        }
+        if create.predicate.is_some() {
+            eventual::refuse(&table, "an index with a condition", eventual::ON_THE_WAY)?;
+        }
         let mut parts = Vec::new();
         for item in &create.columns {
             let is_descending = match &item.column.options.sort {
@@ -33,6 +39,9 @@ impl Editor<'_> {
                 Expr::Identifier(name) => Some(column_of(&table, &parse::fold(name))?.name.clone()),
                 _ => None,
             };
+            if column.is_none() {
+                eventual::refuse(&table, "an index on an expression", eventual::ON_THE_WAY)?;
+            }
             let expression = match &column {
                 Some(name) => parse::quote_if_needed(name),
                 None => item.column.expr.to_string(),

@@ -9,6 +9,7 @@ mod build;
 mod constraint;
 mod create;
 mod drop;
+mod eventual;
 mod index;
 
 pub(crate) use constraint::columns_in;
