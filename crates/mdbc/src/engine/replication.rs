@@ -13,6 +13,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -98,6 +99,10 @@ pub trait Replication: Send + Sync + 'static {
     /// Some of what is new may be applied.
     async fn refresh(&self) -> Result<()>;
 
+    /// How old the strong tables of the local database are at most, by the
+    /// clocks of the sites; none where that is not known.
+    fn age(&self) -> Option<Duration>;
+
     /// Called when a transaction for which `before` was called has ended, and
     /// whether it is committed locally.
     fn ended(&self, transaction: u64, is_committed: bool);
@@ -123,6 +128,10 @@ impl Replication for LocalOnly {
 
     async fn refresh(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn age(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
     }
 
     fn ended(&self, _transaction: u64, _is_committed: bool) {}

@@ -1,6 +1,7 @@
 //! Following other sites: what they have committed is applied here before
 //! anybody asks for it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -47,9 +48,30 @@ impl Replicated {
         if !entries.is_empty() {
             inner.local.replay(entries).await?;
         }
+        self.note_age()?;
+        let said_us = clock::wall_us();
         let durable = inner.local.durable().await?;
-        let published = inner.log.sites().publish_applied(&durable).await;
+        let published = inner.log.sites().publish_applied(&durable, said_us).await;
         published.map_err(super::unavailable)
+    }
+
+    /// Where all is applied that others have said to be committed, the local
+    /// database is as old as what they said.
+    fn note_age(&self) -> Result<()> {
+        let inner = &self.inner;
+        let sites = inner.log.sites();
+        let reports = sites.reports();
+        let applied = inner.local.applied();
+        let is_level = |partition: &Partition| {
+            let mut claims = reports.claims(partition).into_iter();
+            claims.all(|point| point.position <= applied.point(partition).position)
+        };
+        if let Some(said_us) = reports.said_us(sites.own())
+            && self.followed()?.iter().all(is_level)
+        {
+            inner.level_us.fetch_max(said_us, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     fn followed(&self) -> Result<Vec<Partition>> {

@@ -30,6 +30,7 @@ mod mail;
 mod places;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ use music_client::{Client, Outcome};
 use tokio::sync::Notify;
 
 use self::local::Local;
+use crate::clock;
 use crate::engine::{Access as Touched, Database, Digest, Notes, Replication, Stamped, TableKind};
 use crate::error::{Result, SqlError, state};
 use crate::outbox::Outbox;
@@ -73,6 +75,9 @@ struct Inner {
     writing: Mutex<HashSet<u64>>,
     /// There may be a letter to send.
     written: Notify,
+    /// Everything that was committed anywhere by then is applied here, in
+    /// microseconds since 1970; 0 where that is not known.
+    level_us: AtomicU64,
 }
 
 /// A transaction that owns something.
@@ -131,6 +136,7 @@ impl Replicated {
             transactions: Mutex::default(),
             writing: Mutex::default(),
             written: Notify::new(),
+            level_us: AtomicU64::default(),
         });
         inner.catch_up_schema().await?;
         Ok(Self { inner })
@@ -313,6 +319,12 @@ impl Replication for Replicated {
 
     async fn refresh(&self) -> Result<()> {
         self.inner.catch_up_schema().await
+    }
+
+    fn age(&self) -> Option<Duration> {
+        let level_us = self.inner.level_us.load(Ordering::Relaxed);
+        let age_us = clock::wall_us().saturating_sub(level_us);
+        (level_us > 0).then(|| Duration::from_micros(age_us))
     }
 
     fn ended(&self, number: u64, is_committed: bool) {

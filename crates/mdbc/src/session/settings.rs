@@ -320,6 +320,7 @@ impl Session {
             return Ok(Answer { tag: "SHOW".to_owned(), rows: rows.collect(), columns, copy: None });
         }
         let value = match lower.as_str() {
+            "music.age" => Some(self.age()),
             "transaction_read_only" => Some(if self.is_read_only { "on" } else { "off" }.to_owned()),
             _ => self.state.settings.get(&lower).cloned(),
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::freshness::Freshness;
 use super::{Answer, Session};
 use crate::clock;
 use crate::dialect::{Access, Plan};
@@ -82,11 +83,12 @@ impl Session {
     /// Takes what a statement needs: a snapshot, or the writing connection.
     pub(super) async fn enter(&mut self, access: &Access) -> Result<()> {
         let touches = access.is_write() || !access.reads.is_empty();
-        if touches {
+        if touches && !self.reads_locally(access)? {
             self.is_announced = true;
             let may_write = self.block == Block::Explicit && !self.is_read_only;
             let before = self.shared.replication.before(self.state.transaction, access, may_write);
-            self.cancel.wait(before, None).await?;
+            self.cancel.wait(before, self.ownership_limit()).await?;
+            self.note_latest(access)?;
         }
         if access.is_write() {
             self.start_writing().await
@@ -312,6 +314,7 @@ impl Session {
             self.shared.replication.ended(self.state.transaction, is_committed);
         }
         self.block = Block::Idle;
+        self.freshness = Freshness::default();
         self.is_read_only = false;
         self.settle_settings(is_committed);
         self.end_cursors(is_committed);

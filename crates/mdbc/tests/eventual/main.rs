@@ -7,6 +7,7 @@
 mod chaos;
 mod conflicts;
 mod cuts;
+mod freshness;
 mod schema;
 #[path = "../redo/dice.rs"]
 #[allow(dead_code, reason = "shared with the tests of the redo log")]
