@@ -216,3 +216,115 @@ fn settled(connection: &Connection, others: &[String]) -> Result<u64> {
     }
     Ok(settled_us)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::schema::TableKind;
+    use crate::engine::{Applied, Change, Digest, Options, Row, Rows};
+    use crate::types::Value;
+
+    async fn read(database: &Database, sql: &'static str) -> Vec<i64> {
+        let read = move |held: &mut Held| {
+            let mut statement = held.connection.prepare(sql).plain()?;
+            let rows = statement.query_map([], |row| row.get(0)).plain()?;
+            rows.collect::<rusqlite::Result<_>>().plain()
+        };
+        database.inner.writer.call(SESSION, read).await.unwrap()
+    }
+
+    /// A letter of the site with a row that has this number.
+    fn letter(sequence: u64, schema: i64, id: i64) -> Stamped {
+        let row = Row {
+            table: crate::catalog::FIRST_OID,
+            key: vec![Value::Integer(id)],
+            values: Some(vec![(1, Value::Integer(id))]),
+            over: None,
+        };
+        let stamp = Stamp { at_us: 10 * sequence, site: "ohio".to_owned() };
+        let rows = Rows { schema, rows: vec![row], ..Rows::default() };
+        Stamped { stamp, sequence, rows }
+    }
+
+    fn open(folder: &tempfile::TempDir) -> Database {
+        let path = folder.path().join("site.db");
+        let default_kind = TableKind::Eventual;
+        Database::open(&Options { path, site: 1, sites_max: 3, default_kind }).unwrap()
+    }
+
+    async fn change_schema(database: &Database, text: &str) {
+        let changes = vec![Change::Schema(text.to_owned())];
+        let default_kind = TableKind::Eventual;
+        let digest = Digest { changes, default_kind, ..Digest::default() };
+        let positions = BTreeMap::new();
+        database.apply(vec![Applied { digest, positions }]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn rows_of_a_later_schema_wait_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        database.receive(vec![letter(1, 1, 5), letter(2, 2, 6)]).await.unwrap();
+        assert_eq!(read(&database, "SELECT schema FROM mdbc_waiting ORDER BY number").await, [1, 2]);
+        assert_eq!(read(&database, "SELECT sequence FROM mdbc_inbox").await, [2], "it is here for good");
+        change_schema(&database, "CREATE TABLE t (id int PRIMARY KEY)").await;
+        assert_eq!(read(&database, "SELECT id FROM t").await, [5]);
+        drop(database);
+        let database = open(&folder);
+        change_schema(&database, "ALTER TABLE t ADD COLUMN n int DEFAULT 7").await;
+        assert_eq!(read(&database, "SELECT n FROM t ORDER BY id").await, [7, 7]);
+        assert!(read(&database, "SELECT number FROM mdbc_waiting").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_letter_is_applied_once_and_in_its_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        change_schema(&database, "CREATE TABLE t (id int PRIMARY KEY)").await;
+        assert!(database.receive(vec![letter(2, 1, 6)]).await.is_err(), "there is a gap");
+        database.receive(vec![letter(1, 1, 5), letter(1, 1, 9)]).await.unwrap();
+        database.receive(vec![letter(1, 1, 9), letter(2, 1, 6)]).await.unwrap();
+        assert_eq!(read(&database, "SELECT id FROM t ORDER BY id").await, [5, 6]);
+    }
+
+    #[tokio::test]
+    async fn the_stamp_of_a_deletion_is_forgotten_when_all_others_wrote_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        change_schema(&database, "CREATE TABLE t (id int PRIMARY KEY)").await;
+        let mut deletion = letter(1, 1, 5);
+        deletion.rows.rows[0].values = None;
+        database.receive(vec![deletion, letter(2, 1, 6)]).await.unwrap();
+        let count = "SELECT count(*) FROM mdbc_stamps";
+        let others = || vec!["ohio".to_owned(), "oregon".to_owned()];
+        database.forget(0, others(), u64::MAX).await.unwrap();
+        assert_eq!(read(&database, count).await, [2], "oregon may have written earlier");
+        let mut other = letter(1, 1, 7);
+        other.stamp = Stamp { at_us: 15, site: "oregon".to_owned() };
+        database.receive(vec![other]).await.unwrap();
+        database.forget(0, others(), 10).await.unwrap();
+        assert_eq!(read(&database, count).await, [3], "it is not old enough");
+        database.forget(0, others(), u64::MAX).await.unwrap();
+        assert_eq!(read(&database, "SELECT count(*) FROM mdbc_stamps WHERE is_deleted").await, [0]);
+        assert_eq!(read(&database, count).await, [2]);
+    }
+
+    #[tokio::test]
+    async fn of_many_conflicts_the_oldest_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        change_schema(&database, "CREATE TABLE t (id int PRIMARY KEY, n int)").await;
+        let wrote = |sequence: u64| {
+            let mut letter = letter(sequence.div_ceil(2), 1, 5);
+            let site = if sequence % 2 == 0 { "ohio" } else { "oregon" };
+            letter.stamp = Stamp { at_us: sequence, site: site.to_owned() };
+            let n = i64::try_from(sequence).unwrap();
+            letter.rows.rows[0].values = Some(vec![(1, Value::Integer(5)), (2, Value::Integer(n))]);
+            letter
+        };
+        let most = u64::try_from(super::super::CONFLICTS_MAX).unwrap();
+        database.receive((1..most + 10).map(wrote).collect()).await.unwrap();
+        let bounds = "SELECT min(number) FROM mdbc_conflicts UNION ALL SELECT count(*) FROM mdbc_conflicts";
+        assert_eq!(read(&database, bounds).await, [9, super::super::CONFLICTS_MAX]);
+    }
+}
