@@ -8,7 +8,7 @@
 //! | `c:<partition>` | the last entry that the site knows to be committed |
 //! | `s` | the last eventual digest that the site has sent |
 //! | `k` | up to which of these it has deleted |
-//! | `t` | a time, in microseconds since 1970 by the site's clock: what it had committed by then is in its `a:` fields |
+//! | `t` | a time by the site's clock: what it had committed by then, it has said |
 //! | `r:<site>` | the last eventual digest that it has applied of that site |
 //!
 //! All of these only grow, and all are true when they are written: what is read

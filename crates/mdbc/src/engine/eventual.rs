@@ -148,7 +148,11 @@ impl Version {
 
     /// Whether neither writer had seen the other's version.
     pub(crate) fn is_in_conflict_with(&self, other: &Self) -> bool {
-        let (later, earlier) = if self.stamp > other.stamp { (self, other) } else { (other, self) };
+        let (later, earlier) = if self.stamp > other.stamp {
+            (self, other)
+        } else {
+            (other, self)
+        };
         !later.saw(earlier)
     }
 }
@@ -158,8 +162,16 @@ mod tests {
     use super::*;
 
     fn version(site: &str, at_us: u64, sequence: u64) -> Version {
-        let stamp = Stamp { at_us, site: site.to_owned() };
-        Version { stamp, sequence, seen: BTreeMap::new(), over: None }
+        let stamp = Stamp {
+            at_us,
+            site: site.to_owned(),
+        };
+        Version {
+            stamp,
+            sequence,
+            seen: BTreeMap::new(),
+            over: None,
+        }
     }
 
     #[test]
@@ -167,11 +179,17 @@ mod tests {
         let earlier = version("ohio", 5, 3);
         let mut later = version("oregon", 9, 1);
         for (seen, is_conflict) in [(None, true), (Some(2), true), (Some(3), false)] {
-            later.seen = seen.map(|seen| ("ohio".to_owned(), seen)).into_iter().collect();
+            later.seen = seen
+                .map(|seen| ("ohio".to_owned(), seen))
+                .into_iter()
+                .collect();
             assert_eq!(later.is_in_conflict_with(&earlier), is_conflict);
             assert_eq!(earlier.is_in_conflict_with(&later), is_conflict);
         }
-        assert!(!version("ohio", 9, 4).is_in_conflict_with(&earlier), "a site saw what it wrote");
+        assert!(
+            !version("ohio", 9, 4).is_in_conflict_with(&earlier),
+            "a site saw what it wrote"
+        );
     }
 
     #[test]
@@ -179,8 +197,16 @@ mod tests {
         let earlier = version("ohio", 5, 0);
         let mut later = version("oregon", 9, 1);
         later.seen = [("ohio".to_owned(), 7)].into();
-        for (over, is_conflict) in [(None, true), (Some(4), true), (Some(5), false), (Some(6), false)] {
-            later.over = over.map(|at_us| Stamp { at_us, site: "ohio".to_owned() });
+        for (over, is_conflict) in [
+            (None, true),
+            (Some(4), true),
+            (Some(5), false),
+            (Some(6), false),
+        ] {
+            later.over = over.map(|at_us| Stamp {
+                at_us,
+                site: "ohio".to_owned(),
+            });
             assert_eq!(later.is_in_conflict_with(&earlier), is_conflict);
         }
     }
@@ -191,9 +217,16 @@ mod tests {
             table: 7,
             key: vec![Value::Integer(1)],
             values: Some(vec![(1, Value::Integer(1)), (3, Value::Null)]),
-            over: Some(Stamp { at_us: 1, site: "ohio".to_owned() }),
+            over: Some(Stamp {
+                at_us: 1,
+                site: "ohio".to_owned(),
+            }),
         };
-        let rows = Rows { schema: 2, seen: [("ohio".to_owned(), 4)].into(), rows: vec![row] };
+        let rows = Rows {
+            schema: 2,
+            seen: [("ohio".to_owned(), 4)].into(),
+            rows: vec![row],
+        };
         assert_eq!(Rows::decode(&rows.encode().unwrap()).unwrap(), rows);
         assert!(matches!(Rows::decode(&[]), Err(DigestError::Empty)));
         assert!(matches!(Rows::decode(&[9]), Err(DigestError::Format(9))));

@@ -202,7 +202,9 @@ impl Outbox {
     /// Up to which these are deleted, as every site has applied them.
     pub fn collected(&self) -> u64 {
         let reports = self.sites.reports();
-        reports.of(self.sites.own()).map_or(0, |report| report.collected)
+        reports
+            .of(self.sites.own())
+            .map_or(0, |report| report.collected)
     }
 
     /// Sends digests of this site, in the order of its sequence; again, if they
@@ -221,7 +223,10 @@ impl Outbox {
     pub async fn send(&self, letters: &[Letter]) -> Result<(), OutboxError> {
         try_join_all(letters.iter().map(|letter| self.put(letter))).await?;
         let sent = letters.last().map_or(0, |letter| letter.sequence);
-        let news = News { sent, ..News::default() };
+        let news = News {
+            sent,
+            ..News::default()
+        };
         Ok(self.sites.say(news).await?)
     }
 
@@ -232,10 +237,15 @@ impl Outbox {
         }
         let record = self.record(self.sites.own(), letter.sequence);
         for (number, piece) in pieces(digest).enumerate() {
-            let cell = Cell { record: record.clone(), field: format!("p{number}") };
+            let cell = Cell {
+                record: record.clone(),
+                field: format!("p{number}"),
+            };
             self.client.put(cell, digest.slice_ref(piece)).await?;
         }
-        self.client.put(record, encode(&letter.stamp, digest)).await?;
+        self.client
+            .put(record, encode(&letter.stamp, digest))
+            .await?;
         Ok(())
     }
 
@@ -255,10 +265,16 @@ impl Outbox {
         let reports = self.sites.refresh().await?;
         let mut arrivals = Arrivals::default();
         for (site, report) in reports.iter().filter(|(site, _)| *site != self.sites.own()) {
-            let first = applied.get(site).copied().unwrap_or_default().saturating_add(1);
+            let first = applied
+                .get(site)
+                .copied()
+                .unwrap_or_default()
+                .saturating_add(1);
             if report.collected >= first {
                 let (site, sequence) = (site.to_owned(), first);
-                arrivals.refused.push(OutboxError::Behind { site, sequence });
+                arrivals
+                    .refused
+                    .push(OutboxError::Behind { site, sequence });
                 continue;
             }
             let last = report.sent.min(first.saturating_add(BATCH_MAX - 1));

@@ -43,7 +43,10 @@ impl Replicated {
 
     async fn follow_logs(&self) -> Result<()> {
         let inner = &self.inner;
-        let followed = inner.log.follow(self.followed()?, &inner.local.applied()).await;
+        let followed = inner
+            .log
+            .follow(self.followed()?, &inner.local.applied())
+            .await;
         let entries = followed.map_err(super::unavailable)?;
         if !entries.is_empty() {
             inner.local.replay(entries).await?;

@@ -62,7 +62,9 @@ impl Local {
 
     /// Letters of this site from a number on, at most so many.
     pub(super) async fn letters(&self, first: u64, count: u64) -> Result<Vec<Letter>> {
-        self.reader.call(SESSION, move |held| held.letters(first, count)).await
+        self.reader
+            .call(SESSION, move |held| held.letters(first, count))
+            .await
     }
 
     fn lock(&self) -> MutexGuard<'_, Applied> {
@@ -100,14 +102,19 @@ impl Local {
 
     async fn redo(&self, entry: &Entry) -> Result<()> {
         let digest = Digest::decode(&entry.digest).map_err(|error| {
-            SqlError::new(state::DATA_CORRUPTED, format!("an entry of the log: {error}"))
+            SqlError::new(
+                state::DATA_CORRUPTED,
+                format!("an entry of the log: {error}"),
+            )
         })?;
         let positions = positions(&entry.places);
         // Before anything is written here after it.
         if let Some(stamp) = &digest.stamp {
             self.outbox.observe(stamp.at_us);
         }
-        self.database.apply(vec![Redone { digest, positions }]).await
+        self.database
+            .apply(vec![Redone { digest, positions }])
+            .await
     }
 }
 
@@ -162,6 +169,9 @@ pub(super) fn positions(places: &[Place]) -> BTreeMap<String, Position> {
 
 fn point(position: &Position) -> Result<Point> {
     let token = <[u8; 8]>::try_from(position.id.as_slice());
-    let token = token.map_err(|_| SqlError::internal("a position of the log is damaged"))?;
-    Ok(Point { position: position.position, token: u64::from_be_bytes(token) })
+    let token = token.map_err(|_short| SqlError::internal("a position of the log is damaged"))?;
+    Ok(Point {
+        position: position.position,
+        token: u64::from_be_bytes(token),
+    })
 }

@@ -75,8 +75,13 @@ impl Replicated {
 impl Inner {
     /// Sends some letters behind those that are sent; the last one that is then.
     async fn send_from(&self, sent: u64) -> Result<u64> {
-        let letters = self.local.letters(sent.saturating_add(1), BATCH_MAX).await?;
-        let Some(last) = letters.last() else { return Ok(sent) };
+        let letters = self
+            .local
+            .letters(sent.saturating_add(1), BATCH_MAX)
+            .await?;
+        let Some(last) = letters.last() else {
+            return Ok(sent);
+        };
         self.outbox.send(&letters).await.map_err(unavailable)?;
         Ok(last.sequence)
     }
@@ -96,7 +101,10 @@ impl Inner {
         let before_us = clock::wall_us().saturating_sub(kept_us);
         let collected = self.outbox.collected();
         let others = others.map(str::to_owned).collect();
-        self.local.database.forget(collected, others, before_us).await
+        self.local
+            .database
+            .forget(collected, others, before_us)
+            .await
     }
 
     /// Applies what has come, as long as more does, but for a bounded time.
@@ -113,9 +121,16 @@ impl Inner {
     /// that wait for a later schema get it, where it can be had.
     async fn receive(&self) -> Result<bool> {
         let mail = self.local.mail_state().await?;
-        let arrivals = self.outbox.receive(&mail.received).await.map_err(unavailable)?;
+        let arrivals = self
+            .outbox
+            .receive(&mail.received)
+            .await
+            .map_err(unavailable)?;
         for refused in &arrivals.refused {
-            tracing::error!(error = chain(refused), "letters of a site cannot be received");
+            tracing::error!(
+                error = chain(refused),
+                "letters of a site cannot be received"
+            );
         }
         let has_come = !arrivals.letters.is_empty();
         let mut by_site: BTreeMap<String, Vec<Letter>> = BTreeMap::new();
@@ -145,9 +160,18 @@ impl Inner {
 
 /// What is in a letter.
 fn open(letter: Letter) -> Result<Stamped> {
-    let Letter { site, sequence, stamp, digest } = letter;
+    let Letter {
+        site,
+        sequence,
+        stamp,
+        digest,
+    } = letter;
     match Rows::decode(&digest) {
-        Ok(rows) if stamp.site == site => Ok(Stamped { stamp, sequence, rows }),
+        Ok(rows) if stamp.site == site => Ok(Stamped {
+            stamp,
+            sequence,
+            rows,
+        }),
         _ => {
             let error = OutboxError::Damaged { site, sequence };
             Err(SqlError::new(state::DATA_CORRUPTED, error.to_string()))

@@ -46,10 +46,9 @@ use crate::error::{Result, SqlError, state};
 use crate::outbox::Outbox;
 use crate::ownership::{EnterError, Ownership, Pace, Pass};
 use crate::partition::{Partition, PartitionSet};
-use crate::redo_log::{
-    Access, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog,
-};
+use crate::redo_log::{Access, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog};
 
+pub use self::mail::DELETED_KEPT;
 pub use self::places::SCHEMA;
 
 /// How long a transaction waits for the tables that it touches first.
@@ -123,8 +122,12 @@ impl Replicated {
     /// The logs may or may not be made.
     pub async fn join(client: Client, options: LogOptions, database: Database) -> Result<Self> {
         let name = options.database.clone();
-        let log = RedoLog::open(client.clone(), options).await.map_err(unavailable)?;
-        let outbox = Outbox::open(client, &name, &log).await.map_err(unavailable)?;
+        let log = RedoLog::open(client.clone(), options)
+            .await
+            .map_err(unavailable)?;
+        let outbox = Outbox::open(client, &name, &log)
+            .await
+            .map_err(unavailable)?;
         let outbox = Arc::new(outbox);
         let local = Arc::new(Local::open(database, Arc::clone(&outbox)).await?);
         let ownership = Ownership::new(log.clone(), Arc::clone(&local), Pace::default());
@@ -150,7 +153,9 @@ impl Replicated {
 
 impl Inner {
     fn transactions(&self) -> MutexGuard<'_, HashMap<u64, Arc<Transaction>>> {
-        self.transactions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.transactions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn transaction(&self, number: u64) -> Option<Arc<Transaction>> {
@@ -171,14 +176,20 @@ impl Inner {
         if letter.len() > DIGEST_BYTES_MAX {
             return Err(SqlError::new(
                 state::PROGRAM_LIMIT_EXCEEDED,
-                format!("a transaction writes more than {DIGEST_BYTES_MAX} bytes to eventual tables"),
+                format!(
+                    "a transaction writes more than {DIGEST_BYTES_MAX} bytes to eventual tables"
+                ),
             )
             .with_hint("The transaction had no effect. Split it into several."));
         }
         self.writing().insert(number);
         let rows = digest.rows.clone();
         Ok(Notes {
-            rows: Some(Stamped { stamp: self.outbox.stamp(), sequence: 0, rows }),
+            rows: Some(Stamped {
+                stamp: self.outbox.stamp(),
+                sequence: 0,
+                rows,
+            }),
             letter: Some(letter),
             ..Notes::default()
         })
@@ -211,9 +222,16 @@ impl Inner {
             None => touched.is_schema,
         };
         let of = |names: &BTreeSet<String>| -> Result<BTreeSet<Partition>> {
-            names.iter().filter(strong).map(|name| places::table(name)).collect()
+            names
+                .iter()
+                .filter(strong)
+                .map(|name| places::table(name))
+                .collect()
         };
-        let mut partitions = Partitions { reads: of(&touched.reads)?, writes: of(&touched.writes)? };
+        let mut partitions = Partitions {
+            reads: of(&touched.reads)?,
+            writes: of(&touched.writes)?,
+        };
         if touched.is_schema {
             partitions.writes.insert(places::schema()?);
         }
@@ -222,7 +240,11 @@ impl Inner {
 
     async fn enter(&self, number: u64, touched: Partitions, access: Access) -> Result<()> {
         let wanted = PartitionSet::new(touched.all()).map_err(SqlError::refused)?;
-        let pass = self.ownership.enter(&wanted, access, WAIT).await.map_err(not_entered)?;
+        let pass = self
+            .ownership
+            .enter(&wanted, access, WAIT)
+            .await
+            .map_err(not_entered)?;
         let transaction = Transaction {
             pass,
             touched: Mutex::new(touched),
@@ -247,7 +269,10 @@ impl Transaction {
             return Err(again("the transaction began to read, and then wrote"));
         }
         let wanted = PartitionSet::new(more.all()).map_err(SqlError::refused)?;
-        self.pass.extend(&wanted, FURTHER_WAIT).await.map_err(not_entered)?;
+        self.pass
+            .extend(&wanted, FURTHER_WAIT)
+            .await
+            .map_err(not_entered)?;
         self.touched().extend(more);
         Ok(())
     }
@@ -290,7 +315,9 @@ impl Replication for Replicated {
         let is_strong = !digest.changes.is_empty();
         let Some(transaction) = inner.transaction(number).filter(|_| is_strong) else {
             if is_strong {
-                return Err(SqlError::internal("a transaction has changed what it does not own"));
+                return Err(SqlError::internal(
+                    "a transaction has changed what it does not own",
+                ));
             }
             self.read(number).await?;
             return inner.write_letter(number, digest);
@@ -303,7 +330,11 @@ impl Replication for Replicated {
         let Digest { rows, stamp, .. } = digest;
         Ok(Notes {
             positions: local::positions(&places),
-            rows: stamp.map(|stamp| Stamped { stamp, sequence: 0, rows }),
+            rows: stamp.map(|stamp| Stamped {
+                stamp,
+                sequence: 0,
+                rows,
+            }),
             letter: None,
         })
     }
@@ -341,8 +372,11 @@ impl Replication for Replicated {
 }
 
 fn again(why: &str) -> SqlError {
-    SqlError::new(state::SERIALIZATION_FAILURE, format!("could not serialize access: {why}"))
-        .with_hint("The transaction had no effect. Try it again.")
+    SqlError::new(
+        state::SERIALIZATION_FAILURE,
+        format!("could not serialize access: {why}"),
+    )
+    .with_hint("The transaction had no effect. Try it again.")
 }
 
 fn not_entered(error: EnterError<SqlError>) -> SqlError {
@@ -353,13 +387,12 @@ fn not_entered(error: EnterError<SqlError>) -> SqlError {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn not_appended(failure: Failure) -> SqlError {
     match failure.outcome {
         Outcome::NotApplied => again(&chain(&failure)),
-        Outcome::Unknown => {
-            SqlError::new(state::STATEMENT_COMPLETION_UNKNOWN, chain(&failure))
-                .with_hint("Read what the transaction would have changed before you try it again.")
-        }
+        Outcome::Unknown => SqlError::new(state::STATEMENT_COMPLETION_UNKNOWN, chain(&failure))
+            .with_hint("Read what the transaction would have changed before you try it again."),
     }
 }
 

@@ -37,14 +37,17 @@ impl Session {
         match (self.freshness, is_local) {
             (Freshness::Open, true) => {
                 self.freshness = Freshness::Local;
-                let message = format!("strong tables are read as this site has them, {}", self.age());
-                self.notices.push(SqlError::new(state::SUCCESSFUL_COMPLETION, message));
+                let age = self.age();
+                let message = format!("strong tables are read as this site has them, {age}");
+                self.notices
+                    .push(SqlError::new(state::SUCCESSFUL_COMPLETION, message));
                 Ok(true)
             }
             (Freshness::Local, true) => Ok(true),
             (Freshness::Local, false) => Err(SqlError::new(
                 state::READ_ONLY_SQL_TRANSACTION,
-                "the transaction has read strong tables as this site has them, and can only go on so",
+                "the transaction has read strong tables as this site has them, and can only go on \
+                 so",
             )
             .with_hint("Set music.read to latest before a transaction that needs the latest.")),
             (Freshness::Open | Freshness::Latest, _) => Ok(false),
@@ -58,7 +61,8 @@ impl Session {
         is_in_the_way.then(|| {
             let error = SqlError::new(
                 state::SERIALIZATION_FAILURE,
-                "could not serialize access: strong tables have changed since the transaction began to write",
+                "could not serialize access: strong tables have changed since the transaction \
+                 began to write",
             )
             .with_hint("The transaction had no effect. Try it again; touch strong tables first.");
             (BEHIND_A_WRITE, error)
@@ -72,7 +76,10 @@ impl Session {
             return Ok(());
         }
         self.freshness = Freshness::Latest;
-        if self.snapshot.is_some_and(|snapshot| snapshot != self.shared.database.commits()) {
+        if self
+            .snapshot
+            .is_some_and(|snapshot| snapshot != self.shared.database.commits())
+        {
             return Err(SqlError::new(
                 state::SERIALIZATION_FAILURE,
                 "could not serialize access due to a concurrent commit",

@@ -19,7 +19,8 @@ fn transaction(dice: &mut Dice, step: usize) -> String {
             0 => format!("DELETE FROM {table} WHERE id = {id};"),
             1 => format!("UPDATE {table} SET name = '{step}' WHERE id >= {id} AND id < {id} + 3;"),
             _ => format!(
-                "INSERT INTO {table} VALUES ({id}, '{step}') ON CONFLICT (id) DO UPDATE SET name = '{step}';"
+                "INSERT INTO {table} VALUES ({id}, '{step}') ON CONFLICT (id) \
+                 DO UPDATE SET name = '{step}';"
             ),
         }
     };
@@ -32,7 +33,8 @@ fn transaction(dice: &mut Dice, step: usize) -> String {
 fn mixed(dice: &mut Dice, step: usize) -> String {
     let id = dice.below(ROWS);
     format!(
-        "BEGIN; UPDATE counts SET n = n + 1; INSERT INTO log VALUES ({step}, 'mixed'); INSERT INTO a VALUES \
+        "BEGIN; UPDATE counts SET n = n + 1; INSERT INTO log VALUES ({step}, 'mixed'); \
+         INSERT INTO a VALUES \
          ({id}, '{step}') ON CONFLICT (id) DO UPDATE SET name = '{step}'; COMMIT"
     )
 }
@@ -43,9 +45,17 @@ async fn history(seed: u64) {
     let mut sites = Sites::start().await;
     let mut clients = sites.clients().await;
     for table in ["a", "b", "log"] {
-        run(&clients[0], &format!("CREATE TABLE {table} (id int PRIMARY KEY, name text)")).await;
+        run(
+            &clients[0],
+            &format!("CREATE TABLE {table} (id int PRIMARY KEY, name text)"),
+        )
+        .await;
     }
-    run(&clients[0], "CREATE TABLE counts (id int PRIMARY KEY, n int) WITH (music = 'strong')").await;
+    run(
+        &clients[0],
+        "CREATE TABLE counts (id int PRIMARY KEY, n int) WITH (music = 'strong')",
+    )
+    .await;
     run(&clients[0], "INSERT INTO counts VALUES (1, 0)").await;
     make_marks(&clients[0]).await;
     settle(&clients, 1).await;
@@ -71,10 +81,18 @@ async fn history(seed: u64) {
     let counted = agreed(&clients, "SELECT n FROM counts").await;
     settle(&clients, 3).await;
     for table in ["a", "b"] {
-        let rows = agreed(&clients, &format!("SELECT id, name FROM {table} ORDER BY id")).await;
+        let rows = agreed(
+            &clients,
+            &format!("SELECT id, name FROM {table} ORDER BY id"),
+        )
+        .await;
         println!("{table}: {rows:?}");
     }
-    assert_eq!(agreed(&clients, "SELECT count(*) FROM log").await, counted, "all of it or nothing");
+    assert_eq!(
+        agreed(&clients, "SELECT count(*) FROM log").await,
+        counted,
+        "all of it or nothing"
+    );
 }
 
 fn toggle(sites: &Sites, cut: Option<usize>, site: usize) -> Option<usize> {

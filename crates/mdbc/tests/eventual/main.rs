@@ -7,11 +7,11 @@
 mod chaos;
 mod conflicts;
 mod cuts;
-mod freshness;
-mod schema;
 #[path = "../redo/dice.rs"]
 #[allow(dead_code, reason = "shared with the tests of the redo log")]
 mod dice;
+mod freshness;
 mod kills;
 mod mixed;
+mod schema;
 mod sites;

@@ -98,8 +98,12 @@ impl Sites {
         let server = soon(open).await;
         let shutdown = CancellationToken::new();
         let (address, stop) = (server.address(), shutdown.clone());
-        let task = tokio::spawn(async move { server.run(stop).await.unwrap() });
-        self.servers[site] = Some(Running { address, shutdown, task });
+        let task = tokio::spawn(async move { Box::pin(server.run(stop)).await.unwrap() });
+        self.servers[site] = Some(Running {
+            address,
+            shutdown,
+            task,
+        });
     }
 
     /// Ends the process of a site wherever it is.
@@ -117,14 +121,22 @@ impl Sites {
     }
 
     pub(crate) fn cut(&self, site: usize, is_cut: bool) {
-        self.deployment.set_site_cut(&self.names[site], is_cut).unwrap();
+        self.deployment
+            .set_site_cut(&self.names[site], is_cut)
+            .unwrap();
     }
 
     /// A client of a site.
     pub(crate) async fn client(&self, site: usize) -> Client {
         let address = self.servers[site].as_ref().unwrap().address;
-        let options = format!("host={} port={} user=mdbc dbname=music", address.ip(), address.port());
-        let (client, connection) = soon(tokio_postgres::connect(&options, NoTls)).await.unwrap();
+        let options = format!(
+            "host={} port={} user=mdbc dbname=music",
+            address.ip(),
+            address.port()
+        );
+        let (client, connection) = soon(tokio_postgres::connect(&options, NoTls))
+            .await
+            .unwrap();
         tokio::spawn(connection);
         client
     }
@@ -150,8 +162,15 @@ pub(crate) async fn insist(client: &Client, text: &str) {
     let insist = async {
         while let Err(error) = client.batch_execute(text).await {
             let state = error.code().cloned();
-            let may_be = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::CANNOT_CONNECT_NOW];
-            assert!(state.is_some_and(|state| may_be.contains(&state)), "{text}: {}", told(&error));
+            let may_be = [
+                SqlState::T_R_SERIALIZATION_FAILURE,
+                SqlState::CANNOT_CONNECT_NOW,
+            ];
+            assert!(
+                state.is_some_and(|state| may_be.contains(&state)),
+                "{text}: {}",
+                told(&error)
+            );
             client.batch_execute("ROLLBACK").await.unwrap();
         }
     };
@@ -159,7 +178,9 @@ pub(crate) async fn insist(client: &Client, text: &str) {
 }
 
 pub(crate) fn told(error: &Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |error| format!("{error:?}"))
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |error| format!("{error:?}"))
 }
 
 /// The rows of a query, each as its values between bars.
@@ -193,7 +214,11 @@ pub(crate) async fn until(client: &Client, query: &str, wanted: &[&str]) {
 
 /// Makes a table of marks, which tell what has arrived.
 pub(crate) async fn make_marks(client: &Client) {
-    insist(client, "CREATE TABLE marks (site int PRIMARY KEY, round int NOT NULL)").await;
+    insist(
+        client,
+        "CREATE TABLE marks (site int PRIMARY KEY, round int NOT NULL)",
+    )
+    .await;
 }
 
 /// Waits until every site has what every site has written: the letters of a site
@@ -201,11 +226,14 @@ pub(crate) async fn make_marks(client: &Client) {
 pub(crate) async fn settle(clients: &[Client], round: usize) {
     for (site, client) in clients.iter().enumerate() {
         let mark = format!(
-            "INSERT INTO marks VALUES ({site}, {round}) ON CONFLICT (site) DO UPDATE SET round = {round}"
+            "INSERT INTO marks VALUES ({site}, {round}) \
+             ON CONFLICT (site) DO UPDATE SET round = {round}"
         );
         run(client, &mark).await;
     }
-    let all: Vec<String> = (0..clients.len()).map(|site| format!("{site}|{round}")).collect();
+    let all: Vec<String> = (0..clients.len())
+        .map(|site| format!("{site}|{round}"))
+        .collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     for client in clients {
         until(client, "SELECT site, round FROM marks ORDER BY site", &all).await;
@@ -223,5 +251,7 @@ pub(crate) async fn agreed(clients: &[Client], query: &str) -> Vec<String> {
 
 /// Waits for something that has to happen.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, Box::pin(what)).await.expect("it has to happen soon")
+    tokio::time::timeout(DEADLINE, Box::pin(what))
+        .await
+        .expect("it has to happen soon")
 }

@@ -13,11 +13,15 @@ pub(super) fn refuse(table: &Table, what: &str, why: &str) -> Result<()> {
     if table.kind != TableKind::Eventual {
         return Ok(());
     }
-    Err(SqlError::refused(format!("{what} on the eventual table \"{}\"", table.name)).with_detail(why))
+    Err(
+        SqlError::refused(format!("{what} on the eventual table \"{}\"", table.name))
+            .with_detail(why),
+    )
 }
 
 /// Why a constraint over several rows is refused.
-pub(super) const BEYOND_A_ROW: &str = "It would hold at one site alone: others write at the same time.";
+pub(super) const BEYOND_A_ROW: &str =
+    "It would hold at one site alone: others write at the same time.";
 /// Why a new condition on rows is refused.
 pub(super) const ON_THE_WAY: &str = "Rows on their way from other sites were written without it.";
 
@@ -25,7 +29,11 @@ pub(super) const ON_THE_WAY: &str = "Rows on their way from other sites were wri
 pub(super) fn check_key(table: &Table) -> Result<()> {
     let mut columns = table.key().iter().filter_map(|name| table.column(name));
     if columns.any(|column| column.ty.class() == Class::Interval) {
-        return refuse(table, "a primary key of the type interval", "Equal intervals have several forms.");
+        return refuse(
+            table,
+            "a primary key of the type interval",
+            "Equal intervals have several forms.",
+        );
     }
     Ok(())
 }
@@ -33,7 +41,11 @@ pub(super) fn check_key(table: &Table) -> Result<()> {
 /// Refuses a new column that rows written without it cannot have.
 pub(super) fn check_column(table: &Table, column: &Column) -> Result<()> {
     if column.identity.is_some() || column.is_not_null && column.default.is_none() {
-        return refuse(table, "ADD COLUMN of one that needs a value in each row", ON_THE_WAY);
+        return refuse(
+            table,
+            "ADD COLUMN of one that needs a value in each row",
+            ON_THE_WAY,
+        );
     }
     Ok(())
 }

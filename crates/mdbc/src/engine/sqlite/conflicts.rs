@@ -32,12 +32,14 @@ pub(super) fn note(
 ) -> Result<()> {
     let key_columns = table.key().iter().filter_map(|name| table.column(name));
     let key = document(key_columns, key)?;
-    let lost = lost.map(|values| document(stored_columns(table), values)).transpose()?;
+    let lost = lost
+        .map(|values| document(stored_columns(table), values))
+        .transpose()?;
     let at = |stamp: &Stamp| datetime::of_unix(signed(stamp.at_us));
     connection
         .prepare_cached(
-            "INSERT INTO mdbc_conflicts (noted_at, relation, key, lost, lost_site, lost_at, kept_site, \
-             kept_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO mdbc_conflicts (noted_at, relation, key, lost, lost_site, lost_at, \
+             kept_site, kept_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .plain()?
         .execute(params![

@@ -20,7 +20,8 @@ CREATE TABLE mdbc_outbox (sequence INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, 
     digest BLOB NOT NULL) STRICT;
 CREATE TABLE mdbc_inbox (site TEXT PRIMARY KEY, sequence INTEGER NOT NULL, at_us INTEGER NOT NULL)
     STRICT, WITHOUT ROWID;
-CREATE TABLE mdbc_waiting (number INTEGER PRIMARY KEY, schema INTEGER NOT NULL, rows BLOB NOT NULL) STRICT;
+CREATE TABLE mdbc_waiting (number INTEGER PRIMARY KEY, schema INTEGER NOT NULL, rows BLOB NOT NULL)
+    STRICT;
 ";
 
 /// The session that applies: no client's.
@@ -47,7 +48,9 @@ impl Database {
     /// applied all or none.
     pub(crate) async fn receive(&self, letters: Vec<Stamped>) -> Result<()> {
         self.keep_mail(move |held, schema| {
-            letters.iter().try_for_each(|letter| held.receive(letter, schema))
+            letters
+                .iter()
+                .try_for_each(|letter| held.receive(letter, schema))
         })
         .await?;
         self.note_commit();
@@ -59,7 +62,12 @@ impl Database {
     /// nothing earlier that is yet to come.
     ///
     /// As [`receive`](Self::receive).
-    pub(crate) async fn forget(&self, letter: u64, others: Vec<String>, before_us: u64) -> Result<()> {
+    pub(crate) async fn forget(
+        &self,
+        letter: u64,
+        others: Vec<String>,
+        before_us: u64,
+    ) -> Result<()> {
         self.keep_mail(move |held, _| {
             let connection = &held.connection;
             connection
@@ -94,13 +102,21 @@ impl Database {
 
 impl Held {
     fn receive(&mut self, letter: &Stamped, schema: &Schema) -> Result<()> {
-        let Stamped { stamp, sequence, .. } = letter;
-        let last = received(&self.connection)?.get(&stamp.site).copied().unwrap_or_default();
+        let Stamped {
+            stamp, sequence, ..
+        } = letter;
+        let last = received(&self.connection)?
+            .get(&stamp.site)
+            .copied()
+            .unwrap_or_default();
         if *sequence <= last {
             return Ok(());
         }
         if *sequence != last.saturating_add(1) {
-            return Err(SqlError::internal(format!("letter {sequence} of {} comes after {last}", stamp.site)));
+            return Err(SqlError::internal(format!(
+                "letter {sequence} of {} comes after {last}",
+                stamp.site
+            )));
         }
         self.take_rows(letter, schema)?;
         self.connection
@@ -117,13 +133,18 @@ impl Held {
             .connection
             .prepare_cached("SELECT rows FROM mdbc_waiting WHERE schema <= ?1 ORDER BY number")
             .plain()?;
-        let rows = statement.query_map([schema.version], |row| row.get::<_, Vec<u8>>(0)).plain()?;
+        let rows = statement
+            .query_map([schema.version], |row| row.get::<_, Vec<u8>>(0))
+            .plain()?;
         for row in rows {
             let stamped = Stamped::decode(&row.plain()?).map_err(damaged)?;
             self.take_rows(&stamped, schema)?;
         }
         self.connection
-            .execute("DELETE FROM mdbc_waiting WHERE schema <= ?1", [schema.version])
+            .execute(
+                "DELETE FROM mdbc_waiting WHERE schema <= ?1",
+                [schema.version],
+            )
             .plain()
             .map(drop)
     }
@@ -150,33 +171,52 @@ impl Held {
             let site: String = row.get(2)?;
             Ok(Letter {
                 sequence: unsigned(row.get(0)?),
-                stamp: Stamp { at_us: unsigned(row.get(1)?), site: site.clone() },
+                stamp: Stamp {
+                    at_us: unsigned(row.get(1)?),
+                    site: site.clone(),
+                },
                 digest: row.get::<_, Vec<u8>>(3)?.into(),
                 site,
             })
         };
-        let letters = statement.query_map([signed(first), signed(count)], letter).plain()?;
+        let letters = statement
+            .query_map([signed(first), signed(count)], letter)
+            .plain()?;
         letters.collect::<rusqlite::Result<_>>().plain()
     }
 }
 
 fn damaged(error: impl std::fmt::Display) -> SqlError {
-    SqlError::new(state::DATA_CORRUPTED, format!("rows that wait are damaged: {error}"))
+    SqlError::new(
+        state::DATA_CORRUPTED,
+        format!("rows that wait are damaged: {error}"),
+    )
 }
 
 /// Keeps a letter of this site.
-pub(super) fn keep(connection: &Connection, (sequence, stamp): (u64, &Stamp), digest: &[u8]) -> Result<()> {
+pub(super) fn keep(
+    connection: &Connection,
+    (sequence, stamp): (u64, &Stamp),
+    digest: &[u8],
+) -> Result<()> {
     connection
         .prepare_cached("INSERT INTO mdbc_outbox VALUES (?1, ?2, ?3, ?4)")
         .plain()?
-        .execute(params![signed(sequence), signed(stamp.at_us), stamp.site, digest])
+        .execute(params![
+            signed(sequence),
+            signed(stamp.at_us),
+            stamp.site,
+            digest
+        ])
         .plain()
         .map(drop)
 }
 
 /// The last letter of each other site that is applied.
 pub(super) fn received(connection: &Connection) -> Result<BTreeMap<String, u64>> {
-    let mut statement = connection.prepare_cached("SELECT site, sequence FROM mdbc_inbox").plain()?;
+    let mut statement = connection
+        .prepare_cached("SELECT site, sequence FROM mdbc_inbox")
+        .plain()?;
     let rows = statement
         .query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))
         .plain()?;
@@ -196,7 +236,9 @@ pub(super) fn wait(connection: &Connection, stamped: &Stamped) -> Result<()> {
 
 fn is_waiting(connection: &Connection) -> Result<bool> {
     connection
-        .query_row("SELECT EXISTS (SELECT 1 FROM mdbc_waiting)", [], |row| row.get(0))
+        .query_row("SELECT EXISTS (SELECT 1 FROM mdbc_waiting)", [], |row| {
+            row.get(0)
+        })
         .plain()
 }
 
@@ -241,39 +283,77 @@ mod tests {
             values: Some(vec![(1, Value::Integer(id))]),
             over: None,
         };
-        let stamp = Stamp { at_us: 10 * sequence, site: "ohio".to_owned() };
-        let rows = Rows { schema, rows: vec![row], ..Rows::default() };
-        Stamped { stamp, sequence, rows }
+        let stamp = Stamp {
+            at_us: 10 * sequence,
+            site: "ohio".to_owned(),
+        };
+        let rows = Rows {
+            schema,
+            rows: vec![row],
+            ..Rows::default()
+        };
+        Stamped {
+            stamp,
+            sequence,
+            rows,
+        }
     }
 
     fn open(folder: &tempfile::TempDir) -> Database {
         let path = folder.path().join("site.db");
         let default_kind = TableKind::Eventual;
-        Database::open(&Options { path, site: 1, sites_max: 3, default_kind }).unwrap()
+        Database::open(&Options {
+            path,
+            site: 1,
+            sites_max: 3,
+            default_kind,
+        })
+        .unwrap()
     }
 
     async fn change_schema(database: &Database, text: &str) {
         let changes = vec![Change::Schema(text.to_owned())];
         let default_kind = TableKind::Eventual;
-        let digest = Digest { changes, default_kind, ..Digest::default() };
+        let digest = Digest {
+            changes,
+            default_kind,
+            ..Digest::default()
+        };
         let positions = BTreeMap::new();
-        database.apply(vec![Applied { digest, positions }]).await.unwrap();
+        database
+            .apply(vec![Applied { digest, positions }])
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
     async fn rows_of_a_later_schema_wait_for_it() {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder);
-        database.receive(vec![letter(1, 1, 5), letter(2, 2, 6)]).await.unwrap();
-        assert_eq!(read(&database, "SELECT schema FROM mdbc_waiting ORDER BY number").await, [1, 2]);
-        assert_eq!(read(&database, "SELECT sequence FROM mdbc_inbox").await, [2], "it is here for good");
+        database
+            .receive(vec![letter(1, 1, 5), letter(2, 2, 6)])
+            .await
+            .unwrap();
+        assert_eq!(
+            read(&database, "SELECT schema FROM mdbc_waiting ORDER BY number").await,
+            [1, 2]
+        );
+        assert_eq!(
+            read(&database, "SELECT sequence FROM mdbc_inbox").await,
+            [2],
+            "it is here for good"
+        );
         change_schema(&database, "CREATE TABLE t (id int PRIMARY KEY)").await;
         assert_eq!(read(&database, "SELECT id FROM t").await, [5]);
         drop(database);
         let database = open(&folder);
         change_schema(&database, "ALTER TABLE t ADD COLUMN n int DEFAULT 7").await;
         assert_eq!(read(&database, "SELECT n FROM t ORDER BY id").await, [7, 7]);
-        assert!(read(&database, "SELECT number FROM mdbc_waiting").await.is_empty());
+        assert!(
+            read(&database, "SELECT number FROM mdbc_waiting")
+                .await
+                .is_empty()
+        );
     }
 
     #[tokio::test]
@@ -281,10 +361,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder);
         change_schema(&database, "CREATE TABLE t (id int PRIMARY KEY)").await;
-        assert!(database.receive(vec![letter(2, 1, 6)]).await.is_err(), "there is a gap");
-        database.receive(vec![letter(1, 1, 5), letter(1, 1, 9)]).await.unwrap();
-        database.receive(vec![letter(1, 1, 9), letter(2, 1, 6)]).await.unwrap();
-        assert_eq!(read(&database, "SELECT id FROM t ORDER BY id").await, [5, 6]);
+        assert!(
+            database.receive(vec![letter(2, 1, 6)]).await.is_err(),
+            "there is a gap"
+        );
+        database
+            .receive(vec![letter(1, 1, 5), letter(1, 1, 9)])
+            .await
+            .unwrap();
+        database
+            .receive(vec![letter(1, 1, 9), letter(2, 1, 6)])
+            .await
+            .unwrap();
+        assert_eq!(
+            read(&database, "SELECT id FROM t ORDER BY id").await,
+            [5, 6]
+        );
     }
 
     #[tokio::test]
@@ -294,18 +386,35 @@ mod tests {
         change_schema(&database, "CREATE TABLE t (id int PRIMARY KEY)").await;
         let mut deletion = letter(1, 1, 5);
         deletion.rows.rows[0].values = None;
-        database.receive(vec![deletion, letter(2, 1, 6)]).await.unwrap();
+        database
+            .receive(vec![deletion, letter(2, 1, 6)])
+            .await
+            .unwrap();
         let count = "SELECT count(*) FROM mdbc_stamps";
         let others = || vec!["ohio".to_owned(), "oregon".to_owned()];
         database.forget(0, others(), u64::MAX).await.unwrap();
-        assert_eq!(read(&database, count).await, [2], "oregon may have written earlier");
+        assert_eq!(
+            read(&database, count).await,
+            [2],
+            "oregon may have written earlier"
+        );
         let mut other = letter(1, 1, 7);
-        other.stamp = Stamp { at_us: 15, site: "oregon".to_owned() };
+        other.stamp = Stamp {
+            at_us: 15,
+            site: "oregon".to_owned(),
+        };
         database.receive(vec![other]).await.unwrap();
         database.forget(0, others(), 10).await.unwrap();
         assert_eq!(read(&database, count).await, [3], "it is not old enough");
         database.forget(0, others(), u64::MAX).await.unwrap();
-        assert_eq!(read(&database, "SELECT count(*) FROM mdbc_stamps WHERE is_deleted").await, [0]);
+        assert_eq!(
+            read(
+                &database,
+                "SELECT count(*) FROM mdbc_stamps WHERE is_deleted"
+            )
+            .await,
+            [0]
+        );
         assert_eq!(read(&database, count).await, [2]);
     }
 
@@ -316,15 +425,25 @@ mod tests {
         change_schema(&database, "CREATE TABLE t (id int PRIMARY KEY, n int)").await;
         let wrote = |sequence: u64| {
             let mut letter = letter(sequence.div_ceil(2), 1, 5);
-            let site = if sequence % 2 == 0 { "ohio" } else { "oregon" };
-            letter.stamp = Stamp { at_us: sequence, site: site.to_owned() };
+            let site = if sequence.is_multiple_of(2) { "ohio" } else { "oregon" };
+            letter.stamp = Stamp {
+                at_us: sequence,
+                site: site.to_owned(),
+            };
             let n = i64::try_from(sequence).unwrap();
             letter.rows.rows[0].values = Some(vec![(1, Value::Integer(5)), (2, Value::Integer(n))]);
             letter
         };
         let most = u64::try_from(super::super::CONFLICTS_MAX).unwrap();
-        database.receive((1..most + 10).map(wrote).collect()).await.unwrap();
-        let bounds = "SELECT min(number) FROM mdbc_conflicts UNION ALL SELECT count(*) FROM mdbc_conflicts";
-        assert_eq!(read(&database, bounds).await, [9, super::super::CONFLICTS_MAX]);
+        database
+            .receive((1..most + 10).map(wrote).collect())
+            .await
+            .unwrap();
+        let bounds =
+            "SELECT min(number) FROM mdbc_conflicts UNION ALL SELECT count(*) FROM mdbc_conflicts";
+        assert_eq!(
+            read(&database, bounds).await,
+            [9, super::super::CONFLICTS_MAX]
+        );
     }
 }

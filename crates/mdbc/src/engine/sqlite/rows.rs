@@ -35,12 +35,20 @@ impl Held {
         }
         let schema = Arc::clone(&self.context.lock().schema);
         let seen = mail::received(&self.connection)?;
-        let mut rows = Rows { schema: schema.version, seen, rows: Vec::new() };
+        let mut rows = Rows {
+            schema: schema.version,
+            seen,
+            rows: Vec::new(),
+        };
         let mut known = BTreeSet::new();
         for change in touched {
-            let Change::Touch { table: oid, key } = change else { continue };
+            let Change::Touch { table: oid, key } = change else {
+                continue;
+            };
             // It may be dropped since.
-            let Some(table) = eventual(&schema, oid) else { continue };
+            let Some(table) = eventual(&schema, oid) else {
+                continue;
+            };
             let name = stamps::name(table, &key)?;
             if !known.insert((oid, name.clone())) {
                 continue;
@@ -53,7 +61,12 @@ impl Held {
             }
             let numbers = stored_columns(table).map(|column| column.number);
             let values = values.map(|values| numbers.zip(values).collect());
-            rows.rows.push(Row { table: oid, key, values, over });
+            rows.rows.push(Row {
+                table: oid,
+                key,
+                values,
+                over,
+            });
         }
         Ok(rows)
     }
@@ -62,7 +75,9 @@ impl Held {
     /// letter that tells of them.
     pub(super) fn keep_rows(&self, notes: &Notes) -> Result<()> {
         let connection = &self.connection;
-        let Some(stamped) = &notes.rows else { return Ok(()) };
+        let Some(stamped) = &notes.rows else {
+            return Ok(());
+        };
         let mut stamped = stamped.clone();
         if let Some(letter) = &notes.letter {
             stamped.sequence = last_letter(connection)?.saturating_add(1);
@@ -71,10 +86,17 @@ impl Held {
         }
         let schema = Arc::clone(&self.context.lock().schema);
         for row in &stamped.rows.rows {
-            let Some(table) = eventual(&schema, row.table) else { continue };
+            let Some(table) = eventual(&schema, row.table) else {
+                continue;
+            };
             let name = stamps::name(table, &row.key)?;
             let place = (row.table, name.as_slice());
-            stamps::put(connection, place, &stamped.version(row), row.values.is_none())?;
+            stamps::put(
+                connection,
+                place,
+                &stamped.version(row),
+                row.values.is_none(),
+            )?;
         }
         stamps::see(connection, stamped.stamp.at_us)
     }
@@ -99,22 +121,37 @@ impl Held {
         let name = stamps::name(table, &row.key)?;
         let version = stamped.version(row);
         let stored = stamps::get(connection, table.oid, &name)?;
-        if stored.as_ref().is_some_and(|stored| stored.stamp == version.stamp) {
+        if stored
+            .as_ref()
+            .is_some_and(|stored| stored.stamp == version.stamp)
+        {
             return Ok(());
         }
         let come = values_of(connection, table, row)?;
         let here = read(connection, table, &row.key)?;
-        let is_later = stored.as_ref().is_none_or(|stored| version.stamp > stored.stamp);
+        let is_later = stored
+            .as_ref()
+            .is_none_or(|stored| version.stamp > stored.stamp);
         if let Some(stored) = &stored
             && come != here
             && version.is_in_conflict_with(stored)
         {
             let lost = if is_later { &here } else { &come };
-            let (lost_version, kept) = if is_later { (stored, &version) } else { (&version, stored) };
-            conflicts::note(connection, (table, &row.key), lost.as_deref(), (lost_version, kept))?;
+            let (lost_version, kept) = if is_later {
+                (stored, &version)
+            } else {
+                (&version, stored)
+            };
+            conflicts::note(
+                connection,
+                (table, &row.key),
+                lost.as_deref(),
+                (lost_version, kept),
+            )?;
         }
         if is_later {
-            write(connection, table, &row.key, come.as_deref()).map_err(|error| refused(table, stamped, error))?;
+            write(connection, table, &row.key, come.as_deref())
+                .map_err(|error| refused(table, stamped, error))?;
             stamps::put(connection, (table.oid, &name), &version, come.is_none())?;
         }
         Ok(())
@@ -132,7 +169,9 @@ fn eventual(schema: &Schema, oid: u32) -> Option<&Arc<Table>> {
 }
 
 fn refused(table: &Table, stamped: &Stamped, error: SqlError) -> SqlError {
-    let Stamped { stamp, sequence, .. } = stamped;
+    let Stamped {
+        stamp, sequence, ..
+    } = stamped;
     if !error.state.code().starts_with("23") {
         return error;
     }
@@ -147,29 +186,46 @@ fn refused(table: &Table, stamped: &Stamped, error: SqlError) -> SqlError {
 }
 
 fn key_test(table: &Table) -> String {
-    let tests: Vec<String> = table.key().iter().map(|name| format!("{} = ?", quote(name))).collect();
+    let tests: Vec<String> = table
+        .key()
+        .iter()
+        .map(|name| format!("{} = ?", quote(name)))
+        .collect();
     tests.join(" AND ")
 }
 
 fn column_list(table: &Table) -> String {
-    let columns: Vec<String> = stored_columns(table).map(|column| quote(&column.name)).collect();
+    let columns: Vec<String> = stored_columns(table)
+        .map(|column| quote(&column.name))
+        .collect();
     columns.join(", ")
 }
 
 /// The values of a row, but for generated columns.
 fn read(connection: &Connection, table: &Table, key: &[Value]) -> Result<Option<Vec<Value>>> {
-    let sql = format!("SELECT {} FROM main.{} WHERE {}", column_list(table), quote(&table.name), key_test(table));
+    let sql = format!(
+        "SELECT {} FROM main.{} WHERE {}",
+        column_list(table),
+        quote(&table.name),
+        key_test(table)
+    );
     let mut statement = connection.prepare_cached(&sql).plain()?;
     let mut rows = statement.query(params_from_iter(key)).plain()?;
-    let Some(row) = rows.next().plain()? else { return Ok(None) };
+    let Some(row) = rows.next().plain()? else {
+        return Ok(None);
+    };
     let columns = 0..stored_columns(table).count();
-    let values: Result<Vec<Value>> = columns.map(|at| value_of(row.get_ref(at).plain()?)).collect();
+    let values: Result<Vec<Value>> = columns
+        .map(|at| value_of(row.get_ref(at).plain()?))
+        .collect();
     values.map(Some)
 }
 
 /// The values that a row of another site has in the columns of this schema.
 fn values_of(connection: &Connection, table: &Table, row: &Row) -> Result<Option<Vec<Value>>> {
-    let Some(given) = &row.values else { return Ok(None) };
+    let Some(given) = &row.values else {
+        return Ok(None);
+    };
     let value = |column: &Column| match given.iter().find(|(number, _)| *number == column.number) {
         Some((_, value)) => Ok(value.clone()),
         None => missing(connection, table.oid, column.number),
@@ -184,21 +240,34 @@ fn missing(connection: &Connection, relation: u32, number: i16) -> Result<Value>
     let found = connection
         .prepare_cached("SELECT value FROM mdbc_missing WHERE relation = ?1 AND number = ?2")
         .plain()?
-        .query_row(params![relation, number], |row| Ok(value_of(row.get_ref(0)?)))
+        .query_row(params![relation, number], |row| {
+            Ok(value_of(row.get_ref(0)?))
+        })
         .optional()
         .plain()?;
     found.unwrap_or(Ok(Value::Null))
 }
 
-fn write(connection: &Connection, table: &Table, key: &[Value], values: Option<&[Value]>) -> Result<()> {
+fn write(
+    connection: &Connection,
+    table: &Table,
+    key: &[Value],
+    values: Option<&[Value]>,
+) -> Result<()> {
     let name = quote(&table.name);
     let (sql, values) = match values {
         Some(values) => {
             let marks = vec!["?"; values.len()].join(", ");
             let columns = column_list(table);
-            (format!("INSERT OR REPLACE INTO main.{name} ({columns}) VALUES ({marks})"), values)
+            (
+                format!("INSERT OR REPLACE INTO main.{name} ({columns}) VALUES ({marks})"),
+                values,
+            )
         }
-        None => (format!("DELETE FROM main.{name} WHERE {}", key_test(table)), key),
+        None => (
+            format!("DELETE FROM main.{name} WHERE {}", key_test(table)),
+            key,
+        ),
     };
     connection
         .prepare_cached(&sql)

@@ -12,8 +12,8 @@ use crate::types::{Class, Value, numeric};
 
 pub(super) const TABLES: &str = "
 CREATE TABLE mdbc_stamps (relation INTEGER NOT NULL, key BLOB NOT NULL, at_us INTEGER NOT NULL,
-    site TEXT NOT NULL, sequence INTEGER NOT NULL, seen BLOB NOT NULL, over_us INTEGER, over_site TEXT,
-    is_deleted INTEGER NOT NULL, PRIMARY KEY (relation, key)) STRICT, WITHOUT ROWID;
+    site TEXT NOT NULL, sequence INTEGER NOT NULL, seen BLOB NOT NULL, over_us INTEGER,
+    over_site TEXT, is_deleted INTEGER NOT NULL, PRIMARY KEY (relation, key)) STRICT, WITHOUT ROWID;
 CREATE INDEX mdbc_deleted ON mdbc_stamps (at_us) WHERE is_deleted;
 ";
 
@@ -37,13 +37,15 @@ pub(super) fn name(table: &Table, key: &[Value]) -> Result<Vec<u8>> {
     let columns = table.key().iter().map(|name| table.column(name));
     let pairs = columns.zip(key);
     let plain: Result<Vec<Value>> = pairs
-        .map(|(column, value)| match (column.map(|column| column.ty.class()), value) {
-            (Some(Class::Numeric), Value::Text(text)) => {
-                Ok(Value::Text(numeric::print(&numeric::parse(text)?.normalized())))
-            }
-            (_, Value::Real(number)) if *number == 0.0 => Ok(Value::Real(0.0)),
-            (_, value) => Ok(value.clone()),
-        })
+        .map(
+            |(column, value)| match (column.map(|column| column.ty.class()), value) {
+                (Some(Class::Numeric), Value::Text(text)) => Ok(Value::Text(numeric::print(
+                    &numeric::parse(text)?.normalized(),
+                ))),
+                (_, Value::Real(number)) if *number == 0.0 => Ok(Value::Real(0.0)),
+                (_, value) => Ok(value.clone()),
+            },
+        )
         .collect();
     postcard::to_allocvec(&plain?).map_err(SqlError::internal)
 }
@@ -56,17 +58,28 @@ pub(super) fn get(connection: &Connection, relation: u32, name: &[u8]) -> Result
              WHERE relation = ?1 AND key = ?2",
         )
         .plain()?
-        .query_row(params![relation, name], |row| Ok((version(row)?, row.get::<_, Vec<u8>>(3)?)))
+        .query_row(params![relation, name], |row| {
+            Ok((version(row)?, row.get::<_, Vec<u8>>(3)?))
+        })
         .optional()
         .plain()?;
-    let Some((version, seen)) = found else { return Ok(None) };
-    let seen = postcard::from_bytes(&seen)
-        .map_err(|_| SqlError::new(state::DATA_CORRUPTED, "the stamp of a row is damaged"))?;
+    let Some((version, seen)) = found else {
+        return Ok(None);
+    };
+    let seen = postcard::from_bytes(&seen).map_err(|error| damaged(&error))?;
     Ok(Some(Version { seen, ..version }))
 }
 
+fn damaged(error: &postcard::Error) -> SqlError {
+    let message = format!("the stamp of a row is damaged: {error}");
+    SqlError::new(state::DATA_CORRUPTED, message)
+}
+
 fn version(row: &Row<'_>) -> rusqlite::Result<Version> {
-    let stamp = |at_us: i64, site| Stamp { at_us: unsigned(at_us), site };
+    let stamp = |at_us: i64, site| Stamp {
+        at_us: unsigned(at_us),
+        site,
+    };
     let over: (Option<i64>, Option<String>) = (row.get(4)?, row.get(5)?);
     Ok(Version {
         stamp: stamp(row.get(0)?, row.get(1)?),
@@ -83,10 +96,17 @@ pub(super) fn put(
     version: &Version,
     is_deleted: bool,
 ) -> Result<()> {
-    let Version { stamp, sequence, seen, over } = version;
+    let Version {
+        stamp,
+        sequence,
+        seen,
+        over,
+    } = version;
     let seen = postcard::to_allocvec(seen).map_err(SqlError::internal)?;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO mdbc_stamps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+        .prepare_cached(
+            "INSERT OR REPLACE INTO mdbc_stamps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )
         .plain()?
         .execute(params![
             relation,
@@ -120,7 +140,8 @@ pub(super) fn highest(connection: &Connection) -> Result<u64> {
 pub(super) fn forget(connection: &Connection, before_us: u64) -> Result<usize> {
     connection
         .prepare_cached(
-            "DELETE FROM mdbc_stamps WHERE (relation, key) IN (SELECT relation, key FROM mdbc_stamps \
+            "DELETE FROM mdbc_stamps WHERE (relation, key) IN \
+             (SELECT relation, key FROM mdbc_stamps \
              WHERE is_deleted AND at_us < ?1 ORDER BY at_us LIMIT ?2)",
         )
         .plain()?
