@@ -30,10 +30,12 @@ mod clock;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{join_all, try_join_all};
+use futures_util::stream::{self, StreamExt as _};
 use music_client::api::name::Fields;
 use music_client::api::table::TableMode;
 use music_client::{Cell, Client, Content, RecordKey};
@@ -50,6 +52,12 @@ use crate::sites::{News, Sites, SitesError};
 /// How many digests of a site are received, told to be lacked or collected by one
 /// call.
 pub const BATCH_MAX: u64 = 32;
+
+/// How many bytes of digests are enough for a batch, however few they are.
+pub(crate) const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// How many digests of a site are read at once.
+const READ_AT_ONCE: usize = 4;
 
 /// How many digests of a site are kept for sites that are away: several days of
 /// ten transactions a second.
@@ -289,12 +297,19 @@ impl Outbox {
         numbers: RangeInclusive<u64>,
         arrivals: &mut Arrivals,
     ) -> Result<(), OutboxError> {
+        let mut bytes = 0_usize;
         let read = numbers.clone().map(|sequence| self.read(site, sequence));
-        for (letter, sequence) in join_all(read).await.into_iter().zip(numbers) {
+        let mut read = pin!(stream::iter(read).buffered(READ_AT_ONCE));
+        for sequence in numbers {
+            let Some(letter) = read.next().await else { break };
             match letter {
                 Ok(Some(letter)) => {
                     self.observe(letter.stamp.at_us);
+                    bytes = bytes.saturating_add(letter.digest.len());
                     arrivals.letters.push(letter);
+                    if bytes >= BATCH_BYTES_MAX {
+                        break;
+                    }
                 }
                 Ok(None) => {
                     arrivals.missing.insert(site.to_owned(), sequence);

@@ -53,6 +53,10 @@ async fn what_each_site_writes_all_sites_have() {
         agreed(&clients, ALL).await,
         ["0|changed", "1|again", "7|of 2"]
     );
+    run(&clients[2], "TRUNCATE people").await;
+    run(&clients[2], "INSERT INTO people VALUES (2, 'only')").await;
+    settle(&clients, 4).await;
+    assert_eq!(agreed(&clients, ALL).await, ["2|only"]);
     for client in &clients {
         assert!(
             rows(client, CONFLICTS).await.is_empty(),

@@ -13,7 +13,7 @@ use super::{Database, rows};
 use crate::catalog::schema::Schema;
 use crate::engine::Stamped;
 use crate::error::{Result, SqlError, state};
-use crate::outbox::{Letter, Stamp};
+use crate::outbox::{BATCH_BYTES_MAX, Letter, Stamp};
 
 pub(super) const TABLES: &str = "
 CREATE TABLE mdbc_outbox (sequence INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, site TEXT NOT NULL,
@@ -158,7 +158,8 @@ impl Held {
         })
     }
 
-    /// Letters of this site from a number on, at most so many.
+    /// Letters of this site from a number on, at most so many, and of not many
+    /// more than [`BATCH_BYTES_MAX`] bytes.
     pub(crate) fn letters(&mut self, first: u64, count: u64) -> Result<Vec<Letter>> {
         let mut statement = self
             .connection
@@ -182,7 +183,17 @@ impl Held {
         let letters = statement
             .query_map([signed(first), signed(count)], letter)
             .plain()?;
-        letters.collect::<rusqlite::Result<_>>().plain()
+        let mut batch = Vec::new();
+        let mut bytes = 0_usize;
+        for letter in letters {
+            let letter: Letter = letter.plain()?;
+            bytes = bytes.saturating_add(letter.digest.len());
+            batch.push(letter);
+            if bytes >= BATCH_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(batch)
     }
 }
 
@@ -425,7 +436,11 @@ mod tests {
         change_schema(&database, "CREATE TABLE t (id int PRIMARY KEY, n int)").await;
         let wrote = |sequence: u64| {
             let mut letter = letter(sequence.div_ceil(2), 1, 5);
-            let site = if sequence.is_multiple_of(2) { "ohio" } else { "oregon" };
+            let site = if sequence.is_multiple_of(2) {
+                "ohio"
+            } else {
+                "oregon"
+            };
             letter.stamp = Stamp {
                 at_us: sequence,
                 site: site.to_owned(),
