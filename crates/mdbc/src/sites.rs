@@ -8,6 +8,7 @@
 //! | `c:<partition>` | the last entry that the site knows to be committed |
 //! | `s` | the last eventual digest that the site has sent |
 //! | `k` | up to which of these it has deleted |
+//! | `t` | a time by the site's clock: what it had committed by then, it has said |
 //! | `r:<site>` | the last eventual digest that it has applied of that site |
 //!
 //! All of these only grow, and all are true when they are written: what is read
@@ -26,6 +27,9 @@ use crate::redo_log::{Applied, Point};
 
 /// The most sites of a database.
 pub const SITES_MAX: usize = 32;
+
+/// How often a site says that there is nothing new, in microseconds.
+const SAID_EVERY_US: u64 = 2_000_000;
 
 /// The most fields that one put of MUSIC may have.
 const FIELDS_MAX: usize = 256;
@@ -133,6 +137,9 @@ pub struct Report {
     pub collected: u64,
     /// The last eventual digest that it has applied, of each site.
     pub received: BTreeMap<String, u64>,
+    /// When it said last what it has committed, in microseconds since 1970 by its
+    /// clock; 0 for never.
+    pub said_us: u64,
     list: Option<String>,
 }
 
@@ -150,6 +157,7 @@ impl Report {
         match (name, name.split_once(':')) {
             ("", _) => self.list = Some(text),
             ("s", _) => self.sent = text.parse().unwrap_or_default(),
+            ("t", _) => self.said_us = text.parse().unwrap_or_default(),
             ("k", _) => self.collected = text.parse().unwrap_or_default(),
             (_, Some(("r", site))) => {
                 self.received
@@ -216,6 +224,14 @@ impl Reports {
             .unwrap_or_default()
     }
 
+    /// Up to when everything that other sites than this one had committed is
+    /// said; none where one has said nothing yet.
+    pub(crate) fn said_us(&self, own: &str) -> Option<u64> {
+        let others = self.0.iter().filter(|(site, _)| *site != own);
+        let said_us = others.map(|(_, report)| report.said_us).min();
+        said_us.filter(|said_us| *said_us > 0)
+    }
+
     /// The last eventual digest of a site that so many other sites have applied,
     /// or all of them where they are fewer; the highest number where there are
     /// none.
@@ -237,6 +253,7 @@ pub(crate) struct News {
     pub(crate) sent: u64,
     pub(crate) collected: u64,
     pub(crate) received: BTreeMap<String, u64>,
+    pub(crate) said_us: u64,
 }
 
 /// The sites of a database, as one of them sees them.
@@ -353,21 +370,24 @@ impl Sites {
         Ok(reports)
     }
 
-    /// Says what this site's database has applied: only what is on its disk. On
-    /// that, others overwrite what is in the log.
+    /// Says what this site's database has applied: only what is on its disk, and
+    /// what it had on `said_us`, in microseconds since 1970. On that, others
+    /// overwrite what is in the log, and tell how old theirs is.
     ///
     /// # Errors
     /// [`SitesError::Music`] where the own site's node cannot be reached.
     ///
     /// # Cost
-    /// A request to the own site; no wide-area round. None where nothing is new.
+    /// A request to the own site; no wide-area round. None where nothing is new
+    /// but the time, and that was said less than 2 s before.
     ///
     /// # Cancel safety
     /// It may or may not be said.
-    pub async fn publish_applied(&self, applied: &Applied) -> Result<(), SitesError> {
+    pub async fn publish_applied(&self, applied: &Applied, said_us: u64) -> Result<(), SitesError> {
         let applied = applied.clone();
         self.say(News {
             applied,
+            said_us,
             ..News::default()
         })
         .await
@@ -395,6 +415,10 @@ impl Sites {
         if news.collected > next.collected {
             next.collected = news.collected;
             fields.push(("k".to_owned(), news.collected.to_string()));
+        }
+        if news.said_us >= next.said_us.saturating_add(SAID_EVERY_US) {
+            next.said_us = news.said_us;
+            fields.push(("t".to_owned(), news.said_us.to_string()));
         }
         for (site, sequence) in news.received {
             let known = next.received.entry(site.clone()).or_default();

@@ -74,7 +74,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Engine(engine) => engine::run(&engine, output).await,
         Command::Doctor(doctor) => doctor::run(&doctor, output).await,
         Command::Serve(serve) => serve::run(serve, output).await,
-        Command::Sql(sql) => sql::run(sql, output).await,
+        Command::Sql(sql) => Box::pin(sql::run(sql, output)).await,
         Command::Put(put) => put::run(&global, put, output).await,
         Command::Get(get) => get::run(&global, get, output).await,
         Command::Delete(delete) => delete::run(&global, delete, output).await,

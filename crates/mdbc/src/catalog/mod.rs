@@ -50,27 +50,38 @@ pg_catalog mdbc_definition 1 oid:oid part:int4 definition:text
 pg_catalog mdbc_serial 2 relation:text attribute:text sequence:text
 pg_catalog mdbc_version 3 version:int8";
 
+/// Tables of the local database that clients may read, where no catalogue has
+/// them.
+pub(crate) const LOCAL: &str = "main";
+const LOCAL_TABLES: &str = "\
+main mdbc_conflicts 4 number:int8 noted_at:timestamptz relation:text key:jsonb lost:jsonb \
+lost_site:text lost_at:timestamptz kept_site:text kept_at:timestamptz";
+
 static SYSTEM_TABLES: LazyLock<HashMap<&str, HashMap<&str, SystemTable>>> = LazyLock::new(|| {
     let mut tables: HashMap<&str, HashMap<&str, SystemTable>> = HashMap::new();
-    let lines = TABLES.lines().chain(OWN_TABLES.lines()).filter_map(|line| {
-        let mut words = line.split(' ');
-        let (schema, name) = (words.next()?, words.next()?);
-        let oid = words.next()?.parse().ok()?;
-        let columns = words.filter_map(|word| {
-            let (column, ty) = word.split_once(':')?;
-            let ty = SqlType::by_name(ty).unwrap_or(SqlType::of(Base::Text));
-            Some((column.to_owned(), ty))
+    let lines = TABLES
+        .lines()
+        .chain(OWN_TABLES.lines())
+        .chain(LOCAL_TABLES.lines())
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let (schema, name) = (words.next()?, words.next()?);
+            let oid = words.next()?.parse().ok()?;
+            let columns = words.filter_map(|word| {
+                let (column, ty) = word.split_once(':')?;
+                let ty = SqlType::by_name(ty).unwrap_or(SqlType::of(Base::Text));
+                Some((column.to_owned(), ty))
+            });
+            let columns = columns.collect();
+            Some((
+                name,
+                SystemTable {
+                    schema,
+                    oid,
+                    columns,
+                },
+            ))
         });
-        let columns = columns.collect();
-        Some((
-            name,
-            SystemTable {
-                schema,
-                oid,
-                columns,
-            },
-        ))
-    });
     for (name, table) in lines {
         tables.entry(table.schema).or_default().insert(name, table);
     }
@@ -82,9 +93,15 @@ pub(crate) fn find(place: Place, name: &str) -> Option<&'static SystemTable> {
     let schema = match place {
         Place::Anywhere | Place::Catalog => "pg_catalog",
         Place::Information => "information_schema",
-        Place::Public => return None,
+        Place::Public => LOCAL,
     };
-    SYSTEM_TABLES.get(schema)?.get(name)
+    let found = SYSTEM_TABLES.get(schema)?.get(name);
+    found.or_else(|| {
+        SYSTEM_TABLES
+            .get(LOCAL)?
+            .get(name)
+            .filter(|_| place == Place::Anywhere)
+    })
 }
 
 /// A table of `pg_catalog`.
@@ -94,9 +111,9 @@ pub(crate) fn system_table(name: &str) -> Option<&'static SystemTable> {
 
 /// All tables of catalogues, with their names.
 pub(crate) fn system_tables() -> impl Iterator<Item = (&'static str, &'static SystemTable)> {
-    let mut tables: Vec<_> = SYSTEM_TABLES
-        .values()
-        .flatten()
+    let catalogues = SYSTEM_TABLES.iter().filter(|(schema, _)| **schema != LOCAL);
+    let mut tables: Vec<_> = catalogues
+        .flat_map(|(_, tables)| tables)
         .map(|(name, table)| (*name, table))
         .collect();
     tables.sort_by_key(|(name, table)| (table.schema, *name));

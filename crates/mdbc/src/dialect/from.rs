@@ -226,10 +226,10 @@ impl Compiler<'_> {
                 None => {}
             }
         }
-        if place != Place::Public
-            && let Some(system) = catalog::find(place, &last)
-        {
-            self.uses_catalog.set(true);
+        if let Some(system) = catalog::find(place, &last) {
+            if system.schema != catalog::LOCAL {
+                self.uses_catalog.set(true);
+            }
             let quoted = parse::quote(&shown);
             let columns = system.columns.iter().map(|(name, ty)| SourceColumn {
                 name: (*name).clone(),

@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::eventual::Rows;
 use crate::catalog::schema::TableKind;
+use crate::outbox::Stamp;
 use crate::types::Value;
 
 /// Bytes that the changes of one transaction may take.
 pub(crate) const DIGEST_BYTES_MAX: usize = 64 << 20;
 /// The first byte of an encoded digest.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// One change, as it was made. Tables are named by their object ids, which are
 /// the same at all sites.
@@ -39,6 +41,14 @@ pub enum Change {
     },
     /// The schema is another: the statement, to be run as it stands.
     Schema(String),
+    /// A row of an eventual table is another, or gone. What it has become is
+    /// read when the transaction is complete; in no log.
+    Touch {
+        /// The table's object id.
+        table: u32,
+        /// The values of its primary key.
+        key: Vec<Value>,
+    },
 }
 
 impl Change {
@@ -55,6 +65,7 @@ impl Change {
             Self::Insert { row, .. } | Self::Delete { row, .. } => all(row),
             Self::Update { before, after, .. } => some(before) + some(after),
             Self::Schema(text) => text.len(),
+            Self::Touch { key, .. } => all(key),
         }
     }
 
@@ -63,17 +74,23 @@ impl Change {
         match self {
             Self::Insert { table, .. }
             | Self::Update { table, .. }
-            | Self::Delete { table, .. } => Some(*table),
+            | Self::Delete { table, .. }
+            | Self::Touch { table, .. } => Some(*table),
             Self::Schema(_) => None,
         }
     }
 }
 
-/// The changes of one transaction, in the order in which they were made.
+/// What one transaction has done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Digest {
-    /// The changes.
+    /// The changes of the schema and of strong tables, in the order in which
+    /// they were made.
     pub changes: Vec<Change>,
+    /// What has become of rows in eventual tables.
+    pub rows: Rows,
+    /// Their stamp, once it is given.
+    pub stamp: Option<Stamp>,
     /// What new tables are that do not say.
     pub default_kind: TableKind,
 }
@@ -99,7 +116,7 @@ pub enum DigestError {
 impl Digest {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.rows.is_empty()
     }
 
     /// The digest as bytes.
@@ -155,6 +172,7 @@ mod tests {
                 Change::Schema("create table t (id int primary key)".into()),
             ],
             default_kind: TableKind::Eventual,
+            ..Digest::default()
         };
         assert_eq!(Digest::decode(&digest.encode().unwrap()).unwrap(), digest);
     }
@@ -167,7 +185,7 @@ mod tests {
             Err(DigestError::Format(9))
         ));
         assert!(matches!(
-            Digest::decode(&[1, 255, 255]),
+            Digest::decode(&[2, 255, 255]),
             Err(DigestError::Broken(_))
         ));
     }

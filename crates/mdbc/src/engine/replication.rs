@@ -13,10 +13,11 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Access, Digest, Position};
+use super::{Access, Digest, Position, Stamped};
 use crate::error::Result;
 
 /// Whose a statement is.
@@ -26,6 +27,19 @@ pub struct Who {
     pub session: u64,
     /// The transaction, which no other one is called.
     pub transaction: u64,
+}
+
+/// What the local commit keeps beside the data.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Notes {
+    /// The new positions, by partition.
+    pub positions: BTreeMap<String, Position>,
+    /// The rows of eventual tables that the transaction has written, where other
+    /// sites are to have them.
+    pub rows: Option<Stamped>,
+    /// These rows, to be sent in a letter, whose number the local database
+    /// gives; none where they are in the log.
+    pub letter: Option<Vec<u8>>,
 }
 
 /// What happens with other sites around the statements of a transaction.
@@ -55,8 +69,9 @@ pub trait Replication: Send + Sync + 'static {
     async fn before(&self, who: Who, access: &Access, may_write: bool) -> Result<()>;
 
     /// Called when a transaction that has changed something is complete, in
-    /// order of the transactions: when it returns, the changes outlive the site.
-    /// The local commit follows, with the positions of the logs that it returns.
+    /// order of the transactions: when it returns, its changes of strong tables
+    /// and of the schema outlive the site. The local commit follows, with the
+    /// notes that it returns.
     ///
     /// # Errors
     ///
@@ -67,8 +82,7 @@ pub trait Replication: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// It is never dropped.
-    async fn commit(&self, transaction: u64, digest: &Digest)
-    -> Result<BTreeMap<String, Position>>;
+    async fn commit(&self, transaction: u64, digest: &Digest) -> Result<Notes>;
 
     /// Called when a transaction that has changed nothing is complete: when it
     /// returns, what the transaction has read was the latest of all sites.
@@ -94,6 +108,10 @@ pub trait Replication: Send + Sync + 'static {
     /// Some of what is new may be applied.
     async fn refresh(&self) -> Result<()>;
 
+    /// How old the strong tables of the local database are at most, by the
+    /// clocks of the sites; none where that is not known.
+    fn age(&self) -> Option<Duration>;
+
     /// Called when a transaction for which `before` was called has ended, and
     /// whether it is committed locally.
     fn ended(&self, transaction: u64, is_committed: bool);
@@ -109,12 +127,8 @@ impl Replication for LocalOnly {
         Ok(())
     }
 
-    async fn commit(
-        &self,
-        _transaction: u64,
-        _digest: &Digest,
-    ) -> Result<BTreeMap<String, Position>> {
-        Ok(BTreeMap::new())
+    async fn commit(&self, _transaction: u64, _digest: &Digest) -> Result<Notes> {
+        Ok(Notes::default())
     }
 
     async fn read(&self, _transaction: u64) -> Result<()> {
@@ -123,6 +137,10 @@ impl Replication for LocalOnly {
 
     async fn refresh(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn age(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
     }
 
     fn ended(&self, _transaction: u64, _is_committed: bool) {}

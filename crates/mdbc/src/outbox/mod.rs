@@ -29,10 +29,13 @@
 mod clock;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{join_all, try_join_all};
+use futures_util::stream::{self, StreamExt as _};
 use music_client::api::name::Fields;
 use music_client::api::table::TableMode;
 use music_client::{Cell, Client, Content, RecordKey};
@@ -46,8 +49,15 @@ use crate::redo_log::RedoLog;
 use crate::redo_log::entry::{DIGEST_BYTES_MAX, PIECE_BYTES, pieces};
 use crate::sites::{News, Sites, SitesError};
 
-/// How many digests of a site are received, sent again or collected by one call.
+/// How many digests of a site are received, told to be lacked or collected by one
+/// call.
 pub const BATCH_MAX: u64 = 32;
+
+/// How many bytes of digests are enough for a batch, however few they are.
+pub(crate) const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// How many digests of a site are read at once.
+const READ_AT_ONCE: usize = 4;
 
 /// How many digests of a site are kept for sites that are away: several days of
 /// ten transactions a second.
@@ -73,13 +83,17 @@ pub struct Letter {
 }
 
 /// Digests that have come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Arrivals {
     /// In the order of each sender's sequence.
     pub letters: Vec<Letter>,
     /// Senders of whom more was sent than has come, and the number that is
     /// missing first.
     pub missing: BTreeMap<String, u64>,
+    /// Why nothing more is received of a sender:
+    /// [`Damaged`](OutboxError::Damaged) where its next digest cannot be read,
+    /// [`Behind`](OutboxError::Behind) where it is given up.
+    pub refused: Vec<OutboxError>,
 }
 
 /// Why the outbox fails.
@@ -181,48 +195,64 @@ impl Outbox {
         }
     }
 
-    /// Notes a stamp: at the start, the highest one in the database.
-    pub fn observe(&self, stamp: &Stamp) {
-        self.clock.observe(stamp.at_us);
+    /// Notes the time of a stamp, in microseconds since 1970: at the start, the
+    /// highest one in the database.
+    pub fn observe(&self, at_us: u64) {
+        self.clock.observe(at_us);
     }
 
-    /// Sends a digest of this site; again, if it was sent before. Those before
-    /// it must have been sent.
+    /// The last digest that this site is known to have sent; 0 for none.
+    pub fn sent(&self) -> u64 {
+        let reports = self.sites.reports();
+        reports.of(self.sites.own()).map_or(0, |report| report.sent)
+    }
+
+    /// Up to which these are deleted, as every site has applied them.
+    pub fn collected(&self) -> u64 {
+        let reports = self.sites.reports();
+        reports
+            .of(self.sites.own())
+            .map_or(0, |report| report.collected)
+    }
+
+    /// Sends digests of this site, in the order of its sequence; again, if they
+    /// were sent before. Those before them must have been sent.
     ///
     /// # Errors
-    /// [`OutboxError::TooLarge`]; [`OutboxError::Music`], after which it may or
-    /// may not be sent.
+    /// [`OutboxError::TooLarge`]; [`OutboxError::Music`], after which any of them
+    /// may or may not be sent.
     ///
     /// # Cost
-    /// Two requests to the own site, more for a large digest; no wide-area
-    /// round.
+    /// Two requests to the own site, one after the other: the digests go at
+    /// once, more requests for large ones; no wide-area round.
     ///
     /// # Cancel safety
-    /// It may or may not be sent: send it again.
-    pub async fn send(
-        &self,
-        sequence: u64,
-        stamp: &Stamp,
-        digest: &Bytes,
-    ) -> Result<(), OutboxError> {
+    /// Any of them may or may not be sent: send them again.
+    pub async fn send(&self, letters: &[Letter]) -> Result<(), OutboxError> {
+        try_join_all(letters.iter().map(|letter| self.put(letter))).await?;
+        let sent = letters.last().map_or(0, |letter| letter.sequence);
+        let news = News {
+            sent,
+            ..News::default()
+        };
+        Ok(self.sites.say(news).await?)
+    }
+
+    async fn put(&self, letter: &Letter) -> Result<(), OutboxError> {
+        let digest = &letter.digest;
         if digest.len() > DIGEST_BYTES_MAX {
             return Err(OutboxError::TooLarge(digest.len()));
         }
-        let record = self.record(self.sites.own(), sequence);
+        let record = self.record(self.sites.own(), letter.sequence);
         for (number, piece) in pieces(digest).enumerate() {
-            let field = format!("p{number}");
             let cell = Cell {
                 record: record.clone(),
-                field,
+                field: format!("p{number}"),
             };
             self.client.put(cell, digest.slice_ref(piece)).await?;
         }
-        self.client.put(record, encode(stamp, digest)).await?;
-        self.sites
-            .say(News {
-                sent: sequence,
-                ..News::default()
-            })
+        self.client
+            .put(record, encode(&letter.stamp, digest))
             .await?;
         Ok(())
     }
@@ -231,8 +261,8 @@ impl Outbox {
     /// one after the last applied on.
     ///
     /// # Errors
-    /// [`OutboxError::Damaged`] where the next digest of a site cannot be read;
-    /// [`OutboxError::Behind`] where it is given up; [`OutboxError::Music`].
+    /// [`OutboxError::Music`], [`OutboxError::Sites`]. What is wrong with one
+    /// sender is in [`Arrivals::refused`].
     ///
     /// # Cost
     /// Requests to the own site, one for each digest; no wide-area round.
@@ -248,22 +278,53 @@ impl Outbox {
                 .copied()
                 .unwrap_or_default()
                 .saturating_add(1);
-            let last = report.sent.min(first.saturating_add(BATCH_MAX - 1));
             if report.collected >= first {
                 let (site, sequence) = (site.to_owned(), first);
-                return Err(OutboxError::Behind { site, sequence });
+                arrivals
+                    .refused
+                    .push(OutboxError::Behind { site, sequence });
+                continue;
             }
-            let read = (first..=last).map(|sequence| self.read(site, sequence));
-            for (letter, sequence) in try_join_all(read).await?.into_iter().zip(first..) {
-                let Some(letter) = letter else {
-                    arrivals.missing.insert(site.to_owned(), sequence);
-                    break;
-                };
-                self.observe(&letter.stamp);
-                arrivals.letters.push(letter);
-            }
+            let last = report.sent.min(first.saturating_add(BATCH_MAX - 1));
+            self.receive_from(site, first..=last, &mut arrivals).await?;
         }
         Ok(arrivals)
+    }
+
+    async fn receive_from(
+        &self,
+        site: &str,
+        numbers: RangeInclusive<u64>,
+        arrivals: &mut Arrivals,
+    ) -> Result<(), OutboxError> {
+        let mut bytes = 0_usize;
+        let read = numbers.clone().map(|sequence| self.read(site, sequence));
+        let mut read = pin!(stream::iter(read).buffered(READ_AT_ONCE));
+        for sequence in numbers {
+            let Some(letter) = read.next().await else {
+                break;
+            };
+            match letter {
+                Ok(Some(letter)) => {
+                    self.observe(letter.stamp.at_us);
+                    bytes = bytes.saturating_add(letter.digest.len());
+                    arrivals.letters.push(letter);
+                    if bytes >= BATCH_BYTES_MAX {
+                        break;
+                    }
+                }
+                Ok(None) => {
+                    arrivals.missing.insert(site.to_owned(), sequence);
+                    break;
+                }
+                Err(error @ OutboxError::Damaged { .. }) => {
+                    arrivals.refused.push(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Says what this site's database has applied of the others: only what is on
@@ -290,31 +351,24 @@ impl Outbox {
             .await?)
     }
 
-    /// Sends again what some site has not applied: where a replica has lost
-    /// digests, or never got them. Returns how many.
+    /// The digests of this site that some site has not applied, the first
+    /// [`BATCH_MAX`] of them: to be [sent](Self::send) again where a replica has
+    /// lost digests, or never got them.
     ///
     /// # Errors
-    /// [`OutboxError::Music`].
+    /// [`OutboxError::Sites`].
     ///
     /// # Cost
-    /// Requests to the own site, three for each digest.
+    /// As [`Sites::refresh`].
     ///
     /// # Cancel safety
-    /// Some may be sent.
-    pub async fn resend(&self) -> Result<usize, OutboxError> {
+    /// Changes nothing.
+    pub async fn lacked(&self) -> Result<RangeInclusive<u64>, OutboxError> {
         let own = self.sites.own();
         let reports = self.sites.refresh().await?;
         let first = reports.received_by(own, usize::MAX).saturating_add(1);
         let sent = reports.of(own).map_or(0, |report| report.sent);
-        let last = sent.min(first.saturating_add(BATCH_MAX - 1));
-        let mut count = 0;
-        for sequence in first..=last {
-            if let Some(letter) = self.read(own, sequence).await? {
-                self.send(sequence, &letter.stamp, &letter.digest).await?;
-                count += 1;
-            }
-        }
-        Ok(count)
+        Ok(first..=sent.min(first.saturating_add(BATCH_MAX - 1)))
     }
 
     /// Deletes digests of this site that every other site has applied, and of more

@@ -1,6 +1,7 @@
 //! Following other sites: what they have committed is applied here before
 //! anybody asks for it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,8 @@ use crate::partition::Partition;
 const EVERY: Duration = Duration::from_millis(500);
 
 impl Replicated {
-    /// Follows the other sites until it is told to stop.
+    /// Follows the other sites, and tells them of eventual tables, until it is told
+    /// to stop.
     pub async fn follow(&self, stop: CancellationToken) {
         let follow = async {
             loop {
@@ -26,10 +28,20 @@ impl Replicated {
                 clock::sleep(EVERY).await;
             }
         };
-        stop.run_until_cancelled(follow).await;
+        tokio::join!(
+            stop.run_until_cancelled(follow),
+            self.send_letters(&stop),
+            self.tend_letters(&stop),
+        );
     }
 
+    /// What is wrong with the logs holds up no letters, nor the other way round.
     async fn follow_once(&self) -> Result<()> {
+        let followed = self.follow_logs().await;
+        followed.and(self.inner.receive_all().await)
+    }
+
+    async fn follow_logs(&self) -> Result<()> {
         let inner = &self.inner;
         let followed = inner
             .log
@@ -39,9 +51,30 @@ impl Replicated {
         if !entries.is_empty() {
             inner.local.replay(entries).await?;
         }
+        self.note_age()?;
+        let said_us = clock::wall_us();
         let durable = inner.local.durable().await?;
-        let published = inner.log.sites().publish_applied(&durable).await;
+        let published = inner.log.sites().publish_applied(&durable, said_us).await;
         published.map_err(super::unavailable)
+    }
+
+    /// Where all is applied that others have said to be committed, the local
+    /// database is as old as what they said.
+    fn note_age(&self) -> Result<()> {
+        let inner = &self.inner;
+        let sites = inner.log.sites();
+        let reports = sites.reports();
+        let applied = inner.local.applied();
+        let is_level = |partition: &Partition| {
+            let mut claims = reports.claims(partition).into_iter();
+            claims.all(|point| point.position <= applied.point(partition).position)
+        };
+        if let Some(said_us) = reports.said_us(sites.own())
+            && self.followed()?.iter().all(is_level)
+        {
+            inner.level_us.fetch_max(said_us, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     fn followed(&self) -> Result<Vec<Partition>> {

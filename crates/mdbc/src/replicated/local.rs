@@ -1,18 +1,27 @@
 //! The local database, as the owner of the logs sees it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::engine::sqlite::lane::{Held, Lane};
+use crate::engine::sqlite::mail::MailState;
 use crate::engine::{Applied as Redone, Database, Digest, Position};
 use crate::error::{Result, SqlError, state};
+use crate::outbox::{Letter, Outbox};
 use crate::ownership;
 use crate::partition::Partition;
 use crate::redo_log::{Applied, Entry, Place, Point, Step};
+
+/// The session that reads: no client's.
+const SESSION: u64 = 0;
 
 /// The local database, and how far the logs are applied in it.
 #[derive(Debug)]
 pub(super) struct Local {
     pub(super) database: Database,
+    /// A connection of its own, which waits for no transaction.
+    reader: Lane,
+    outbox: Arc<Outbox>,
     /// With what own transactions have appended and not rolled back.
     applied: Mutex<Applied>,
     /// Of several turns that hand over the same entry, one applies it.
@@ -20,13 +29,42 @@ pub(super) struct Local {
 }
 
 impl Local {
-    /// Reads how far the logs are applied.
-    pub(super) async fn open(database: Database) -> Result<Self> {
-        Ok(Self {
+    /// Reads how far the logs are applied, and which stamps there are.
+    pub(super) async fn open(database: Database, outbox: Arc<Outbox>) -> Result<Self> {
+        let reader = database.reader().map_err(SqlError::internal)?;
+        let local = Self {
             applied: Mutex::new(read(&database).await?),
             database,
+            reader,
+            outbox,
             replays: tokio::sync::Mutex::default(),
-        })
+        };
+        let mail = local.mail_state().await?;
+        local.outbox.observe(mail.highest_us);
+        let sent = local.outbox.sent();
+        if mail.last < sent {
+            return Err(SqlError::new(
+                state::DATA_CORRUPTED,
+                format!(
+                    "this site has sent {sent} letters, and its local database knows of {} alone",
+                    mail.last
+                ),
+            )
+            .with_hint("It is an old copy. Restore it from another site."));
+        }
+        Ok(local)
+    }
+
+    /// What is known of letters.
+    pub(super) async fn mail_state(&self) -> Result<MailState> {
+        self.reader.call(SESSION, Held::mail_state).await
+    }
+
+    /// Letters of this site from a number on, at most so many.
+    pub(super) async fn letters(&self, first: u64, count: u64) -> Result<Vec<Letter>> {
+        self.reader
+            .call(SESSION, move |held| held.letters(first, count))
+            .await
     }
 
     fn lock(&self) -> MutexGuard<'_, Applied> {
@@ -70,6 +108,10 @@ impl Local {
             )
         })?;
         let positions = positions(&entry.places);
+        // Before anything is written here after it.
+        if let Some(stamp) = &digest.stamp {
+            self.outbox.observe(stamp.at_us);
+        }
         self.database
             .apply(vec![Redone { digest, positions }])
             .await
@@ -127,7 +169,7 @@ pub(super) fn positions(places: &[Place]) -> BTreeMap<String, Position> {
 
 fn point(position: &Position) -> Result<Point> {
     let token = <[u8; 8]>::try_from(position.id.as_slice());
-    let token = token.map_err(|_| SqlError::internal("a position of the log is damaged"))?;
+    let token = token.map_err(|_short| SqlError::internal("a position of the log is damaged"))?;
     Ok(Point {
         position: position.position,
         token: u64::from_be_bytes(token),

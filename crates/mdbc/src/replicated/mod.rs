@@ -1,5 +1,7 @@
-//! Strong tables over MUSIC: transactions own what they touch, and are in the
-//! log before they are committed here.
+//! Tables over MUSIC.
+//!
+//! *Strong* tables: transactions own what they touch, and are in the log before
+//! they are committed here.
 //!
 //! ```text
 //!  before ──▶ a place in a turn over the tables' partitions; what was missed is replayed
@@ -13,29 +15,42 @@
 //! ([`SCHEMA`]), and in those of the tables that it concerns: it is replayed
 //! before any row that rests on it.
 //!
+//! *Eventual* tables: a transaction that changes nothing else commits at once,
+//! with a letter in the same local transaction, which is sent behind its back
+//! (`mail`). Where it changes strong tables too, what it made of rows in eventual
+//! ones is in its entry of the log: at every site, all of it or nothing.
+//!
 //! *The worst failure survived*: the process ends between the log's
 //! acknowledgement and the local commit. The entry is missed by its own site's
 //! database, and replayed.
 
 mod follow;
 mod local;
+mod mail;
 mod places;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use music_client::{Client, Outcome};
+use tokio::sync::Notify;
 
 use self::local::Local;
-use crate::engine::{Access as Touched, Database, Digest, Position, Replication, TableKind, Who};
+use crate::clock;
+use crate::engine::{
+    Access as Touched, Database, Digest, Notes, Replication, Stamped, TableKind, Who,
+};
 use crate::error::{Result, SqlError, state};
+use crate::outbox::Outbox;
 use crate::ownership::{EnterError, Ownership, Pace, Pass};
 use crate::partition::{Partition, PartitionSet};
-use crate::redo_log::{Access, Failure, Footprint, LogOptions, Place, RedoLog};
+use crate::redo_log::{Access, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog};
 
+pub use self::mail::DELETED_KEPT;
 pub use self::places::SCHEMA;
 
 /// How long a transaction waits for the tables that it touches first.
@@ -56,11 +71,19 @@ pub struct Replicated {
 struct Inner {
     local: Arc<Local>,
     log: RedoLog,
+    outbox: Arc<Outbox>,
     ownership: Ownership<Local>,
     transactions: Mutex<HashMap<u64, Arc<Transaction>>>,
     /// What a session's last transaction touched that had to begin again, or
     /// that began with all of it: the next one begins with that.
     habits: Mutex<HashMap<u64, Partitions>>,
+    /// Transactions that are about to commit a letter.
+    writing: Mutex<HashSet<u64>>,
+    /// There may be a letter to send.
+    written: Notify,
+    /// Everything that was committed anywhere by then is applied here, in
+    /// microseconds since 1970; 0 where that is not known.
+    level_us: AtomicU64,
 }
 
 /// A transaction that owns something.
@@ -108,15 +131,26 @@ impl Replicated {
     /// # Cancel safety
     /// The logs may or may not be made.
     pub async fn join(client: Client, options: LogOptions, database: Database) -> Result<Self> {
-        let log = RedoLog::open(client, options).await.map_err(unavailable)?;
-        let local = Arc::new(Local::open(database).await?);
+        let name = options.database.clone();
+        let log = RedoLog::open(client.clone(), options)
+            .await
+            .map_err(unavailable)?;
+        let outbox = Outbox::open(client, &name, &log)
+            .await
+            .map_err(unavailable)?;
+        let outbox = Arc::new(outbox);
+        let local = Arc::new(Local::open(database, Arc::clone(&outbox)).await?);
         let ownership = Ownership::new(log.clone(), Arc::clone(&local), Pace::default());
         let inner = Arc::new(Inner {
             local,
             log,
+            outbox,
             ownership,
             transactions: Mutex::default(),
             habits: Mutex::default(),
+            writing: Mutex::default(),
+            written: Notify::new(),
+            level_us: AtomicU64::default(),
         });
         inner.catch_up_schema().await?;
         Ok(Self { inner })
@@ -160,6 +194,42 @@ impl Inner {
             }
             habits.insert(transaction.session, touched);
         }
+    }
+
+    /// What a transaction is to commit that changed eventual tables alone.
+    fn write_letter(&self, number: u64, digest: &Digest) -> Result<Notes> {
+        let letter = digest.rows.encode().map_err(SqlError::internal)?;
+        if letter.len() > DIGEST_BYTES_MAX {
+            return Err(SqlError::new(
+                state::PROGRAM_LIMIT_EXCEEDED,
+                format!(
+                    "a transaction writes more than {DIGEST_BYTES_MAX} bytes to eventual tables"
+                ),
+            )
+            .with_hint("The transaction had no effect. Split it into several."));
+        }
+        self.writing().insert(number);
+        let rows = digest.rows.clone();
+        Ok(Notes {
+            rows: Some(Stamped {
+                stamp: self.outbox.stamp(),
+                sequence: 0,
+                rows,
+            }),
+            letter: Some(letter),
+            ..Notes::default()
+        })
+    }
+
+    /// Such a transaction has ended: if it is committed, there is a letter.
+    fn letter_is_written(&self, number: u64) {
+        if self.writing().remove(&number) {
+            self.written.notify_one();
+        }
+    }
+
+    fn writing(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The partitions that a statement touches.
@@ -281,22 +351,33 @@ impl Replication for Replicated {
         }
     }
 
-    async fn commit(&self, number: u64, digest: &Digest) -> Result<BTreeMap<String, Position>> {
-        let digest = places::strong(digest, &self.inner.local.database);
-        let Some(transaction) = self.inner.transaction(number) else {
-            return if digest.is_empty() {
-                Ok(BTreeMap::new())
-            } else {
-                Err(SqlError::internal(
+    async fn commit(&self, number: u64, digest: &Digest) -> Result<Notes> {
+        let inner = &self.inner;
+        let is_strong = !digest.changes.is_empty();
+        let Some(transaction) = inner.transaction(number).filter(|_| is_strong) else {
+            if is_strong {
+                return Err(SqlError::internal(
                     "a transaction has changed what it does not own",
-                ))
-            };
+                ));
+            }
+            self.read(number).await?;
+            return inner.write_letter(number, digest);
         };
-        if digest.is_empty() {
-            return self.read(number).await.map(|()| BTreeMap::new());
+        let mut digest = digest.clone();
+        if !digest.rows.is_empty() {
+            digest.stamp = Some(inner.outbox.stamp());
         }
-        let places = transaction.append(&digest, &self.inner.local).await?;
-        Ok(local::positions(&places))
+        let places = transaction.append(&digest, &inner.local).await?;
+        let Digest { rows, stamp, .. } = digest;
+        Ok(Notes {
+            positions: local::positions(&places),
+            rows: stamp.map(|stamp| Stamped {
+                stamp,
+                sequence: 0,
+                rows,
+            }),
+            letter: None,
+        })
     }
 
     async fn read(&self, number: u64) -> Result<()> {
@@ -312,7 +393,14 @@ impl Replication for Replicated {
         self.inner.catch_up_schema().await
     }
 
+    fn age(&self) -> Option<Duration> {
+        let level_us = self.inner.level_us.load(Ordering::Relaxed);
+        let age_us = clock::wall_us().saturating_sub(level_us);
+        (level_us > 0).then(|| Duration::from_micros(age_us))
+    }
+
     fn ended(&self, number: u64, is_committed: bool) {
+        self.inner.letter_is_written(number);
         let Some(transaction) = self.inner.transactions().remove(&number) else {
             return;
         };

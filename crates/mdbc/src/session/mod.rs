@@ -3,6 +3,7 @@
 
 pub(crate) mod cancel;
 mod cursors;
+mod freshness;
 mod settings;
 mod statements;
 mod transaction;
@@ -54,6 +55,7 @@ pub(crate) struct Session {
     writing: Option<Writing>,
     /// How many commits there were when the snapshot was taken that is open.
     snapshot: Option<u64>,
+    freshness: freshness::Freshness,
     /// Whether the replication knows of the transaction.
     is_announced: bool,
     is_read_only: bool,
@@ -111,6 +113,7 @@ impl Session {
             block: transaction::Block::Idle,
             writing: None,
             snapshot: None,
+            freshness: freshness::Freshness::default(),
             is_announced: false,
             is_read_only: false,
             is_described: true,

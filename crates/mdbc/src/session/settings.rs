@@ -420,6 +420,7 @@ impl Session {
             });
         }
         let value = match lower.as_str() {
+            "music.age" => Some(self.age()),
             "transaction_read_only" => {
                 Some(if self.is_read_only { "on" } else { "off" }.to_owned())
             }

@@ -1,13 +1,13 @@
 //! Transactions: where they run, and how they end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::freshness::Freshness;
 use super::{Answer, Session};
 use crate::clock;
 use crate::dialect::{Access, Plan};
-use crate::engine::Who;
 use crate::engine::sqlite::writer::Writing;
+use crate::engine::{Notes, Who};
 use crate::error::{Result, SqlError, state};
 use crate::types::datetime;
 
@@ -92,7 +92,7 @@ impl Session {
     /// Takes what a statement needs: a snapshot, or the writing connection.
     pub(super) async fn enter(&mut self, access: &Access) -> Result<()> {
         let touches = access.is_write() || !access.reads.is_empty();
-        if touches {
+        if touches && !self.reads_locally(access)? {
             self.is_announced = true;
             let may_write = self.block == Block::Explicit && !self.is_read_only;
             let who = Who {
@@ -100,7 +100,8 @@ impl Session {
                 transaction: self.state.transaction,
             };
             let before = self.shared.replication.before(who, access, may_write);
-            self.cancel.wait(before, None).await?;
+            self.cancel.wait(before, self.ownership_limit()).await?;
+            self.note_latest(access)?;
         }
         if access.is_write() {
             self.start_writing().await
@@ -307,17 +308,17 @@ impl Session {
             return self.read().await;
         };
         let digest = writing.seal().await?;
-        let positions = if digest.is_empty() {
+        let notes = if digest.is_empty() {
             self.read().await?;
-            BTreeMap::new()
+            Notes::default()
         } else {
             self.shared
                 .replication
                 .commit(self.state.transaction, &digest)
                 .await?
         };
-        let is_in_log = !positions.is_empty();
-        let committed = writing.commit(Arc::clone(&self.schema), positions).await;
+        let is_in_log = !notes.positions.is_empty();
+        let committed = writing.commit(Arc::clone(&self.schema), notes).await;
         committed.map_err(|error| if is_in_log { in_log(&error) } else { error })
     }
 
@@ -348,6 +349,7 @@ impl Session {
                 .ended(self.state.transaction, is_committed);
         }
         self.block = Block::Idle;
+        self.freshness = Freshness::default();
         self.is_read_only = false;
         self.settle_settings(is_committed);
         self.end_cursors(is_committed);

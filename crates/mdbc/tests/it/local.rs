@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use mdbc::config::Config;
 use mdbc::engine::{
-    Access, Applied, Change, Database, Digest, OpenError, Options, Position, Replication,
+    Access, Applied, Change, Database, Digest, Notes, OpenError, Options, Position, Replication,
     TableKind, Who,
 };
 use mdbc::error::{SqlError, state};
@@ -30,11 +31,7 @@ impl Replication for Recorder {
         Ok(())
     }
 
-    async fn commit(
-        &self,
-        _: u64,
-        digest: &Digest,
-    ) -> Result<BTreeMap<String, Position>, SqlError> {
+    async fn commit(&self, _: u64, digest: &Digest) -> Result<Notes, SqlError> {
         if *self.refuses.lock().unwrap() {
             return Err(SqlError::new(
                 state::SERIALIZATION_FAILURE,
@@ -47,7 +44,7 @@ impl Replication for Recorder {
             .lock()
             .unwrap()
             .push(Digest::decode(&bytes).unwrap());
-        Ok(BTreeMap::new())
+        Ok(Notes::default())
     }
 
     async fn read(&self, _: u64) -> Result<(), SqlError> {
@@ -59,6 +56,10 @@ impl Replication for Recorder {
     }
 
     fn ended(&self, _: u64, _: bool) {}
+
+    fn age(&self) -> Option<Duration> {
+        None
+    }
 }
 
 fn options(folder: &tempfile::TempDir, site: u16) -> Options {

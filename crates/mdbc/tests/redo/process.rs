@@ -233,7 +233,7 @@ impl Process {
         drop(pass);
         if matches!(end, End::Committed(_)) {
             let applied = self.ledger.durable().applied;
-            let _published = self.log.sites().publish_applied(&applied).await;
+            let _published = self.log.sites().publish_applied(&applied, 1).await;
         }
         end
     }

@@ -22,7 +22,7 @@ async fn a_ring_goes_round_as_far_as_a_majority_of_the_sites_has_applied() {
     for number in 0..8 {
         append(&turn, &["t"], &number.to_string(), &mut applied[0]).await;
     }
-    soon(first.sites().publish_applied(&applied[0]))
+    soon(first.sites().publish_applied(&applied[0], 1))
         .await
         .unwrap();
     let full = soon(turn.append(&writes(&["t"]), Bytes::from("9")))
@@ -32,7 +32,7 @@ async fn a_ring_goes_round_as_far_as_a_majority_of_the_sites_has_applied() {
     soon(turn.end()).await.unwrap();
     let turn = own(&second, &["t"], &mut applied[1]).await.unwrap();
     assert_eq!(digests(&turn).len(), 8);
-    soon(second.sites().publish_applied(&applied[1]))
+    soon(second.sites().publish_applied(&applied[1], 1))
         .await
         .unwrap();
     for number in 8..11 {
@@ -72,7 +72,9 @@ async fn slots_that_all_sites_have_applied_are_emptied() {
         }
         soon(turn.end()).await.unwrap();
         for log in &logs {
-            soon(log.sites().publish_applied(&applied)).await.unwrap();
+            soon(log.sites().publish_applied(&applied, 1))
+                .await
+                .unwrap();
         }
         soon(logs[0].sites().refresh()).await.unwrap();
     }

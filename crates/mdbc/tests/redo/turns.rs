@@ -331,7 +331,7 @@ async fn a_follower_applies_what_is_known_to_be_committed_without_owning_it() {
         }
     };
     soon(follow).await;
-    let reports = soon(second.sites().publish_applied(&other)).await;
+    let reports = soon(second.sites().publish_applied(&other, 1)).await;
     reports.unwrap();
     let status = soon(second.status(&partition("b"))).await.unwrap();
     assert_eq!(

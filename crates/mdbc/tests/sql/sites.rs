@@ -88,7 +88,9 @@ impl Sites {
         };
         let address = server.address();
         let task = tokio::spawn(async move {
-            server.run(CancellationToken::new()).await.unwrap();
+            Box::pin(server.run(CancellationToken::new()))
+                .await
+                .unwrap();
         });
         *self.running[site].lock().unwrap() = Some(Running { address, task });
     }

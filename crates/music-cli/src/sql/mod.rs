@@ -25,6 +25,6 @@ enum Action {
 
 pub(crate) async fn run(sql: Sql, output: &Output) -> Result<Exit, Failure> {
     match sql.action {
-        Action::Serve(serve) => serve::run(serve, output).await,
+        Action::Serve(serve) => Box::pin(serve::run(serve, output)).await,
     }
 }

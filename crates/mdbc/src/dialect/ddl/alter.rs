@@ -6,8 +6,8 @@ use sqlparser::ast::{
     AlterTable, AlterTableOperation, ColumnDef, Ident, RenameTableNameKind, TableConstraint,
 };
 
-use super::Editor;
-use crate::catalog::schema::{Relation, Table};
+use super::{Editor, eventual};
+use crate::catalog::schema::{Relation, Table, TableKind};
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
 use crate::error::{Result, SqlError, state};
@@ -99,6 +99,7 @@ impl Editor<'_> {
         let before = table.clone();
         let constraints = self.add_column(table, definition)?;
         let column = column_of(table, &name)?.clone();
+        eventual::check_column(table, &column)?;
         if column.generated.is_some() {
             return Err(SqlError::refused("ADD COLUMN of a generated column"));
         }
@@ -146,16 +147,22 @@ impl Editor<'_> {
                 &crate::dialect::scope::Scope::default(),
             )
             .and_then(|value| compiler.assign(value, column.ty, column.modifier, &column.name));
-        match value {
-            Ok(value) => self.change.sql.push(format!(
-                "UPDATE {} SET {} = {}",
-                quote(&table.name),
-                quote(&column.name),
-                value.sql
-            )),
-            Err(_) => {
-                self.refuse_rows(table, "a column whose default is not the same at all sites");
-            }
+        let Ok(value) = value else {
+            let what = "a column whose default is not the same at all sites";
+            eventual::refuse(table, &format!("adding {what}"), eventual::ON_THE_WAY)?;
+            self.refuse_rows(table, what);
+            return Ok(());
+        };
+        let (name, own) = (quote(&table.name), quote(&column.name));
+        self.change
+            .sql
+            .push(format!("UPDATE {name} SET {own} = {}", value.sql));
+        if table.kind == TableKind::Eventual {
+            // For rows that come yet, written without the column.
+            let (oid, number, value) = (table.oid, column.number, value.sql);
+            self.change.sql.push(format!(
+                "INSERT INTO mdbc_missing VALUES ({oid}, {number}, {value})"
+            ));
         }
         Ok(())
     }
@@ -189,6 +196,9 @@ impl Editor<'_> {
             return Err(SqlError::refused(
                 "ADD PRIMARY KEY to a table that has none",
             ));
+        }
+        if matches!(constraint, TableConstraint::Check(_)) {
+            eventual::refuse(table, "a new CHECK", eventual::ON_THE_WAY)?;
         }
         self.add_constraint(table, constraint)?;
         match constraint {

@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{AlterColumnOperation, DataType, Expr};
 
-use super::Editor;
 use super::build::bare_scope;
+use super::{Editor, eventual};
 use crate::catalog::schema::Table;
 use crate::dialect::cast::Strength;
 use crate::dialect::insert::column_of;
@@ -21,6 +21,7 @@ impl Editor<'_> {
         let column = column_of(table, name)?.clone();
         match operation {
             AlterColumnOperation::SetNotNull => {
+                eventual::refuse(table, "SET NOT NULL", eventual::ON_THE_WAY)?;
                 self.check_not_null(table, name);
                 edit(table, name, |column| column.is_not_null = true);
                 self.rewrite(table)
@@ -48,7 +49,10 @@ impl Editor<'_> {
             }
             AlterColumnOperation::SetDataType {
                 data_type, using, ..
-            } => self.set_type(table, name, data_type, using.as_ref()),
+            } => {
+                eventual::refuse(table, "another type of a column", eventual::ON_THE_WAY)?;
+                self.set_type(table, name, data_type, using.as_ref())
+            }
             other => Err(SqlError::refused(format!("ALTER COLUMN {other}"))),
         }
     }

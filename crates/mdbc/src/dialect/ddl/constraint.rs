@@ -6,7 +6,7 @@ use sqlparser::ast::{
     TableConstraint, UniqueConstraint,
 };
 
-use super::Editor;
+use super::{Editor, eventual};
 use crate::catalog::schema::{
     Action, Check, ForeignKey, Index, IndexPart, PrimaryKey, Relation, Table, TableKind,
 };
@@ -90,6 +90,7 @@ impl Editor<'_> {
 
     fn add_unique(&mut self, table: &mut Table, unique: &UniqueConstraint) -> Result<()> {
         refuse_deferral(unique.characteristics.as_ref(), "UNIQUE")?;
+        eventual::refuse(table, "UNIQUE", eventual::BEYOND_A_ROW)?;
         if !unique.include.is_empty() || unique.nulls_distinct == NullsDistinctOption::NotDistinct {
             return Err(SqlError::refused("INCLUDE or NULLS NOT DISTINCT"));
         }
@@ -141,6 +142,7 @@ impl Editor<'_> {
     }
 
     fn add_foreign_key(&mut self, table: &mut Table, key: &ForeignKeyConstraint) -> Result<()> {
+        eventual::refuse(table, "FOREIGN KEY", eventual::BEYOND_A_ROW)?;
         let columns: Vec<String> = key.columns.iter().map(parse::fold).collect();
         for column in &columns {
             column_of(table, column)?;

@@ -7,7 +7,7 @@ use sqlparser::ast::{
     GeneratedAs, ObjectName, SequenceOptions, SqlOption, TableConstraint,
 };
 
-use super::{COLUMNS_MAX, Editor, check_name, duplicate};
+use super::{COLUMNS_MAX, Editor, check_name, duplicate, eventual};
 use crate::catalog::schema::{Column, Identity, Relation, Sequence, Table, TableKind, View};
 use crate::dialect::statement::plain_constant;
 use crate::dialect::{Compiler, from, parse, type_name};
@@ -63,6 +63,7 @@ impl Editor<'_> {
                 "Add a PRIMARY KEY, or WITH (music = 'local') for a table of this site alone.",
             ));
         }
+        eventual::check_key(&table)?;
         let sql = self.table_sql(&table)?;
         self.change.sql.push(sql);
         for index in table.indexes.clone() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlparser::ast::{CommentObject, ObjectName, ObjectType};
 
 use super::Editor;
-use crate::catalog::schema::Relation;
+use crate::catalog::schema::{Relation, TableKind};
 use crate::dialect::parse::{self, quote};
 use crate::error::{Result, SqlError, state};
 
@@ -109,6 +109,13 @@ impl Editor<'_> {
         // Dropping deletes the rows, whose triggers must not tell of it.
         if let Some(Relation::Table(table)) = self.relation(name).cloned() {
             self.drop_triggers(&table);
+            if table.kind == TableKind::Eventual {
+                for kept in ["mdbc_stamps", "mdbc_missing"] {
+                    self.change
+                        .sql
+                        .push(format!("DELETE FROM {kept} WHERE relation = {}", table.oid));
+                }
+            }
         }
         self.change.sql.push(format!("DROP TABLE {}", quote(name)));
         let own = self.schema().relations().filter(|relation| match relation {

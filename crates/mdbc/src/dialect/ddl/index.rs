@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlparser::ast::{AlterIndexOperation, CreateIndex, Expr, IndexType, ObjectName, OrderBySort};
 
-use super::{Editor, duplicate};
+use super::{Editor, duplicate, eventual};
 use crate::catalog::schema::{Index, IndexPart, Relation, Table};
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
@@ -29,7 +29,16 @@ impl Editor<'_> {
             )));
         }
         let mut table = self.table(&create.table_name)?;
+        if create.unique {
+            eventual::refuse(&table, "CREATE UNIQUE INDEX", eventual::BEYOND_A_ROW)?;
+        }
+        if create.predicate.is_some() {
+            eventual::refuse(&table, "an index with a condition", eventual::ON_THE_WAY)?;
+        }
         let parts = index_parts(&table, create)?;
+        if parts.iter().any(|part| part.column.is_none()) {
+            eventual::refuse(&table, "an index on an expression", eventual::ON_THE_WAY)?;
+        }
         let name = if let Some(name) = &create.name {
             let name = Self::new_name(name)?;
             if self.is_taken(&name) {

@@ -10,6 +10,7 @@ mod constraint;
 mod create;
 mod drop;
 mod drop_column;
+mod eventual;
 mod index;
 mod rename;
 

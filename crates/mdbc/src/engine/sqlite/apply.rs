@@ -14,6 +14,7 @@ use crate::catalog::Facts;
 use crate::catalog::schema::{Schema, Table};
 use crate::dialect::parse::quote;
 use crate::dialect::stored_columns;
+use crate::engine::Stamped;
 use crate::engine::digest::{Change, Digest};
 use crate::error::{Result, SqlError, state};
 use crate::types::Value;
@@ -107,6 +108,7 @@ impl Held {
     }
 
     fn apply_all(&mut self, applied: &Applied, mut setting: Setting) -> Result<Arc<Schema>> {
+        let version = setting.schema.version;
         for change in &applied.digest.changes {
             match change {
                 Change::Schema(text) => {
@@ -114,6 +116,18 @@ impl Held {
                 }
                 row => self.apply_row(row, &setting.schema)?,
             }
+        }
+        let Digest { rows, stamp, .. } = &applied.digest;
+        if let Some(stamp) = stamp {
+            let stamped = Stamped {
+                stamp: stamp.clone(),
+                sequence: 0,
+                rows: rows.clone(),
+            };
+            self.take_rows(&stamped, &setting.schema)?;
+        }
+        if setting.schema.version != version {
+            self.take_waiting(&setting.schema)?;
         }
         for (partition, position) in &applied.positions {
             store::set_position(&self.connection, partition, position)?;
@@ -134,7 +148,7 @@ impl Held {
             Change::Update { before, after, .. } => {
                 before.len() == columns.len() && after.len() == columns.len()
             }
-            Change::Schema(_) => true,
+            Change::Schema(_) | Change::Touch { .. } => false,
         };
         if !width_is_right {
             return Err(does_not_apply(&format!(
@@ -208,7 +222,7 @@ fn statement<'c>(
                 new.iter().chain(&old).map(|(_, value)| *value).collect(),
             )
         }
-        Change::Schema(_) => (String::new(), Vec::new()),
+        Change::Schema(_) | Change::Touch { .. } => (String::new(), Vec::new()),
     }
 }
 

@@ -13,12 +13,16 @@
 //! everyone who builds mdbc.
 
 mod apply;
+mod conflicts;
 pub(crate) mod context;
 mod deferred;
 pub(crate) mod error;
 pub(crate) mod functions;
 pub(crate) mod lane;
+pub(crate) mod mail;
+mod rows;
 pub(crate) mod run;
+mod stamps;
 mod store;
 pub(crate) mod writer;
 
@@ -38,6 +42,7 @@ use crate::error::SqlError;
 use crate::types::datetime;
 
 pub use apply::Applied;
+pub use conflicts::CONFLICTS_MAX;
 pub use store::Position;
 
 /// Statements that a connection keeps prepared.

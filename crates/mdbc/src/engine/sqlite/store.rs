@@ -6,12 +6,13 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Translated;
+use super::{conflicts, mail, rows, stamps};
 use crate::catalog::FIRST_OID;
 use crate::catalog::schema::{Relation, Schema};
 use crate::error::{Result, SqlError, state};
 
 /// The version of these tables.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE mdbc_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -23,14 +24,14 @@ CREATE TABLE mdbc_positions (partition TEXT PRIMARY KEY, position INTEGER NOT NU
     STRICT, WITHOUT ROWID;
 ";
 
-fn get(connection: &Connection, name: &str) -> Result<Option<i64>> {
+pub(super) fn get(connection: &Connection, name: &str) -> Result<Option<i64>> {
     connection
         .prepare_cached("SELECT value FROM mdbc_meta WHERE name = ?1")
         .and_then(|mut statement| statement.query_row([name], |row| row.get(0)).optional())
         .plain()
 }
 
-fn set(connection: &Connection, name: &str, value: i64) -> Result<()> {
+pub(super) fn set(connection: &Connection, name: &str, value: i64) -> Result<()> {
     connection
         .execute(
             "INSERT INTO mdbc_meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
@@ -49,6 +50,14 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
         connection
             .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES}"))
             .plain()?;
+        for tables in [
+            stamps::TABLES,
+            mail::TABLES,
+            conflicts::TABLES,
+            rows::TABLES,
+        ] {
+            connection.execute_batch(tables).plain()?;
+        }
         set(connection, "format", FORMAT)?;
         set(connection, "schema_version", 0)?;
         set(connection, "next_oid", i64::from(FIRST_OID))?;

@@ -1,6 +1,5 @@
 //! The writing connection: one transaction at a time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -8,9 +7,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Database;
 use super::error::Translated;
 use super::lane::{Held, Lane};
-use super::store::{self, Position};
+use super::store;
 use crate::catalog::schema::{Schema, TableKind};
-use crate::engine::digest::Digest;
+use crate::engine::Notes;
+use crate::engine::digest::{Change, Digest};
 use crate::error::{Result, SqlError, state};
 
 /// Savepoints of one transaction.
@@ -73,12 +73,8 @@ impl Writing {
 
     /// Commits. When it fails, the transaction is rolled back, or, after a
     /// crash, may turn out either way.
-    pub(crate) async fn commit(
-        mut self,
-        schema: Arc<Schema>,
-        positions: BTreeMap<String, Position>,
-    ) -> Result<()> {
-        let commit = move |held: &mut Held| held.commit(&positions);
+    pub(crate) async fn commit(mut self, schema: Arc<Schema>, notes: Notes) -> Result<()> {
+        let commit = move |held: &mut Held| held.commit(&notes);
         let committed = self.lane().call(self.session, commit).await;
         self.is_open = committed.is_err();
         committed?;
@@ -112,15 +108,22 @@ impl Held {
                 Arc::clone(&inner.schema),
             )
         };
+        let (touched, changes): (Vec<Change>, Vec<Change>) = changes
+            .into_iter()
+            .partition(|change| matches!(change, Change::Touch { .. }));
         self.check_deferred(&changes, &schema)?;
+        let rows = self.rows_of(touched)?;
         Ok(Digest {
             changes,
+            rows,
+            stamp: None,
             default_kind,
         })
     }
 
-    fn commit(&mut self, positions: &BTreeMap<String, Position>) -> Result<()> {
-        for (partition, position) in positions {
+    fn commit(&mut self, notes: &Notes) -> Result<()> {
+        self.keep_rows(notes)?;
+        for (partition, position) in &notes.positions {
             store::set_position(&self.connection, partition, position)?;
         }
         let schema = Arc::clone(&self.context.lock().schema);

@@ -1,7 +1,7 @@
 //! Functions that know the session, the schema and what is captured.
 
 use super::{Arguments, Entry, volatile};
-use crate::catalog::schema::{Relation, Sequence, Table};
+use crate::catalog::schema::{Relation, Sequence, Table, TableKind};
 use crate::dialect;
 use crate::engine::digest::Change;
 use crate::error::{Result, SqlError, State, state};
@@ -164,6 +164,15 @@ fn capture(arguments: &Arguments<'_>) -> Result<Value> {
     }
     let table = u32::try_from(arguments.integer(0)?).unwrap_or_default();
     let values = arguments.all().get(2..).unwrap_or_default();
+    let schema = inner.schema.clone();
+    let own = schema.tables().find(|own| own.oid == table);
+    let own = own.ok_or_else(|| SqlError::internal(format!("no table {table}")))?;
+    if own.kind == TableKind::Eventual {
+        for key in keys(own, arguments.text(1)? == "u", values) {
+            inner.capture.push(Change::Touch { table, key })?;
+        }
+        return Ok(Value::Null);
+    }
     let change = match arguments.text(1)? {
         "i" => Change::Insert {
             table,
@@ -173,18 +182,37 @@ fn capture(arguments: &Arguments<'_>) -> Result<Value> {
             table,
             row: values.to_vec(),
         },
-        _ => {
-            let schema = inner.schema.clone();
-            let own = schema.tables().find(|own| own.oid == table);
-            let own = own.ok_or_else(|| SqlError::internal(format!("no table {table}")))?;
-            match update(own, values) {
-                Some(change) => change,
-                None => return Ok(Value::Null),
-            }
-        }
+        _ => match update(own, values) {
+            Some(change) => change,
+            None => return Ok(Value::Null),
+        },
     };
     inner.capture.push(change)?;
     Ok(Value::Null)
+}
+
+/// The primary keys that a change touches: of the row before and after it.
+fn keys(table: &Table, is_update: bool, values: &[Value]) -> Vec<Vec<Value>> {
+    let halves = if is_update {
+        values
+            .split_at_checked(values.len() / 2)
+            .unwrap_or((values, &[]))
+    } else {
+        (values, values)
+    };
+    let key = |values: &[Value]| -> Vec<Value> {
+        let names = table.key().iter();
+        let at = names.filter_map(|name| {
+            dialect::stored_columns(table).position(|column| column.name == *name)
+        });
+        at.filter_map(|at| values.get(at).cloned()).collect()
+    };
+    let (before, after) = (key(halves.0), key(halves.1));
+    if before == after {
+        vec![after]
+    } else {
+        vec![before, after]
+    }
 }
 
 /// What an update has changed; none where it has changed nothing.
