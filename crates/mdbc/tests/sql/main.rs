@@ -7,4 +7,5 @@ mod bank;
 #[path = "../redo/dice.rs"]
 mod dice;
 mod schema;
+mod shells;
 mod sites;

@@ -35,10 +35,15 @@ struct Running {
 impl Sites {
     /// Three sites where a node may go unheard for so long.
     pub(crate) async fn start(lease: Duration) -> Self {
+        Self::of("local3", lease).await
+    }
+
+    /// Three sites with the delays of a profile.
+    pub(crate) async fn of(profile: &str, lease: Duration) -> Self {
         let config = DevConfig {
             base_port: 0,
             node_lease: Lease::new(lease),
-            ..DevConfig::new("local3")
+            ..DevConfig::new(profile)
         };
         let deployment = Deployment::start(config).await.unwrap();
         let nodes = deployment.nodes();
@@ -104,9 +109,15 @@ impl Sites {
         }
     }
 
+    /// Where a site's clients connect.
+    pub(crate) fn address(&self, site: usize) -> Option<SocketAddr> {
+        let running = self.running[site].lock().unwrap();
+        running.as_ref().map(|running| running.address)
+    }
+
     /// A client of a site; none where nobody serves it.
     pub(crate) async fn connect(&self, site: usize) -> Option<Client> {
-        let address = self.running[site].lock().unwrap().as_ref()?.address;
+        let address = self.address(site)?;
         let settings = format!(
             "host={} port={} user=mdbc dbname=music",
             address.ip(),
