@@ -167,12 +167,7 @@ impl Compiler<'_> {
             }
             ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", 1) => {
                 let value = self.cast(first, SqlType::of(Base::Float8), Strength::Implicit)?;
-                let name = match name {
-                    "stddev" => "stddev_samp",
-                    "variance" => "var_samp",
-                    other => other,
-                };
-                one(&format!("pg_{name}"), value.sql, SqlType::of(Base::Float8))
+                one(spread_aggregate(name), value.sql, value.ty)
             }
             ("min" | "max", 1)
                 if first.ty.is_sorted()
@@ -214,6 +209,16 @@ impl Compiler<'_> {
             }
             _ => Err(error()),
         }
+    }
+}
+
+/// The function for a measure of how values are spread.
+fn spread_aggregate(name: &str) -> &'static str {
+    match name {
+        "stddev_pop" => "pg_stddev_pop",
+        "var_samp" | "variance" => "pg_var_samp",
+        "var_pop" => "pg_var_pop",
+        _ => "pg_stddev_samp",
     }
 }
 

@@ -15,6 +15,7 @@ mod expression;
 mod from;
 mod function;
 mod insert;
+mod join;
 mod keyword;
 mod membership;
 mod operator;

@@ -109,10 +109,13 @@ impl Lines {
         joins
     }
 
-    /// Whether a section stands in a line.
+    /// Whether a section stands in the line of its key.
     pub(super) fn has(&self, slot: &Slot) -> bool {
+        let Some(id) = only_key(slot) else {
+            return false;
+        };
         let lines = self.lines();
-        let mut waiting = lines.values().flat_map(|line| &line.waiting);
+        let mut waiting = lines.get(&id).into_iter().flat_map(|line| &line.waiting);
         waiting.any(|other| other.request == slot.request)
     }
 
@@ -324,12 +327,12 @@ impl Inner {
             let section = &slot.lock().section;
             (section.status(), section.terms().moves == Moves::OF_NODE)
         };
-        match status {
-            Status::Granted | Status::Lost(_) if own => self.dismiss(slot),
-            // What is released may be on its way to the next one.
-            Status::Waiting | Status::Granted | Status::Released | Status::Lost(_) => {}
+        let lost = matches!(status, Status::Lost(_));
+        if own && (lost || status == Status::Granted) {
+            self.dismiss(slot);
         }
-        if matches!(status, Status::Lost(_)) {
+        // What is released may be on its way to the next one.
+        if lost {
             self.leave_line(slot);
         }
     }

@@ -6,7 +6,8 @@
 //! |---|---|
 //! | `batch` | puts that are asked for together |
 //! | `critical` | the operations of critical sections, as clients ask for them |
-//! | `eventual` | plain get and put, scans, tables |
+//! | `force` | sections and tickets that somebody takes for dead, by hand |
+//! | `eventual`, `tables` | plain get and put, scans; tables |
 //! | `drive` | steps a section's machine and makes the calls it asks for |
 //! | `sections`, `timers`, `watches` | which sections there are, when they wake, what they listen to |
 //! | `tenures`, `lines` | site affinity: tickets that are kept between sections, and sections that wait for one together |
@@ -23,6 +24,7 @@ mod critical;
 mod drive;
 mod error;
 mod eventual;
+mod force;
 mod gate;
 mod lines;
 mod liveness;
@@ -30,6 +32,7 @@ mod neighbours;
 mod peeks;
 mod sections;
 mod spans;
+mod tables;
 mod tenures;
 mod timers;
 mod view;
@@ -41,13 +44,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use music_core::critical_section::Input;
-use music_core::id::{IdempotencyKey, Key, RecordId, RequestId, SessionId, TableId};
+use music_core::id::{IdempotencyKey, Key, RecordId, RequestId, SessionId};
 use music_core::lock_queue::LockQueue;
 use music_core::lock_ref::LockRef;
 use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_store::engine::{LockEngine, StateEngine};
-use music_store::{ScanRange, StateStore, Table, TableMode, TableName};
+use music_store::{ScanRange, StateStore};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -441,49 +444,6 @@ impl Node {
     /// Those of the engine.
     pub async fn scan(&self, range: ScanRange) -> Result<Vec<(Key, Record)>, Error> {
         Ok(self.inner.state.scan(range).await?)
-    }
-
-    /// Creates a table, or finds it; one of another mode is an error.
-    ///
-    /// # Errors
-    /// [`Error::WrongMode`] where it is there with another mode.
-    ///
-    /// # Cost
-    /// A consensus write.
-    pub async fn create_table(&self, name: &TableName, mode: TableMode) -> Result<Table, Error> {
-        self.inner.create_table(name, mode).await
-    }
-
-    /// Drops a table with all its records.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`] where it is not there.
-    ///
-    /// # Cost
-    /// A consensus write.
-    pub async fn drop_table(&self, name: &TableName) -> Result<(), Error> {
-        self.inner.drop_table(name).await
-    }
-
-    /// The table of that name.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`].
-    pub fn table(&self, name: &TableName) -> Result<Table, Error> {
-        self.inner.state.table(name).ok_or(Error::NoSuchTable)
-    }
-
-    /// The table of that number.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTable`].
-    pub fn table_by_id(&self, id: TableId) -> Result<Table, Error> {
-        self.inner.state.table_by_id(id).ok_or(Error::NoSuchTable)
-    }
-
-    /// All tables, in the order of their names.
-    pub fn tables(&self) -> Vec<Table> {
-        self.inner.state.tables()
     }
 
     /// Tells of each record that changes at the local replica; `None` where the

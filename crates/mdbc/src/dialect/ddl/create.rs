@@ -199,31 +199,26 @@ impl Editor<'_> {
                 generated_as,
                 generation_expr: None,
                 ..
-            } => {
-                if !matches!(column.ty.base, Base::Int2 | Base::Int4 | Base::Int8) {
-                    return Err(SqlError::new(
-                        state::INVALID_PARAMETER_VALUE,
-                        "identity column type must be smallint, integer, or bigint",
-                    ));
-                }
-                column.identity = Some(match generated_as {
-                    GeneratedAs::Always => Identity::Always,
-                    _ => Identity::ByDefault,
-                });
-                column.is_not_null = true;
-                self.own_sequence(table, &column.name, column.ty, true);
-            }
-            ColumnOption::Collation(name) => {
-                let (_, name) = parse::place(name)?;
-                if !matches!(
-                    name.as_str(),
-                    "default" | "C" | "POSIX" | "C.UTF-8" | "ucs_basic"
-                ) {
-                    return Err(SqlError::refused(format!("the collation \"{name}\"")));
-                }
-            }
+            } => self.identity(table, column, *generated_as)?,
+            ColumnOption::Collation(name) => check_collation(name)?,
             other => return Err(SqlError::refused(format!("the column option {other}"))),
         }
+        Ok(())
+    }
+
+    fn identity(&mut self, table: &Table, column: &mut Column, given: GeneratedAs) -> Result<()> {
+        if !matches!(column.ty.base, Base::Int2 | Base::Int4 | Base::Int8) {
+            return Err(SqlError::new(
+                state::INVALID_PARAMETER_VALUE,
+                "identity column type must be smallint, integer, or bigint",
+            ));
+        }
+        column.identity = Some(match given {
+            GeneratedAs::Always => Identity::Always,
+            _ => Identity::ByDefault,
+        });
+        column.is_not_null = true;
+        self.own_sequence(table, &column.name, column.ty, true);
         Ok(())
     }
 
@@ -496,5 +491,14 @@ fn check(create: &CreateTable) -> Result<()> {
     match refused.iter().find(|(is_there, _)| *is_there) {
         Some((_, what)) => Err(SqlError::refused(what)),
         None => Ok(()),
+    }
+}
+
+/// Text is sorted by its bytes, whatever that is called.
+fn check_collation(name: &ObjectName) -> Result<()> {
+    let (_, name) = parse::place(name)?;
+    match name.as_str() {
+        "default" | "C" | "POSIX" | "C.UTF-8" | "ucs_basic" => Ok(()),
+        _ => Err(SqlError::refused(format!("the collation \"{name}\""))),
     }
 }

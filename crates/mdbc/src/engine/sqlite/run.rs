@@ -278,18 +278,7 @@ fn execute(
             .translated(schema)?;
     }
     let Some(columns) = &run.columns else {
-        let count = if run.verb == Verb::Truncate {
-            let mut rows = statement.raw_query();
-            while rows.next().translated(schema)?.is_some() {}
-            0
-        } else {
-            statement.raw_execute().translated(schema)?
-        };
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        return Ok(Outcome {
-            count,
-            ..Outcome::default()
-        });
+        return count_changes(&mut statement, run.verb, schema);
     };
     let width = columns.len();
     let mut outcome = Outcome::default();
@@ -324,13 +313,38 @@ fn execute(
         outcome.rows.push(values);
     }
     if run.verb == Verb::ExplainJson {
-        let lines = outcome.rows.drain(..).flatten();
-        let lines: Vec<String> = lines.filter_map(Value::into_text).collect();
-        let plan = serde_json::json!([{"Plan": {"Node Type": "Query", "Steps": lines}}]);
-        outcome.rows.push(vec![Value::Text(plan.to_string())]);
+        let plan = plan_document(std::mem::take(&mut outcome.rows));
+        outcome.rows.push(vec![Value::Text(plan)]);
     }
     outcome.count = u64::try_from(outcome.rows.len()).unwrap_or(u64::MAX);
     Ok(outcome)
+}
+
+/// Runs a statement that has no rows to tell.
+fn count_changes(
+    statement: &mut rusqlite::Statement<'_>,
+    verb: Verb,
+    schema: &Schema,
+) -> Result<Outcome> {
+    let count = if verb == Verb::Truncate {
+        let mut rows = statement.raw_query();
+        while rows.next().translated(schema)?.is_some() {}
+        0
+    } else {
+        statement.raw_execute().translated(schema)?
+    };
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    Ok(Outcome {
+        count,
+        ..Outcome::default()
+    })
+}
+
+/// The lines of a plan as one document.
+fn plan_document(lines: Vec<Vec<Value>>) -> String {
+    let lines = lines.into_iter().flatten();
+    let lines: Vec<String> = lines.filter_map(Value::into_text).collect();
+    serde_json::json!([{"Plan": {"Node Type": "Query", "Steps": lines}}]).to_string()
 }
 
 /// A line of SQLite's plan, indented as a tree.

@@ -8,6 +8,7 @@ mod regex;
 mod session;
 mod text;
 mod time;
+mod time_format;
 mod value;
 
 use rusqlite::Connection;
