@@ -150,6 +150,23 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// What a file says that has nothing but what it must.
+    pub fn new(listen: SocketAddr, path: impl Into<PathBuf>, site: u16) -> Self {
+        Self {
+            listen,
+            database: database_name(),
+            path: path.into(),
+            site,
+            sites_max: sites_max(),
+            default_kind: default_kind(),
+            connections_max: connections_max(),
+            result_bytes_max: result_bytes_max(),
+            music: None,
+            tls: None,
+            users: Vec::new(),
+        }
+    }
+
     /// Reads a file and checks what it says.
     ///
     /// # Errors

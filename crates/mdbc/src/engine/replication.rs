@@ -96,12 +96,13 @@ pub trait Replication: Send + Sync + 'static {
     /// Changes nothing.
     async fn read(&self, transaction: u64) -> Result<()>;
 
-    /// Called when a client names what is not there: other sites may have made
-    /// it. No transaction is open.
+    /// Called when a statement cannot be understood: other sites may have changed
+    /// the schema. No transaction is open.
     ///
     /// # Errors
     ///
-    /// What the client is told.
+    /// When it cannot be told within a moment; the client hears what is wrong with
+    /// its statement.
     ///
     /// # Cancel safety
     ///

@@ -33,7 +33,7 @@ impl Local {
     pub(super) async fn open(database: Database, outbox: Arc<Outbox>) -> Result<Self> {
         let reader = database.reader().map_err(SqlError::internal)?;
         let local = Self {
-            applied: Mutex::new(read(&database).await?),
+            applied: Mutex::new(applied_of(database.positions().await?)?),
             database,
             reader,
             outbox,
@@ -71,9 +71,10 @@ impl Local {
         self.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the disk has.
+    /// What the disk has. Waits for no transaction: one that is open for long must
+    /// not keep other sites from what this one has applied.
     pub(super) async fn durable(&self) -> Result<Applied> {
-        read(&self.database).await
+        applied_of(self.reader.call(SESSION, Held::positions).await?)
     }
 
     /// The same with what own transactions have appended.
@@ -148,13 +149,12 @@ impl ownership::Database for Local {
     }
 }
 
-async fn read(database: &Database) -> Result<Applied> {
-    let mut applied = Applied::default();
-    for (name, position) in database.positions().await? {
+fn applied_of(positions: BTreeMap<String, Position>) -> Result<Applied> {
+    let place = |(name, position): (String, Position)| {
         let partition = Partition::try_from(name).map_err(SqlError::internal)?;
-        applied.set(partition, point(&position)?);
-    }
-    Ok(applied)
+        Ok((partition, point(&position)?))
+    };
+    positions.into_iter().map(place).collect()
 }
 
 /// The positions of an entry, as the database keeps them.

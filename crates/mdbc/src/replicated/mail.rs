@@ -147,7 +147,7 @@ impl Inner {
         let said = self.outbox.publish_received(mail.received).await;
         said.map_err(unavailable)?;
         if mail.is_waiting {
-            self.catch_up_schema().await?;
+            self.catch_up_schema(super::WAIT).await?;
         }
         Ok(has_come)
     }

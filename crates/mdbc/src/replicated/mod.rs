@@ -152,7 +152,7 @@ impl Replicated {
             written: Notify::new(),
             level_us: AtomicU64::default(),
         });
-        inner.catch_up_schema().await?;
+        inner.catch_up_schema(WAIT).await?;
         Ok(Self { inner })
     }
 
@@ -174,9 +174,9 @@ impl Inner {
     }
 
     /// Applies what other sites have done to the schema.
-    async fn catch_up_schema(&self) -> Result<()> {
+    async fn catch_up_schema(&self, wait: Duration) -> Result<()> {
         let schema = PartitionSet::from(places::schema()?);
-        let entered = self.ownership.enter(&schema, Access::Read, WAIT).await;
+        let entered = self.ownership.enter(&schema, Access::Read, wait).await;
         drop(entered.map_err(not_entered)?);
         Ok(())
     }
@@ -269,17 +269,18 @@ impl Inner {
     }
 
     async fn enter(&self, who: Who, touched: Partitions, may_write: bool) -> Result<()> {
-        let habit = self.habits().remove(&who.session);
+        let habit = may_write.then(|| self.habits().remove(&who.session));
+        let habit = habit.flatten();
         let mut wanted = touched.clone();
-        if let Some(habit) = habit.as_ref().filter(|_| may_write) {
-            wanted.extend(habit);
-        }
+        wanted.extend(habit.as_ref().unwrap_or(&Partitions::default()));
+        // What it may not need is no reason to refuse it.
+        let all = PartitionSet::new(wanted.all()).or_else(|_| PartitionSet::new(touched.all()));
+        let wanted = all.map_err(SqlError::refused)?;
         let access = if may_write || !touched.writes.is_empty() {
             Access::Write
         } else {
             Access::Read
         };
-        let wanted = PartitionSet::new(wanted.all()).map_err(SqlError::refused)?;
         let pass = self
             .ownership
             .enter(&wanted, access, WAIT)
@@ -390,7 +391,7 @@ impl Replication for Replicated {
     }
 
     async fn refresh(&self) -> Result<()> {
-        self.inner.catch_up_schema().await
+        self.inner.catch_up_schema(FURTHER_WAIT).await
     }
 
     fn age(&self) -> Option<Duration> {

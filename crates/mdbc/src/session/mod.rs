@@ -180,8 +180,8 @@ impl Session {
         let is_free = !self.holds_something() && !self.is_announced;
         match plan {
             Err(error) if is_free => {
-                self.shared.replication.refresh().await?;
-                if self.shared.database.schema().version == known {
+                let refreshed = self.shared.replication.refresh().await;
+                if refreshed.is_err() || self.shared.database.schema().version == known {
                     return Err(error);
                 }
                 self.plan_here(text, types).await

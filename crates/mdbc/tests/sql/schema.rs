@@ -125,6 +125,18 @@ async fn generated_ids_of_several_sites_never_collide() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_statement_is_told_what_is_wrong_at_a_site_that_is_cut_off() {
+    let sites = Sites::start(LEASE).await;
+    let client = sites.client(2).await;
+    sites
+        .deployment
+        .set_site_cut(&sites.names[2], true)
+        .unwrap();
+    assert_eq!(soon(state(&client, "SELECT * FROM nothing")).await, "42P01");
+    assert_eq!(soon(state(&client, "SELEKT 1")).await, "42601");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_begins_again_has_missed_nothing() {
     let sites = Sites::start(LEASE).await;
     let (a, b) = (sites.client(0).await, sites.client(1).await);

@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use mdbc::config::{Config, MusicConfig};
-use mdbc::engine::TableKind;
 use mdbc::server::{Error, Server};
 use music_client::api::status::DevNode;
 use serde::Serialize;
@@ -15,8 +14,6 @@ use crate::failure::Failure;
 
 /// How far the port of a site's database is above that of the controls.
 const PORTS_ABOVE: u16 = 100;
-/// The database's name.
-const DATABASE: &str = "music";
 
 /// Where a site's database is.
 #[derive(Clone, Debug, Serialize)]
@@ -51,10 +48,11 @@ impl SqlSites {
             } else {
                 port + PORTS_ABOVE + number
             };
+            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let path = folder.join(format!("{site}.db"));
             let config = Config {
-                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-                path: folder.join(format!("{site}.db")),
-                ..config(nodes, &names, (site, number))
+                music: Some(music(nodes, &names, site)),
+                ..Config::new(listen, path, number)
             };
             let server = Server::open(config).await?;
             all.sites.push(SqlSite {
@@ -79,25 +77,14 @@ impl SqlSites {
     }
 }
 
-fn config(nodes: &[DevNode], names: &[String], (site, number): (&str, u16)) -> Config {
-    // Those alone that a site which is cut off would reach.
+/// What a site's database is told of MUSIC: of nodes those alone that a site which is
+/// cut off would reach.
+fn music(nodes: &[DevNode], names: &[String], site: &str) -> MusicConfig {
     let own = nodes.iter().filter(|node| node.site == site);
-    Config {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        database: DATABASE.to_owned(),
-        path: site.into(),
-        site: number,
-        sites_max: 16,
-        default_kind: TableKind::Strong,
-        connections_max: 100,
-        result_bytes_max: 256 << 20,
-        music: Some(MusicConfig {
-            nodes: own.map(|node| node.url.clone()).collect(),
-            site: site.to_owned(),
-            sites: names.to_vec(),
-            sites_version: 1,
-        }),
-        tls: None,
-        users: Vec::new(),
+    MusicConfig {
+        nodes: own.map(|node| node.url.clone()).collect(),
+        site: site.to_owned(),
+        sites: names.to_vec(),
+        sites_version: 1,
     }
 }

@@ -87,12 +87,16 @@ impl Database {
         let permit = Arc::clone(&self.inner.turn).acquire_owned().await;
         let _permit = permit
             .map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
-        let read = |held: &mut Held| store::positions(&held.connection);
-        self.inner.writer.call(SESSION, read).await
+        self.inner.writer.call(SESSION, Held::positions).await
     }
 }
 
 impl Held {
+    /// How far the logs are applied, as this connection sees it.
+    pub(crate) fn positions(&mut self) -> Result<BTreeMap<String, Position>> {
+        store::positions(&self.connection)
+    }
+
     fn apply(&mut self, applied: &Applied, setting: Setting) -> Result<Arc<Schema>> {
         // What foreign keys did there is part of the digest.
         self.connection
