@@ -42,7 +42,7 @@ fn mixed(dice: &mut Dice, step: usize) -> String {
 async fn history(seed: u64) {
     println!("seed {seed}");
     let mut dice = Dice(seed);
-    let mut sites = Sites::start().await;
+    let sites = Sites::start().await;
     let mut clients = sites.clients().await;
     for table in ["a", "b", "log"] {
         run(
@@ -66,7 +66,7 @@ async fn history(seed: u64) {
             0 => cut = toggle(&sites, cut, site),
             1 if cut.is_none() => {
                 sites.kill(site).await;
-                sites.run(site).await;
+                sites.serve(site).await;
                 clients[site] = sites.client(site).await;
             }
             2 if cut != Some(site) => try_mixed(&clients[site], &mixed(&mut dice, step)).await,

@@ -6,7 +6,7 @@ const ALL: &str = "SELECT id, name FROM people ORDER BY id";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_letter_that_was_not_sent_is_sent_at_the_next_start() {
-    let mut sites = Sites::start().await;
+    let sites = Sites::start().await;
     let clients = sites.clients().await;
     run(
         &clients[0],
@@ -38,7 +38,7 @@ async fn a_letter_that_was_not_sent_is_sent_at_the_next_start() {
                 .iter()
                 .any(|row| row.starts_with(&round.to_string()))
         );
-        sites.run(0).await;
+        sites.serve(0).await;
         let clients = sites.clients().await;
         settle(&clients, round + 1).await;
         assert_eq!(agreed(&clients, ALL).await.len(), round);
@@ -59,7 +59,7 @@ async fn a_letter_that_was_not_sent_is_sent_at_the_next_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_was_away_gets_everything_in_order() {
-    let mut sites = Sites::start().await;
+    let sites = Sites::start().await;
     let clients = sites.clients().await;
     run(
         &clients[0],
@@ -76,7 +76,7 @@ async fn a_site_that_was_away_gets_everything_in_order() {
         );
         run(&clients[0], &text).await;
     }
-    sites.run(2).await;
+    sites.serve(2).await;
     let clients = sites.clients().await;
     settle(&clients, 2).await;
     let wanted: Vec<String> = (0..10).map(|id| format!("{id}|{}", 90 + id)).collect();

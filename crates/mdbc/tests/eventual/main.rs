@@ -7,6 +7,9 @@
 mod chaos;
 mod conflicts;
 mod cuts;
+#[allow(dead_code, reason = "shared by several tests")]
+#[path = "../common/deployment.rs"]
+mod deployment;
 #[path = "../redo/dice.rs"]
 #[allow(dead_code, reason = "shared with the tests of the redo log")]
 mod dice;

@@ -3,6 +3,9 @@
 #![cfg(test)]
 
 mod bank;
+#[allow(dead_code, reason = "shared by several tests")]
+#[path = "../common/deployment.rs"]
+mod deployment;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../redo/dice.rs"]
 mod dice;

@@ -54,7 +54,7 @@ async fn psql(sites: &Sites, site: usize, typed: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_transcript_of_the_manual_is_true() {
-    let sites = Sites::of("lUs", LEASE).await;
+    let sites = Sites::with_delays("lUs", LEASE).await;
     let lines = transcript();
     assert!(lines.len() > 10, "{lines:?}");
     for line in &lines {
