@@ -129,6 +129,11 @@ impl Sites {
         self.deployment.set_site_cut(name, is_cut).unwrap();
     }
 
+    /// What a site's process is told.
+    pub(crate) fn config(&self, site: usize) -> Config {
+        self.configs[site].clone()
+    }
+
     /// Where a site's clients connect; none where nobody serves it.
     pub(crate) fn address(&self, site: usize) -> Option<SocketAddr> {
         let running = self.running[site].lock().unwrap();
@@ -137,18 +142,25 @@ impl Sites {
 
     /// A client of a site; none where nobody serves it.
     pub(crate) async fn connect(&self, site: usize) -> Option<Client> {
-        let address = self.address(site)?;
-        let (host, port) = (address.ip(), address.port());
-        let settings = format!("host={host} port={port} user=mdbc dbname=music");
-        let (client, connection) = tokio_postgres::connect(&settings, NoTls).await.ok()?;
-        tokio::spawn(connection);
-        Some(client)
+        connect(self.address(site)?.port()).await
+    }
+
+    /// A client of whoever serves at a port.
+    pub(crate) async fn client_at(&self, port: u16) -> Client {
+        soon(connect(port)).await.unwrap()
     }
 
     /// A client of a site that is served.
     pub(crate) async fn client(&self, site: usize) -> Client {
         soon(self.connect(site)).await.unwrap()
     }
+}
+
+async fn connect(port: u16) -> Option<Client> {
+    let settings = format!("host=127.0.0.1 port={port} user=mdbc dbname=music");
+    let (client, connection) = tokio_postgres::connect(&settings, NoTls).await.ok()?;
+    tokio::spawn(connection);
+    Some(client)
 }
 
 /// Waits for something that has to happen.

@@ -1,0 +1,116 @@
+//! A local database that does not take what is in the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mdbc::engine::{Access, Database, Digest, Notes, Position, Replication, Who};
+use mdbc::error::SqlError;
+use mdbc::proxy::{Site, serve};
+use mdbc::redo_log::LogOptions;
+use mdbc::replicated::Replicated;
+use mdbc::sites::SiteList;
+use music_client::{Client, Options};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::sites::{Sites, all, soon, state};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Lets the local commit fail, as a full disk would, when the log has the entry.
+#[derive(Clone)]
+struct Sabotage {
+    inner: Replicated,
+    is_on: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Replication for Sabotage {
+    async fn before(&self, who: Who, access: &Access, may_write: bool) -> Result<(), SqlError> {
+        self.inner.before(who, access, may_write).await
+    }
+
+    async fn commit(&self, transaction: u64, digest: &Digest) -> Result<Notes, SqlError> {
+        let mut notes = self.inner.commit(transaction, digest).await?;
+        if self.is_on.load(Ordering::SeqCst) {
+            let nowhere = Position {
+                position: u64::MAX,
+                id: Vec::new(),
+            };
+            notes.positions = BTreeMap::from([("none".to_owned(), nowhere)]);
+        }
+        Ok(notes)
+    }
+
+    async fn read(&self, transaction: u64) -> Result<(), SqlError> {
+        self.inner.read(transaction).await
+    }
+
+    async fn refresh(&self) -> Result<(), SqlError> {
+        self.inner.refresh().await
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.inner.age()
+    }
+
+    fn ended(&self, transaction: u64, is_committed: bool) {
+        self.inner.ended(transaction, is_committed);
+    }
+}
+
+/// Serves a site whose local commits may be made to fail; its port.
+async fn serve_sabotaged(sites: &Sites, site: usize) -> (u16, Arc<AtomicBool>) {
+    let config = sites.config(site);
+    let music = config.music.as_ref().unwrap();
+    let database = Database::open(&config.options()).unwrap();
+    let client = Client::new(&music.nodes, Options::default()).unwrap();
+    let list = SiteList::new(1, music.sites.clone()).unwrap();
+    let options = LogOptions::new("music", music.site.clone(), list);
+    let joined = Replicated::join(client, options, database.clone());
+    let inner = soon(joined).await.unwrap();
+    let is_on = Arc::new(AtomicBool::new(false));
+    let replication = Sabotage {
+        inner,
+        is_on: Arc::clone(&is_on),
+    };
+    let listener = TcpListener::bind(config.listen).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = Site {
+        config,
+        database,
+        replication,
+    };
+    tokio::spawn(Box::pin(serve(listener, served, CancellationToken::new())));
+    (port, is_on)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_local_database_does_not_take_is_committed_and_applied_later() {
+    let sites = Sites::start(LEASE).await;
+    let other = sites.client(0).await;
+    other
+        .batch_execute("CREATE TABLE t (k int PRIMARY KEY); INSERT INTO t VALUES (1)")
+        .await
+        .unwrap();
+    sites.stop(2).await;
+    let (port, is_on) = serve_sabotaged(&sites, 2).await;
+    let client = sites.client_at(port).await;
+    is_on.store(true, Ordering::SeqCst);
+    let told = soon(state(&client, "INSERT INTO t VALUES (2)")).await;
+    assert_eq!(
+        told, "40003",
+        "it is neither done nor undone for the client"
+    );
+    assert_eq!(all(&other, "SELECT k FROM t ORDER BY k").await, ["1", "2"]);
+    is_on.store(false, Ordering::SeqCst);
+    assert_eq!(all(&client, "SELECT k FROM t ORDER BY k").await, ["1", "2"]);
+    client
+        .batch_execute("INSERT INTO t VALUES (3)")
+        .await
+        .unwrap();
+    assert_eq!(all(&other, "SELECT count(*) FROM t").await, ["3"]);
+}
