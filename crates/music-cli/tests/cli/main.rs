@@ -25,4 +25,6 @@ mod records;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
+mod sql;
+#[cfg(test)]
 mod support;
