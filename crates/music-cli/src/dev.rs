@@ -185,7 +185,7 @@ fn databases(sites: &[SqlSite]) -> String {
     let line = |site: &SqlSite| {
         let (host, port) = site.address.rsplit_once(':').unwrap_or_default();
         format!(
-            "database at {:<12}psql -h {host} -p {port} music\n",
+            "database at {:<13}psql -h {host} -p {port} music\n",
             site.site
         )
     };
