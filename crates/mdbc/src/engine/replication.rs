@@ -161,6 +161,21 @@ pub trait Replication: Send + Sync + 'static {
     /// Changes nothing.
     async fn read(&self, transaction: u64) -> Result<()>;
 
+    /// As [`read`](Self::read), of a transaction that has read nothing but what is
+    /// committed locally: what is appended and not acknowledged yet is no matter
+    /// to it.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told: what it has read may have been old.
+    ///
+    /// # Cancel safety
+    ///
+    /// Changes nothing.
+    async fn read_committed(&self, transaction: u64) -> Result<()> {
+        self.read(transaction).await
+    }
+
     /// Called when a statement cannot be understood: other sites may have changed
     /// the schema. No transaction is open.
     ///

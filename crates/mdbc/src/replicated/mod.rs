@@ -338,8 +338,12 @@ impl Transaction {
 
     /// What it has touched was the latest, and is acknowledged.
     async fn prove(&self) -> Result<()> {
-        let read = PartitionSet::new(self.touched().all()).map_err(SqlError::internal)?;
+        let read = self.all_touched()?;
         self.pass.prove(&read).await.map_err(not_entered)
+    }
+
+    fn all_touched(&self) -> Result<PartitionSet> {
+        PartitionSet::new(self.touched().all()).map_err(SqlError::internal)
     }
 }
 
@@ -402,6 +406,15 @@ impl Replication for Replicated {
             Some(transaction) => transaction.prove().await,
             None => Ok(()),
         }
+    }
+
+    async fn read_committed(&self, number: u64) -> Result<()> {
+        let Some(transaction) = self.inner.transaction(number) else {
+            return Ok(());
+        };
+        let read = transaction.all_touched()?;
+        let proved = transaction.pass.prove_committed(&read).await;
+        proved.map_err(not_entered)
     }
 
     async fn refresh(&self) -> Result<()> {
