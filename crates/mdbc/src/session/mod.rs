@@ -18,7 +18,7 @@ use crate::engine::sqlite::Database;
 use crate::engine::sqlite::context::SessionState;
 use crate::engine::sqlite::lane::{Held, Lane};
 use crate::engine::sqlite::run::{Outcome, Setting};
-use crate::engine::sqlite::writer::Writing;
+use crate::engine::sqlite::writer::{Start, Writing};
 use crate::engine::{Access, Replication};
 use crate::error::{Result, SqlError, state};
 use crate::types::{SqlType, Value};
@@ -57,9 +57,9 @@ pub(crate) struct Session {
     snapshot: Option<u64>,
     /// What the transaction has touched.
     footprint: transaction::Footprint,
-    /// Whether the last transaction took too long for those that waited for it:
-    /// the next one keeps nobody waiting.
-    is_slow: bool,
+    /// Where the next transaction begins: alone, where the last one took too long
+    /// for those that waited for it.
+    start: Start,
     freshness: freshness::Freshness,
     /// Whether the replication knows of the transaction.
     is_announced: bool,
@@ -119,7 +119,7 @@ impl Session {
             writing: None,
             snapshot: None,
             footprint: transaction::Footprint::default(),
-            is_slow: false,
+            start: Start::default(),
             freshness: freshness::Freshness::default(),
             is_announced: false,
             is_read_only: false,

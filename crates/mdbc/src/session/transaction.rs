@@ -10,7 +10,7 @@ use crate::clock;
 use crate::dialect::{Access, Plan};
 use crate::engine::sqlite::group::Member;
 use crate::engine::sqlite::history::Tables;
-use crate::engine::sqlite::writer::Writing;
+use crate::engine::sqlite::writer::{Start, Writing};
 use crate::engine::{Appended, Digest, Notes, Who};
 use crate::error::{Result, SqlError, state};
 use crate::types::datetime;
@@ -158,7 +158,7 @@ impl Session {
             .with_detail("Another transaction of this site is writing.");
             (limit, error)
         });
-        let begin = Writing::begin(&self.shared.database, self.id, self.is_slow);
+        let begin = Writing::begin(&self.shared.database, self.id, self.start);
         let writing = self.cancel.wait(begin, limit).await?;
         if let Some(snapshot) = self.snapshot {
             if writing.is_changed(snapshot, &self.footprint.all) {
@@ -355,7 +355,7 @@ impl Session {
             return Err(SqlError::internal("a transaction ends twice"));
         };
         // What has joined is ended by its group.
-        (self.is_announced, self.is_slow) = (false, false);
+        (self.is_announced, self.start) = (false, Start::OnTop);
         writing.join(member).outcome().await
     }
 
@@ -402,7 +402,7 @@ impl Session {
     /// Gives back what the transaction holds; what it has changed is undone.
     fn let_go(&mut self) {
         if let Some(writing) = self.writing.take() {
-            self.is_slow = writing.is_taken_off();
+            self.start = writing.next_start();
         }
         self.drop_snapshot();
         self.schema = self.shared.database.schema();

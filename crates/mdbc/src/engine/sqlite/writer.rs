@@ -19,6 +19,16 @@ use crate::error::{Result, SqlError, state};
 /// Savepoints of one transaction.
 const SAVEPOINTS_MAX: usize = 1000;
 
+/// Where a transaction begins on the writing connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// On top of those that wait for their outcome.
+    #[default]
+    OnTop,
+    /// When there are none: it keeps nobody from an answer, however long it takes.
+    Alone,
+}
+
 /// Who runs on the writing connection.
 #[derive(Debug)]
 pub(crate) struct Top {
@@ -74,19 +84,18 @@ fn rolled_back() -> SqlError {
 }
 
 impl Writing {
-    /// Waits for the connection and begins a transaction, on top of a group if
-    /// one is open and it is not to be alone.
+    /// Waits for the connection and begins a transaction.
     ///
     /// A dropped future gives the place in the queue up.
-    pub(crate) async fn begin(database: &Database, session: u64, is_alone: bool) -> Result<Self> {
+    pub(crate) async fn begin(database: &Database, session: u64, start: Start) -> Result<Self> {
         let permit = database.permit().await?;
         let (group, is_new) = loop {
             match database.group() {
-                Some(group) if is_alone || group.is_due() || database.is_lost().await? => {
-                    database.end_group(&group).await?;
-                }
-                Some(group) => break (group, false),
                 None => break (database.open_group(), true),
+                Some(group) if start == Start::OnTop && database.takes(&group).await? => {
+                    break (group, false);
+                }
+                Some(group) => database.end_group(&group).await?,
             }
         };
         let number = database.next_transaction();
@@ -133,11 +142,16 @@ impl Writing {
         self.database.is_changed(since, tables) || self.group.has_changed(tables)
     }
 
-    /// Whether it was taken off the connection, since others waited for it.
-    pub(crate) fn is_taken_off(&self) -> bool {
+    /// Where the session begins the next time: alone if this one was taken off the
+    /// connection, since others waited for it.
+    pub(crate) fn next_start(&self) -> Start {
         let permit = self.top.permit.lock();
         let permit = permit.unwrap_or_else(PoisonError::into_inner);
-        self.permit.is_none() && permit.is_none()
+        if self.permit.is_none() && permit.is_none() {
+            Start::Alone
+        } else {
+            Start::OnTop
+        }
     }
 
     /// What the transaction has done; it can change nothing more.
@@ -199,10 +213,11 @@ impl Database {
         *current.unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(top));
     }
 
-    /// Whether SQLite has rolled the group back that is open.
-    async fn is_lost(&self) -> Result<bool> {
-        let is_lost = |held: &mut Held| Ok(held.connection.is_autocommit());
-        self.inner.writer.call(0, is_lost).await
+    /// Whether a transaction may run on top of the group that is open: it takes
+    /// members, and SQLite has not rolled it back.
+    async fn takes(&self, group: &Group) -> Result<bool> {
+        let is_open = |held: &mut Held| Ok(!held.connection.is_autocommit());
+        Ok(!group.is_due() && self.inner.writer.call(0, is_open).await?)
     }
 
     /// Takes a transaction off the connection that runs there and does not commit
