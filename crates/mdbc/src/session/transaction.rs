@@ -116,6 +116,12 @@ impl Session {
                 transaction: self.state.transaction,
             };
             let before = self.shared.replication.before(who, access, may_write);
+            let before = async {
+                match &self.writing {
+                    Some(writing) => writing.wait(before).await,
+                    None => before.await,
+                }
+            };
             self.cancel.wait(before, self.ownership_limit()).await?;
             self.note_latest(access)?;
         }
