@@ -336,13 +336,10 @@ async fn what_rests_on_a_letter_waits_for_it() {
     assert_eq!(told(rests_on_it).await, "00000");
     // One that rests on what fails is in no log.
     let letter = run.append("INSERT INTO e VALUES (1)").await;
-    let state = async {
-        let client = run.client().await;
-        let state = state_of(&client, &format!("BEGIN; {rests}; SELECT 1")).await;
-        assert_eq!(state, "00000", "it runs on top of it");
-        tokio::spawn(async move { state_of(&client, "COMMIT").await })
-    };
-    let rests_on_it = state.await;
+    let other = run.client().await;
+    let state = state_of(&other, &format!("BEGIN; {rests}; SELECT 1")).await;
+    assert_eq!(state, "00000", "it runs on top of it");
+    let rests_on_it = tokio::spawn(async move { state_of(&other, "COMMIT").await });
     run.tell(2, not_applied());
     assert_eq!(
         (told(letter).await, told(rests_on_it).await),
