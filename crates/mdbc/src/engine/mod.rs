@@ -9,5 +9,5 @@ pub use crate::catalog::schema::TableKind;
 pub use crate::dialect::Access;
 pub use digest::{Change, Digest, DigestError};
 pub use eventual::{Row, Rows, Stamped};
-pub use replication::{LocalOnly, Notes, Replication, Who};
+pub use replication::{Acknowledgement, Appended, LocalOnly, Notes, Replication, Who};
 pub use sqlite::{Applied, CONFLICTS_MAX, Database, OpenError, Options, Position};

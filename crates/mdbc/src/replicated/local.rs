@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::engine::sqlite::lane::{Held, Lane};
 use crate::engine::sqlite::mail::MailState;
 use crate::engine::{Applied as Redone, Database, Digest, Position};
@@ -101,7 +103,7 @@ impl Local {
         }
     }
 
-    async fn redo(&self, entry: &Entry) -> Result<()> {
+    async fn redo(&self, quiet: &OwnedSemaphorePermit, entry: &Entry) -> Result<()> {
         let digest = Digest::decode(&entry.digest).map_err(|error| {
             SqlError::new(
                 state::DATA_CORRUPTED,
@@ -113,9 +115,8 @@ impl Local {
         if let Some(stamp) = &digest.stamp {
             self.outbox.observe(stamp.at_us);
         }
-        self.database
-            .apply(vec![Redone { digest, positions }])
-            .await
+        let redone = Redone { digest, positions };
+        self.database.apply_one(quiet, redone).await
     }
 }
 
@@ -129,11 +130,16 @@ impl ownership::Database for Local {
     async fn replay(&self, entries: Vec<Entry>) -> Result<()> {
         let _one_at_a_time = self.replays.lock().await;
         for entry in entries {
+            if self.lock().step(&entry) == Step::Done {
+                continue;
+            }
+            // What own transactions have appended is decided by then.
+            let quiet = self.database.quiet().await?;
             let step = self.lock().step(&entry);
             match step {
                 Step::Done => {}
                 Step::Next => {
-                    self.redo(&entry).await?;
+                    self.redo(&quiet, &entry).await?;
                     self.lock().advance(&entry);
                 }
                 Step::Gap => {

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod group;
 mod local;
 mod noise;
 mod other_clients;

@@ -9,6 +9,7 @@ mod deployment;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../redo/dice.rs"]
 mod dice;
+mod group;
 mod local;
 mod schema;
 mod shells;
