@@ -6,10 +6,12 @@ use sqlparser::ast::{
 };
 
 use super::from::source_of;
+use super::reach::{Given, How};
 use super::scope::{Scope, Source};
 use super::{Compiler, Run, Typed, Verb, parse};
 use crate::catalog::schema::{Column, Identity, Relation, Table};
 use crate::error::{Result, SqlError, state};
+use crate::ranges::plan::{Fact, Place, TouchId};
 
 /// Whether an expression is the word `DEFAULT`.
 pub(super) fn is_default(expression: &Expr) -> bool {
@@ -50,13 +52,24 @@ impl Compiler<'_> {
             .map(|alias| parse::fold(&alias.alias));
         let shown = alias.clone().unwrap_or_else(|| table.name.clone());
         self.reads(&table.name);
-        self.writes(&table.name);
         let columns = Self::insert_columns(insert, table)?;
+        let touch = self.touch(&table.name, true);
+        self.writes(table, &How::Insert(touch));
         let overriding = insert.overriding;
         let source = match insert.source.as_deref() {
-            None => self.default_row(table)?,
+            None => {
+                let given = table.columns.iter();
+                let given: Vec<Given<'_>> = given
+                    .map(|column| (column.name.as_str(), vec![None]))
+                    .collect();
+                self.note_given(table, touch, &given);
+                self.default_row(table)?
+            }
             Some(query) => match plain_values(query) {
-                Some(values) => self.insert_values(table, &columns, values, overriding)?,
+                Some(values) => {
+                    self.note_given(table, touch, &given_rows(table, &columns, values));
+                    self.insert_values(table, &columns, values, overriding)?
+                }
                 None => self.insert_query(table, &columns, query, overriding)?,
             },
         };
@@ -77,6 +90,9 @@ impl Compiler<'_> {
                 ));
             };
             sql.push_str(&self.on_conflict(table, &shown, conflict)?);
+            if let OnConflictAction::DoUpdate(update) = &conflict.action {
+                self.writes_instead(table, touch, &update.assignments)?;
+            }
         }
         let outputs = self.returning(table, &shown, insert.returning.as_deref(), &mut sql)?;
         Ok(self.finish(vec![sql], outputs, Verb::Insert))
@@ -305,13 +321,29 @@ impl Compiler<'_> {
         ))
     }
 
-    /// What stands behind `SET`.
-    pub(super) fn assignments(
+    /// The rows that an insert updates where its own are there already: those
+    /// have the same value in the column of the ranges, since each unique key has
+    /// that column.
+    fn writes_instead(
         &self,
         table: &Table,
+        touch: Option<TouchId>,
         assignments: &[Assignment],
-        scope: &Scope<'_>,
-    ) -> Result<String> {
+    ) -> Result<()> {
+        let before = self.touch(&table.name, true);
+        if let (Some(own), Some(before), Some(column)) = (touch, before, table.range_column()) {
+            let column = column.number;
+            let place = |touch| Place { touch, column };
+            self.note(Fact::Same {
+                from: place(own),
+                to: place(before),
+            });
+        }
+        self.writes_update(table, before, assignments)
+    }
+
+    /// The columns behind `SET`, and what they become.
+    pub(super) fn assigned(assignments: &[Assignment]) -> Result<Vec<(String, &Expr)>> {
         use sqlparser::ast::AssignmentTarget;
         let mut pairs: Vec<(String, &Expr)> = Vec::new();
         for assignment in assignments {
@@ -329,6 +361,17 @@ impl Compiler<'_> {
                 _ => return Err(SqlError::refused("SET (…) = a subquery")),
             }
         }
+        Ok(pairs)
+    }
+
+    /// What stands behind `SET`.
+    pub(super) fn assignments(
+        &self,
+        table: &Table,
+        assignments: &[Assignment],
+        scope: &Scope<'_>,
+    ) -> Result<String> {
+        let pairs = Self::assigned(assignments)?;
         let mut list: Vec<String> = Vec::new();
         let mut seen: Vec<String> = Vec::new();
         for (name, value) in pairs {
@@ -357,6 +400,19 @@ impl Compiler<'_> {
         }
         Ok(list.join(", "))
     }
+}
+
+/// What each column gets in each row of a `VALUES`.
+fn given_rows<'a>(table: &'a Table, columns: &[&Column], values: &'a Values) -> Vec<Given<'a>> {
+    let of = |column: &'a Column| {
+        let at = columns
+            .iter()
+            .position(|other| other.number == column.number);
+        let rows = values.rows.iter();
+        let given = rows.map(|row| at.and_then(|at| row.content.get(at)));
+        (column.name.as_str(), given.collect())
+    };
+    table.columns.iter().map(of).collect()
 }
 
 /// The columns that a statement gives values to.

@@ -29,7 +29,7 @@ mod local;
 mod mail;
 mod places;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,9 +41,7 @@ use tokio::sync::Notify;
 
 use self::local::Local;
 use crate::clock;
-use crate::engine::{
-    Access as Touched, Database, Digest, Notes, Replication, Stamped, TableKind, Who,
-};
+use crate::engine::{Access as Touched, Database, Digest, Notes, Replication, Stamped, Who};
 use crate::error::{Result, SqlError, state};
 use crate::outbox::Outbox;
 use crate::ownership::{EnterError, Ownership, Pace, Pass};
@@ -234,34 +232,9 @@ impl Inner {
 
     /// The partitions that a statement touches.
     fn partitions(&self, touched: &Touched) -> Result<Partitions> {
-        let kinds: BTreeMap<String, TableKind> = self
-            .local
-            .database
-            .tables()
-            .into_iter()
-            .map(|(name, _, kind)| (name, kind))
-            .collect();
-        // A table that is not there is being made, by a change of the schema
-        // that has named it.
-        let strong = |name: &&String| match kinds.get(*name) {
-            Some(kind) => *kind == TableKind::Strong || touched.is_schema,
-            None => touched.is_schema,
-        };
-        let of = |names: &BTreeSet<String>| -> Result<BTreeSet<Partition>> {
-            names
-                .iter()
-                .filter(strong)
-                .map(|name| places::table(name))
-                .collect()
-        };
-        let mut partitions = Partitions {
-            reads: of(&touched.reads)?,
-            writes: of(&touched.writes)?,
-        };
-        if touched.is_schema {
-            partitions.writes.insert(places::schema()?);
-        }
-        Ok(partitions)
+        let schema = self.local.database.schema();
+        let (reads, writes) = places::touched(&schema, touched)?;
+        Ok(Partitions { reads, writes })
     }
 
     fn habits(&self) -> MutexGuard<'_, HashMap<u64, Partitions>> {
@@ -364,6 +337,8 @@ impl Replication for Replicated {
             self.read(number).await?;
             return inner.write_letter(number, digest);
         };
+        let schema = inner.local.database.schema();
+        places::check_owned(&schema, digest, &transaction.touched().writes)?;
         let mut digest = digest.clone();
         if !digest.rows.is_empty() {
             digest.stamp = Some(inner.outbox.stamp());
