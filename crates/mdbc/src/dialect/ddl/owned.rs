@@ -180,7 +180,11 @@ fn ranges_of(table: &Table, text: &str) -> Result<Ranges> {
 }
 
 fn column_name(text: &str) -> Result<String> {
-    match parse::expression(text.trim())? {
+    let mut name = parse::expression(text.trim())?;
+    while let Expr::Nested(inner) = name {
+        name = *inner;
+    }
+    match name {
         Expr::Identifier(name) => Ok(parse::fold(&name)),
         _ => Err(invalid(RANGES, text, "Before the colon is one column.")),
     }
