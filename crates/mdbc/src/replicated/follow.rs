@@ -78,6 +78,8 @@ impl Replicated {
     }
 
     fn followed(&self) -> Result<BTreeSet<Partition>> {
-        places::all(&self.inner.local.database.schema())
+        let mut partitions = self.inner.local.database.partitions()?;
+        partitions.insert(places::schema()?);
+        Ok(partitions)
     }
 }

@@ -232,8 +232,10 @@ impl Inner {
 
     /// The partitions that a statement touches.
     fn partitions(&self, touched: &Touched) -> Result<Partitions> {
-        let schema = self.local.database.schema();
-        let (reads, writes) = places::touched(&schema, touched)?;
+        let (reads, mut writes) = self.local.database.touched(touched)?;
+        if touched.is_schema {
+            writes.insert(places::schema()?);
+        }
         Ok(Partitions { reads, writes })
     }
 
@@ -337,8 +339,8 @@ impl Replication for Replicated {
             self.read(number).await?;
             return inner.write_letter(number, digest);
         };
-        let schema = inner.local.database.schema();
-        places::check_owned(&schema, digest, &transaction.touched().writes)?;
+        let owned = transaction.touched().writes.clone();
+        inner.local.database.check_owned(digest, &owned)?;
         let mut digest = digest.clone();
         if !digest.rows.is_empty() {
             digest.stamp = Some(inner.outbox.stamp());

@@ -10,6 +10,7 @@ mod deployment;
 #[path = "../redo/dice.rs"]
 mod dice;
 mod local;
+mod ranges;
 mod schema;
 mod shells;
 mod sites;

@@ -20,6 +20,7 @@ pub(crate) mod error;
 pub(crate) mod functions;
 pub(crate) mod lane;
 pub(crate) mod mail;
+mod partitions;
 mod rows;
 pub(crate) mod run;
 mod stamps;
