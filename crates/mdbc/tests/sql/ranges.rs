@@ -73,7 +73,9 @@ async fn sites_that_work_on_different_ranges_do_not_wait_for_each_other() {
         let insert = soon(insert).await.unwrap();
         soon(client.execute(&insert, &[&w, &7_i32])).await.unwrap();
         let count = "SELECT count(*) FROM stock WHERE w IN ($1, $2)";
-        let row = soon(client.query_one(count, &[&w, &(w + 1)])).await.unwrap();
+        let row = soon(client.query_one(count, &[&w, &(w + 1)]))
+            .await
+            .unwrap();
         assert_eq!(row.get::<_, i64>(0), 5);
     }
     for client in &clients {
@@ -92,7 +94,12 @@ async fn who_touches_the_same_range_or_all_of_them_waits() {
     waits(&sites, held, "UPDATE stock SET v = v + 1 WHERE w = 6").await;
     waits(&sites, held, "UPDATE stock SET v = v + 1 WHERE k = 1").await;
     waits(&sites, held, "SELECT sum(v) FROM stock").await;
-    waits(&sites, held, "UPDATE stock SET w = 7, k = 99 WHERE w = 15 AND k = 1").await;
+    waits(
+        &sites,
+        held,
+        "UPDATE stock SET w = 7, k = 99 WHERE w = 15 AND k = 1",
+    )
+    .await;
     waits(&sites, held, "ALTER TABLE stock ADD COLUMN more int").await;
     let client = sites.client(2).await;
     assert_eq!(one(&client, "SELECT sum(v) FROM stock").await, "42");
@@ -113,10 +120,18 @@ async fn a_row_that_moves_to_another_range_is_there_once_at_every_site() {
         let (from, to) = ([1, 11, 21][round % 3], [11, 21, 1][round % 3]);
         let client = &clients[round / 2 % 3];
         let step = format!("UPDATE stock SET w = {to}, v = v + 1 WHERE w = {from} AND k = 50");
-        assert_eq!(soon(client.execute(&step, &[])).await.unwrap(), 1, "{round}");
+        assert_eq!(
+            soon(client.execute(&step, &[])).await.unwrap(),
+            1,
+            "{round}"
+        );
         let within = format!("UPDATE stock SET v = v + 1 WHERE w = {to} AND k = 50");
         let client = &clients[(round + 1) % 3];
-        assert_eq!(soon(client.execute(&within, &[])).await.unwrap(), 1, "{round}");
+        assert_eq!(
+            soon(client.execute(&within, &[])).await.unwrap(),
+            1,
+            "{round}"
+        );
     }
     for client in &clients {
         let rows = soon(all(client, "SELECT w, v FROM stock WHERE k = 50")).await;
@@ -151,8 +166,13 @@ async fn what_foreign_keys_reach_in_a_range_is_owned_with_it() {
     for client in [&a, &b] {
         soon(client.batch_execute("COMMIT")).await.unwrap();
     }
-    assert_eq!(soon(state(&b, "INSERT INTO orders VALUES (12, 1)")).await, "23503");
-    soon(a.batch_execute("DELETE FROM house WHERE w = 11")).await.unwrap();
+    assert_eq!(
+        soon(state(&b, "INSERT INTO orders VALUES (12, 1)")).await,
+        "23503"
+    );
+    soon(a.batch_execute("DELETE FROM house WHERE w = 11"))
+        .await
+        .unwrap();
     for client in [&a, &b] {
         let left = soon(all(client, "SELECT house, orders FROM line")).await;
         assert_eq!(left, ["1|7"]);
@@ -231,11 +251,13 @@ async fn a_transaction_over_tables_of_a_group_is_an_entry_of_one_log() {
     let sites = Sites::start(LEASE).await;
     let (port, watched) = serve_watched(&sites, 0).await;
     let client = sites.client_at(port).await;
-    for options in ["music_group = 'g'", "music_group = 'h', music_ranges = 'k: 10, 20'"] {
+    for options in [
+        "music_group = 'g'",
+        "music_group = 'h', music_ranges = 'k: 10, 20'",
+    ] {
         let group = options.split('\'').nth(1).unwrap();
         for name in ["a", "b"] {
-            let create =
-                format!("CREATE TABLE {group}{name} (k int PRIMARY KEY) WITH ({options})");
+            let create = format!("CREATE TABLE {group}{name} (k int PRIMARY KEY) WITH ({options})");
             soon(client.batch_execute(&create)).await.unwrap();
         }
         let insert = format!(
@@ -267,7 +289,12 @@ async fn a_row_in_a_range_that_is_not_owned_is_not_committed() {
     let client = sites.client_at(port).await;
     let mut wrong = Access::default();
     wrong.writes.insert("stock".to_owned());
-    wrong.ranges.entry("stock".to_owned()).or_default().writes.insert(1);
+    wrong
+        .ranges
+        .entry("stock".to_owned())
+        .or_default()
+        .writes
+        .insert(1);
     *watched.ranges.lock().unwrap() = Some(wrong);
     for statement in [
         "UPDATE stock SET v = 1 WHERE w = 5",
@@ -275,7 +302,11 @@ async fn a_row_in_a_range_that_is_not_owned_is_not_committed() {
         "DELETE FROM stock WHERE w = 25",
         "UPDATE stock SET w = 25, k = 90 WHERE w = 15 AND k = 1",
     ] {
-        assert_eq!(soon(state(&client, statement)).await, "XX000", "{statement}");
+        assert_eq!(
+            soon(state(&client, statement)).await,
+            "XX000",
+            "{statement}"
+        );
     }
     soon(client.batch_execute("UPDATE stock SET v = 1 WHERE w = 15"))
         .await
