@@ -2,7 +2,9 @@
 //! look up, the children that refer to it, and theirs.
 //!
 //! SQLite looks at parents where a key is new, and at children where one goes:
-//! an `UPDATE` that leaves the columns of a key alone looks at neither.
+//! an `UPDATE` that leaves the columns of a key alone looks at neither. Keys that
+//! are checked when the transaction is complete are looked at for each row that
+//! has changed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,14 +59,22 @@ impl How {
         (table.to_owned(), matches!(self, Self::Delete(_)), columns)
     }
 
-    /// The rows whose foreign keys are looked up, where these may be new.
-    fn looks_up(&self, table: &Table, key: &ForeignKey) -> Option<Option<TouchId>> {
+    /// The rows as the change leaves them.
+    fn after(&self) -> Option<TouchId> {
         match self {
-            Self::Insert(after) => Some(*after),
+            Self::Insert(after) | Self::Update { after, .. } => *after,
             Self::Delete(_) => None,
-            Self::Update { after, columns, .. } => {
+        }
+    }
+
+    /// Whether a foreign key of the rows is looked up: it may be new.
+    fn looks_up(&self, table: &Table, key: &ForeignKey) -> bool {
+        match self {
+            Self::Insert(_) => true,
+            Self::Delete(_) => false,
+            Self::Update { columns, .. } => {
                 let is_own = key.parent == table.name;
-                (is_own || meets(columns, &key.columns)).then_some(*after)
+                is_own || key.is_deferred || meets(columns, &key.columns)
             }
         }
     }
@@ -85,10 +95,14 @@ impl How {
             Self::Update {
                 before, columns, ..
             } => {
-                let is_own = child.name == table.name;
-                let is_looked = is_own || meets(columns, &key.parent_columns);
-                is_looked.then(|| Looked {
-                    action: key.on_update,
+                let is_changed = child.name == table.name || meets(columns, &key.parent_columns);
+                let action = if is_changed {
+                    key.on_update
+                } else {
+                    Action::Nothing
+                };
+                (is_changed || key.is_deferred).then(|| Looked {
+                    action,
                     is_update: true,
                     ..passive(before)
                 })
@@ -127,10 +141,10 @@ impl Compiler<'_> {
             return;
         }
         for key in &table.foreign_keys {
-            if let Some(after) = how.looks_up(table, key) {
+            if how.looks_up(table, key) {
                 self.reads(&key.parent);
                 let parent = self.touch(&key.parent, false);
-                self.carry((after, &key.columns), (parent, &key.parent_columns));
+                self.carry((how.after(), &key.columns), (parent, &key.parent_columns));
             }
         }
         walk.path.push(table.name.clone());
@@ -145,7 +159,19 @@ impl Compiler<'_> {
     fn reach_child(&self, child: &Arc<Table>, key: &ForeignKey, looked: &Looked, walk: &mut Walk) {
         let is_passive = matches!(looked.action, Action::Nothing | Action::Restrict);
         let before = self.touch(&child.name, !is_passive);
-        self.carry((looked.touch, &key.parent_columns), (before, &key.columns));
+        let parent = self.schema().table(&key.parent);
+        let is_told = |parent: &Arc<Table>| {
+            let mut columns = key.parent_columns.iter();
+            columns.all(|column| parent.key().contains(column))
+        };
+        if key.is_deferred && looked.is_update && !parent.is_some_and(is_told) {
+            // Which values the row had is not told: all children are looked at,
+            // and their parents.
+            self.touch(&key.parent, false);
+            self.reads(&key.parent);
+        } else {
+            self.carry((looked.touch, &key.parent_columns), (before, &key.columns));
+        }
         if is_passive {
             self.reads(&child.name);
             return;
@@ -197,13 +223,13 @@ impl Compiler<'_> {
             let Some(column) = table.column(name) else {
                 continue;
             };
-            let operand = |value: &Option<&Expr>| match value {
+            let operand = |value: Option<&Expr>| match value {
                 // Drawn from a sequence, whatever is given.
                 _ if column.identity.is_some() => None,
                 Some(value) if !is_default(value) => self.given(value, column),
                 _ => self.default_operand(column),
             };
-            let operands: Option<Vec<Operand>> = values.iter().map(operand).collect();
+            let operands: Option<Vec<Operand>> = values.iter().copied().map(operand).collect();
             if let Some(operands) = operands {
                 let column = column.number;
                 self.note(Fact::OneOf(Place { touch, column }, operands));

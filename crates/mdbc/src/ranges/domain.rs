@@ -59,22 +59,15 @@ impl Domain {
     /// The ranges that the values are in. There is one at least: what touches
     /// nothing owns something nonetheless, so that it has a turn.
     pub(super) fn numbers(&self, ranges: &Ranges) -> BTreeSet<u32> {
-        let mut numbers: BTreeSet<u32> = match &self.values {
-            Some(values) => {
-                let within = values.iter().filter(|value| self.allows(value));
-                within.map(|value| ranges.number(value)).collect()
-            }
-            None => {
-                let first = self.low.as_ref().map_or(0, |low| ranges.number(low));
-                let last = self.high.as_ref().map(|high| ranges.number(high));
-                let is_below = |number: &u32| last.is_none_or(|last| *number <= last);
-                ranges
-                    .all()
-                    .range(first..)
-                    .copied()
-                    .filter(is_below)
-                    .collect()
-            }
+        let mut numbers: BTreeSet<u32> = if let Some(values) = &self.values {
+            let within = values.iter().filter(|value| self.allows(value));
+            within.map(|value| ranges.number(value)).collect()
+        } else {
+            let first = self.low.as_ref().map_or(0, |low| ranges.number(low));
+            let last = self.high.as_ref().map(|high| ranges.number(high));
+            let mut numbers = ranges.all();
+            numbers.retain(|number| *number >= first && last.is_none_or(|last| *number <= last));
+            numbers
         };
         if numbers.is_empty() {
             numbers.insert(0);

@@ -14,6 +14,7 @@
 mod domain;
 pub(crate) mod plan;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -104,14 +105,7 @@ impl Owned {
         let Some(ranges) = &self.ranges else {
             return Ok(BTreeSet::from([self.partition(table, None)?]));
         };
-        let all;
-        let numbers = match numbers {
-            Some(numbers) => numbers,
-            None => {
-                all = ranges.all();
-                &all
-            }
-        };
+        let numbers = numbers.map_or_else(|| Cow::Owned(ranges.all()), Cow::Borrowed);
         let of = |number: &u32| self.partition(table, Some(*number));
         numbers.iter().map(of).collect()
     }

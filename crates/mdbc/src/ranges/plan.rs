@@ -83,17 +83,17 @@ pub(crate) struct Given<'a> {
 }
 
 impl Operand {
-    /// What it is: none where it is not known, and no key where it is null.
-    fn key(&self, given: Given<'_>) -> Option<Option<Key>> {
+    /// The key that it is, or no key for a null; nothing where it is not known.
+    fn keys(&self, given: Given<'_>) -> Option<Vec<Key>> {
         match self {
-            Self::Key(key) => Some(Some(key.clone())),
-            Self::Null => Some(None),
+            Self::Key(key) => Some(vec![key.clone()]),
+            Self::Null => Some(Vec::new()),
             Self::Parameter(index, ty) => {
                 let own = given.types.get(*index).filter(|own| is_kin(**own, *ty));
                 let value = own.and_then(|_| given.values.get(*index))?;
                 match value {
-                    Value::Null => Some(None),
-                    value => Key::of(value.clone()).map(Some),
+                    Value::Null => Some(Vec::new()),
+                    value => Key::of(value.clone()).map(|key| vec![key]),
                 }
             }
         }
@@ -203,16 +203,16 @@ fn beside(side: Side, key: Key) -> Domain {
 
 /// What a fact says of its column, whatever others say.
 fn alone(fact: &Fact, given: Given<'_>) -> Option<(Place, Domain)> {
-    let none = || Domain::one_of(BTreeSet::new());
     match fact {
         Fact::OneOf(place, operands) => {
-            let keys: Option<Vec<Option<Key>>> =
-                operands.iter().map(|operand| operand.key(given)).collect();
+            let keys: Option<Vec<Vec<Key>>> =
+                operands.iter().map(|operand| operand.keys(given)).collect();
             let keys = keys?.into_iter().flatten().collect();
             Some((*place, Domain::one_of(keys)))
         }
         Fact::Beside(place, side, operand) => {
-            let key = operand.key(given)?;
+            let none = || Domain::one_of(BTreeSet::new());
+            let key = operand.keys(given)?.pop();
             Some((*place, key.map_or_else(none, |key| beside(*side, key))))
         }
         Fact::Same { .. } => None,

@@ -528,6 +528,9 @@ const FAMILY: &str = "
     CREATE TABLE tree (w int, id int, up int, PRIMARY KEY (w, id),
         FOREIGN KEY (w, up) REFERENCES tree ON DELETE CASCADE)
         WITH (music_ranges = 'w: 3, 5, 8');
+    CREATE TABLE lazy (w int, id int, p int, v int, PRIMARY KEY (w, id),
+        FOREIGN KEY (w, p) REFERENCES p DEFERRABLE INITIALLY DEFERRED)
+        WITH (music_ranges = 'w: 3, 5, 8');
     INSERT INTO p VALUES (4, 1), (9, 1);";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -541,10 +544,15 @@ async fn what_foreign_keys_reach_is_told_with_the_row_that_reaches_it() {
             "p r0,1 q w1 r r1",
         ),
         // What a row loses is looked for, and what a cascade deletes, is written.
-        ("DELETE FROM p WHERE w = 4", "p w1 q r0,1,2,3w1 r w1"),
+        (
+            "DELETE FROM p WHERE w = 4",
+            "p w1 q r0,1,2,3w1 r w1 lazy r1",
+        ),
         // An update looks at keys alone that it changes.
         ("UPDATE q SET other = 9 WHERE w = 4", "p r3 q w1"),
         ("UPDATE q SET id = 9 WHERE w = 4", "q w1 r r1"),
+        // A deferred key is looked at though it is left alone.
+        ("UPDATE lazy SET v = 1 WHERE w = 4", "p r1 lazy w1"),
         // Without the column of the ranges it is all.
         (
             "DELETE FROM top WHERE id = 4",
@@ -561,7 +569,7 @@ async fn what_foreign_keys_reach_is_told_with_the_row_that_reaches_it() {
             let found = told.ranges(statement, pair[0]).await;
             assert_eq!(found, pair[1], "{statement}: {}", pair[0]);
         }
-        for table in ["p", "q", "r", "s", "moved", "tree", "top"] {
+        for table in ["p", "q", "r", "s", "moved", "tree", "top", "lazy"] {
             let is_named = tables.split(' ').step_by(2).any(|name| name == table);
             let found = told.ranges(statement, table).await;
             assert_eq!(!found.is_empty(), is_named, "{statement}: {table}");
