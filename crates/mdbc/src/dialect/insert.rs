@@ -6,12 +6,11 @@ use sqlparser::ast::{
 };
 
 use super::from::source_of;
-use super::reach::{Given, How};
+use super::reach::{Given, How, given_rows};
 use super::scope::{Scope, Source};
 use super::{Compiler, Run, Typed, Verb, parse};
 use crate::catalog::schema::{Column, Identity, Relation, Table};
 use crate::error::{Result, SqlError, state};
-use crate::ranges::plan::{Fact, Place, TouchId};
 
 /// Whether an expression is the word `DEFAULT`.
 pub(super) fn is_default(expression: &Expr) -> bool {
@@ -321,27 +320,6 @@ impl Compiler<'_> {
         ))
     }
 
-    /// The rows that an insert updates where its own are there already: those
-    /// have the same value in the column of the ranges, since each unique key has
-    /// that column.
-    fn writes_instead(
-        &self,
-        table: &Table,
-        touch: Option<TouchId>,
-        assignments: &[Assignment],
-    ) -> Result<()> {
-        let before = self.touch(&table.name, true);
-        if let (Some(own), Some(before), Some(column)) = (touch, before, table.range_column()) {
-            let column = column.number;
-            let place = |touch| Place { touch, column };
-            self.note(Fact::Same {
-                from: place(own),
-                to: place(before),
-            });
-        }
-        self.writes_update(table, before, assignments)
-    }
-
     /// The columns behind `SET`, and what they become.
     pub(super) fn assigned(assignments: &[Assignment]) -> Result<Vec<(String, &Expr)>> {
         use sqlparser::ast::AssignmentTarget;
@@ -400,19 +378,6 @@ impl Compiler<'_> {
         }
         Ok(list.join(", "))
     }
-}
-
-/// What each column gets in each row of a `VALUES`.
-fn given_rows<'a>(table: &'a Table, columns: &[&Column], values: &'a Values) -> Vec<Given<'a>> {
-    let of = |column: &'a Column| {
-        let at = columns
-            .iter()
-            .position(|other| other.number == column.number);
-        let rows = values.rows.iter();
-        let given = rows.map(|row| at.and_then(|at| row.content.get(at)));
-        (column.name.as_str(), given.collect())
-    };
-    table.columns.iter().map(of).collect()
 }
 
 /// The columns that a statement gives values to.

@@ -9,11 +9,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sqlparser::ast::Expr;
+use sqlparser::ast::{Assignment, Expr, Values};
 
 use super::insert::is_default;
 use super::{Compiler, parse};
 use crate::catalog::schema::{Action, Column, ForeignKey, Table};
+use crate::error::Result;
 use crate::ranges::plan::{Fact, Operand, Place, TouchId};
 use crate::ranges::{is_kin, is_ordered};
 
@@ -216,6 +217,27 @@ impl Compiler<'_> {
         Some(after)
     }
 
+    /// The rows that an insert updates where its own are there already: those
+    /// have the same value in the column of the ranges, since each unique key has
+    /// that column.
+    pub(super) fn writes_instead(
+        &self,
+        table: &Table,
+        touch: Option<TouchId>,
+        assignments: &[Assignment],
+    ) -> Result<()> {
+        let before = self.touch(&table.name, true);
+        if let (Some(own), Some(before), Some(column)) = (touch, before, table.range_column()) {
+            let column = column.number;
+            let place = |touch| Place { touch, column };
+            self.note(Fact::Same {
+                from: place(own),
+                to: place(before),
+            });
+        }
+        self.writes_update(table, before, assignments)
+    }
+
     /// What a statement gives columns of new rows, or of rows that it updates.
     pub(super) fn note_given(&self, table: &Table, touch: Option<TouchId>, given: &[Given<'_>]) {
         let Some(touch) = touch else { return };
@@ -293,4 +315,21 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// What each column gets in each row of a `VALUES`.
+pub(super) fn given_rows<'a>(
+    table: &'a Table,
+    columns: &[&Column],
+    values: &'a Values,
+) -> Vec<Given<'a>> {
+    let of = |column: &'a Column| {
+        let at = columns
+            .iter()
+            .position(|other| other.number == column.number);
+        let rows = values.rows.iter();
+        let given = rows.map(|row| at.and_then(|at| row.content.get(at)));
+        (column.name.as_str(), given.collect())
+    };
+    table.columns.iter().map(of).collect()
 }
