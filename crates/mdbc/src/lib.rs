@@ -21,6 +21,7 @@
 //! | [`engine`] | the local database |
 //! | [`replicated`] | what transactions have to do with other sites |
 //! | [`partition`] | what is owned as one |
+//! | `ranges` | which ranges of tables a statement touches |
 //! | [`redo_log`] | strong tables: what committed, in order |
 //! | [`ownership`] | turns shared by the transactions of a site |
 //! | [`outbox`] | eventual tables: what each site tells the others |
@@ -46,6 +47,7 @@ pub mod outbox;
 pub mod ownership;
 pub mod partition;
 pub mod proxy;
+mod ranges;
 pub mod redo_log;
 pub mod replicated;
 pub mod server;

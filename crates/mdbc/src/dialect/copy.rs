@@ -7,6 +7,7 @@ use sqlparser::ast::{
 use super::from::known;
 use super::insert::{column_of, stored, target};
 use super::query::Rows;
+use super::reach::How;
 use super::{Compiler, Run, Typed, Verb, parse};
 use crate::catalog::schema::{Column, Relation, Table};
 use crate::error::{Result, SqlError, state};
@@ -202,7 +203,6 @@ fn insert_of(
     table: &Table,
     names: &[Ident],
 ) -> Result<(Run, Vec<(String, SqlType)>)> {
-    compiler.writes(&table.name);
     let given: Result<Vec<&Column>> = if names.is_empty() {
         Ok(stored(table).collect())
     } else {
@@ -212,6 +212,9 @@ fn insert_of(
             .collect()
     };
     let given = given?;
+    let touch = compiler.touch(&table.name, true);
+    compiler.writes(table, &How::Insert(touch));
+    compiler.note_copied(table, touch, &given);
     let mut listed = Vec::new();
     for column in stored(table) {
         let at = given.iter().position(|other| other.number == column.number);

@@ -160,6 +160,9 @@ impl Compiler<'_> {
         self.needs_freedom("another table")?;
         self.reads(&table.name);
         scope.add(rename(source_of(table, shown), alias)?)?;
+        if let Some(touch) = self.touch(&table.name, false) {
+            scope.touches.push((shown.to_owned(), touch));
+        }
         Ok(format!(
             "main.{} AS {}",
             parse::quote(&table.name),

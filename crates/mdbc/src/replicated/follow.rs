@@ -1,6 +1,7 @@
 //! Following other sites: what they have committed is applied here before
 //! anybody asks for it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Replicated, chain, places};
 use crate::clock;
-use crate::engine::TableKind;
 use crate::error::Result;
 use crate::ownership::Database as _;
 use crate::partition::Partition;
@@ -77,13 +77,9 @@ impl Replicated {
         Ok(())
     }
 
-    fn followed(&self) -> Result<Vec<Partition>> {
-        let mut partitions = vec![places::schema()?];
-        for (name, _, kind) in self.inner.local.database.tables() {
-            if kind == TableKind::Strong {
-                partitions.push(places::table(&name)?);
-            }
-        }
+    fn followed(&self) -> Result<BTreeSet<Partition>> {
+        let mut partitions = self.inner.local.database.partitions()?;
+        partitions.insert(places::schema()?);
         Ok(partitions)
     }
 }

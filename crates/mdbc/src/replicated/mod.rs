@@ -29,7 +29,7 @@ mod local;
 mod mail;
 mod places;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,7 +42,7 @@ use tokio::sync::Notify;
 use self::local::Local;
 use crate::clock;
 use crate::engine::{
-    Access as Touched, Appended, Database, Digest, Notes, Replication, Stamped, TableKind, Who,
+    Access as Touched, Appended, Database, Digest, Notes, Replication, Stamped, Who,
 };
 use crate::error::{Result, SqlError, state};
 use crate::outbox::Outbox;
@@ -236,34 +236,11 @@ impl Inner {
 
     /// The partitions that a statement touches.
     fn partitions(&self, touched: &Touched) -> Result<Partitions> {
-        let kinds: BTreeMap<String, TableKind> = self
-            .local
-            .database
-            .tables()
-            .into_iter()
-            .map(|(name, _, kind)| (name, kind))
-            .collect();
-        // A table that is not there is being made, by a change of the schema
-        // that has named it.
-        let strong = |name: &&String| match kinds.get(*name) {
-            Some(kind) => *kind == TableKind::Strong || touched.is_schema,
-            None => touched.is_schema,
-        };
-        let of = |names: &BTreeSet<String>| -> Result<BTreeSet<Partition>> {
-            names
-                .iter()
-                .filter(strong)
-                .map(|name| places::table(name))
-                .collect()
-        };
-        let mut partitions = Partitions {
-            reads: of(&touched.reads)?,
-            writes: of(&touched.writes)?,
-        };
+        let (reads, mut writes) = self.local.database.touched(touched)?;
         if touched.is_schema {
-            partitions.writes.insert(places::schema()?);
+            writes.insert(places::schema()?);
         }
-        Ok(partitions)
+        Ok(Partitions { reads, writes })
     }
 
     fn habits(&self) -> MutexGuard<'_, HashMap<u64, Partitions>> {
@@ -376,6 +353,8 @@ impl Replication for Replicated {
         }
         let not_owned = || SqlError::internal("a transaction has changed what it does not own");
         let transaction = transaction.ok_or_else(not_owned)?;
+        let owned = transaction.touched().writes.clone();
+        inner.local.database.check_owned(digest, &owned)?;
         let mut digest = digest.clone();
         if !digest.rows.is_empty() {
             digest.stamp = Some(inner.outbox.stamp());

@@ -332,6 +332,9 @@ impl Session {
     /// committed even if this site forgets it.
     pub(crate) async fn commit(&mut self) -> Result<()> {
         let result = self.commit_all().await;
+        if result.is_err() {
+            self.let_go();
+        }
         self.finish(result.is_ok());
         result
     }

@@ -11,6 +11,7 @@ mod deployment;
 mod dice;
 mod group;
 mod local;
+mod ranges;
 mod schema;
 mod shells;
 mod sites;

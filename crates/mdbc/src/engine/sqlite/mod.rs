@@ -33,6 +33,7 @@ pub(crate) mod group;
 pub(crate) mod history;
 pub(crate) mod lane;
 pub(crate) mod mail;
+mod partitions;
 mod rows;
 pub(crate) mod run;
 mod stamps;
