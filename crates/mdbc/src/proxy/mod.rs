@@ -160,6 +160,10 @@ fn accept(
     places: &Arc<Semaphore>,
     connections: &mut JoinSet<()>,
 ) {
+    // Else an answer of several messages waits for the client's acknowledgement.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "a connection's answers may be late");
+    }
     let place = Arc::clone(places).try_acquire_owned().ok();
     let hub = Arc::clone(hub);
     connections.spawn(async move {

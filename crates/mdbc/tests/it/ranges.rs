@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mdbc::config::Config;
-use mdbc::engine::{Access, Database, Digest, Notes, RangeAccess, Replication, Who};
+use mdbc::engine::{Access, Appended, Database, Digest, Notes, RangeAccess, Replication, Who};
 use mdbc::error::SqlError;
 use mdbc::proxy::{Site, serve};
 use tempfile::TempDir;
@@ -30,9 +30,9 @@ impl Replication for Recorder {
         Ok(())
     }
 
-    async fn commit(&self, _: u64, digest: &Digest) -> Result<Notes, SqlError> {
+    async fn append(&self, _: u64, digest: &Digest) -> Result<Appended, SqlError> {
         digest.clone_into(&mut self.digest.lock().unwrap());
-        Ok(Notes::default())
+        Ok(Appended::alone(Notes::default()))
     }
 
     async fn read(&self, _: u64) -> Result<(), SqlError> {
