@@ -14,7 +14,7 @@ pub struct Behind {
 
 impl Behind {
     /// It does, for this reason. The first one counts.
-    pub(crate) fn note(&self, reason: impl ToString) {
+    pub(crate) fn note(&self, reason: &impl ToString) {
         if self.reason.set(reason.to_string()).is_ok() {
             self.is_noted.cancel();
         }

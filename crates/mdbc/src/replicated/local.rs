@@ -58,7 +58,7 @@ impl Local {
         }
         local.database.outrun_sequences(&local.outbox.given());
         if mail.last < sent {
-            behind.note("the local database is an old copy, or a new one of a site that has been");
+            behind.note(&"the local database is an old copy, or a new one of a site that has been");
             return Err(SqlError::new(
                 state::DATA_CORRUPTED,
                 format!(

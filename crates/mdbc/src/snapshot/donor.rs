@@ -71,10 +71,16 @@ impl Donor {
         let copy = Copy(super::replace::beside(&self.path, "donation"));
         copy.remove();
         let contents = self.database.copy_to(copy.0.clone()).await?;
-        let file = File::open(&copy.0).await.map_err(unreadable)?;
+        let file = File::open(&copy.0)
+            .await
+            .map_err(|error| unreadable(&error))?;
         // From here on nobody finds it, and it is gone when it is closed.
         copy.remove();
-        let bytes = file.metadata().await.map_err(unreadable)?.len();
+        let bytes = file
+            .metadata()
+            .await
+            .map_err(|error| unreadable(&error))?
+            .len();
         let head = Head {
             format: FORMAT,
             database: self.name.clone(),
@@ -113,7 +119,7 @@ impl Donor {
     }
 }
 
-fn unreadable(error: std::io::Error) -> SqlError {
+fn unreadable(error: &std::io::Error) -> SqlError {
     SqlError::new(
         state::IO_ERROR,
         format!("the copy of the database cannot be read: {error}"),
@@ -176,7 +182,7 @@ impl Donation {
         file.take(most)
             .read_to_end(&mut piece)
             .await
-            .map_err(unreadable)?;
+            .map_err(|error| unreadable(&error))?;
         if piece.is_empty() {
             self.file = None;
             let sum = self.sum.digest().to_be_bytes().to_vec();

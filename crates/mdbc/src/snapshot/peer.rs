@@ -102,9 +102,8 @@ impl Peer {
     pub fn of_url(url: &str) -> Result<Self, PeerError> {
         let wrong = || PeerError::Address(url.to_owned());
         let config: tokio_postgres::Config = url.parse().map_err(|_| wrong())?;
-        let host = match config.get_hosts() {
-            [Host::Tcp(host)] => host,
-            _ => return Err(wrong()),
+        let [Host::Tcp(host)] = config.get_hosts() else {
+            return Err(wrong());
         };
         let port = config.get_ports().first().copied().unwrap_or(PORT);
         let text = |password: &[u8]| String::from_utf8_lossy(password).into_owned();
@@ -132,20 +131,16 @@ impl Peer {
         if let Some(password) = &self.password {
             config.password(password);
         }
-        match &self.authority {
-            Some(path) => {
-                config.ssl_mode(SslMode::Require);
-                let tls = Tls::new(path).map_err(|reason| PeerError::Authority {
-                    path: path.clone(),
-                    reason,
-                })?;
-                self.open(&config, tls).await
-            }
-            None => {
-                config.ssl_mode(SslMode::Disable);
-                self.open(&config, NoTls).await
-            }
-        }
+        let Some(path) = &self.authority else {
+            config.ssl_mode(SslMode::Disable);
+            return self.open(&config, NoTls).await;
+        };
+        config.ssl_mode(SslMode::Require);
+        let tls = Tls::new(path).map_err(|reason| PeerError::Authority {
+            path: path.clone(),
+            reason,
+        })?;
+        self.open(&config, tls).await
     }
 
     async fn open<T>(&self, config: &tokio_postgres::Config, tls: T) -> Result<Connected, PeerError>

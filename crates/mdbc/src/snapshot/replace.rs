@@ -104,9 +104,9 @@ fn steps(path: &Path, kept: Option<PathBuf>) -> Vec<Step> {
         // What a lost file left would be taken for the new one's.
         None => steps.push(Box::new(move || {
             if !old.exists() {
-                SUFFIXES
-                    .iter()
-                    .for_each(|suffix| remove(&with_suffix(&old, suffix)));
+                for suffix in SUFFIXES {
+                    remove(&with_suffix(&old, suffix));
+                }
             }
             Ok(())
         })),
