@@ -26,6 +26,8 @@
 //! | [`ownership`] | turns shared by the transactions of a site |
 //! | [`outbox`] | eventual tables: what each site tells the others |
 //! | [`sites`] | what the sites tell each other |
+//! | [`snapshot`] | a site's database, given to another |
+//! | [`status`], `metrics` | what a site tells of itself |
 
 #![allow(
     clippy::map_err_ignore,
@@ -43,6 +45,7 @@ mod dialect;
 mod dice;
 pub mod engine;
 pub mod error;
+mod metrics;
 pub mod outbox;
 pub mod ownership;
 pub mod partition;
@@ -53,4 +56,6 @@ pub mod replicated;
 pub mod server;
 mod session;
 pub mod sites;
+pub mod snapshot;
+pub mod status;
 pub mod types;

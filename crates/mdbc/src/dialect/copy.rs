@@ -11,7 +11,8 @@ use super::reach::How;
 use super::{Compiler, Run, Typed, Verb, parse};
 use crate::catalog::schema::{Column, Relation, Table};
 use crate::error::{Result, SqlError, state};
-use crate::types::SqlType;
+use crate::snapshot::RELATION;
+use crate::types::{Base, SqlType};
 
 /// How rows are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct Copy {
     pub(crate) is_out: bool,
     /// The names and types of the columns.
     pub(crate) columns: Vec<(String, SqlType)>,
+    /// Whether it is the whole database that goes out.
+    pub(crate) is_snapshot: bool,
 }
 
 /// The parts of a `COPY`.
@@ -57,6 +60,9 @@ impl Statement<'_> {
             _ => return Err(SqlError::refused("COPY to or from a file of the server")),
         }
         let (format, has_header) = self.format()?;
+        if self.is_snapshot() {
+            return snapshot(compiler, format);
+        }
         let (run, columns) = match (self.source, self.is_out) {
             (CopySource::Query(query), true) => {
                 let rows = compiler.query(query, None)?;
@@ -92,7 +98,20 @@ impl Statement<'_> {
             run,
             is_out: self.is_out,
             columns,
+            is_snapshot: false,
         })
+    }
+
+    fn is_snapshot(&self) -> bool {
+        let CopySource::Table {
+            table_name,
+            columns,
+        } = self.source
+        else {
+            return false;
+        };
+        let is_named = table_name.to_string() == RELATION;
+        self.is_out && columns.is_empty() && is_named
     }
 
     fn format(&self) -> Result<(CopyFormat, bool)> {
@@ -154,6 +173,25 @@ impl Statement<'_> {
         };
         Ok((format, has_header))
     }
+}
+
+/// The whole database, for another site.
+fn snapshot(compiler: Compiler<'_>, format: CopyFormat) -> Result<Copy> {
+    if format != CopyFormat::Binary {
+        return Err(SqlError::new(
+            state::FEATURE_NOT_SUPPORTED,
+            format!("{RELATION} can be copied in binary format alone"),
+        )
+        .with_hint(format!("COPY {RELATION} TO STDOUT (FORMAT binary)")));
+    }
+    Ok(Copy {
+        format,
+        has_header: false,
+        run: compiler.finish(Vec::new(), None, Verb::Select),
+        is_out: true,
+        columns: vec![("piece".to_owned(), SqlType::of(Base::Bytea))],
+        is_snapshot: true,
+    })
 }
 
 /// The names and types of columns.

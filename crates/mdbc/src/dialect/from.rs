@@ -11,6 +11,7 @@ use super::{Compiler, Output, VIEW_DEPTH_MAX, parse};
 use crate::catalog;
 use crate::catalog::schema::{Relation, Table, View};
 use crate::error::{Result, SqlError, state};
+use crate::status;
 use crate::types::{Base, SqlType};
 
 impl Compiler<'_> {
@@ -122,7 +123,7 @@ impl Compiler<'_> {
             }
         }
         if let Some(system) = catalog::find(place, &last) {
-            if system.schema != catalog::LOCAL {
+            if !matches!(system.schema, catalog::LOCAL | catalog::STATUS) {
                 self.uses_catalog.set(true);
             }
             let quoted = parse::quote(&shown);
@@ -141,6 +142,10 @@ impl Compiler<'_> {
                 key: Vec::new(),
             };
             scope.add(rename(source, alias)?)?;
+            if system.schema == catalog::STATUS {
+                let columns = system.columns.iter().map(|(name, _)| name.clone());
+                return Ok(format!("{} AS {quoted}", status::query(&last, columns)));
+            }
             return Ok(format!(
                 "{}.{} AS {quoted}",
                 system.schema,

@@ -6,6 +6,7 @@ mod copy_in;
 mod copy_out;
 mod extended;
 mod message;
+mod refusal;
 mod simple;
 mod tls;
 
@@ -24,8 +25,10 @@ use crate::catalog::Facts;
 use crate::config::Config;
 use crate::engine::{Database, Replication};
 use crate::session::{Cancel, Shared};
+use crate::snapshot::{Donor, Progress};
 
 pub use auth::UserError;
+pub(crate) use refusal::refuse;
 pub use tls::TlsError;
 
 /// Why clients cannot be served.
@@ -61,6 +64,7 @@ struct Hub {
     running: Mutex<HashMap<i32, (SecretKey, Arc<Cancel>)>>,
     sessions: AtomicU64,
     shutdown: CancellationToken,
+    progress: Progress,
 }
 
 impl Hub {
@@ -104,6 +108,16 @@ pub async fn serve<R: Replication>(
     site: Site<R>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    serve_at(&listener, site, Progress::default(), shutdown).await
+}
+
+/// The same, where clients are told of a restore that `progress` tells of.
+pub(crate) async fn serve_at<R: Replication>(
+    listener: &TcpListener,
+    site: Site<R>,
+    progress: Progress,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
     let Site {
         config,
         database,
@@ -121,9 +135,14 @@ pub async fn serve<R: Replication>(
         roles,
         settings: crate::session::fixed_settings(),
     };
+    let replication: Arc<dyn Replication> = Arc::new(replication);
+    database.inner.board.set(&replication, progress.clone());
+    let site = config.music.as_ref().map(|music| music.site.clone());
+    let place = (config.path.clone(), config.database.clone());
     let shared = Shared {
+        donor: Donor::new(database.clone(), place, site, shutdown.clone()),
         database,
-        replication: Arc::new(replication),
+        replication,
         facts: Arc::new(facts),
         result_bytes_max: config.result_bytes_max,
     };
@@ -135,6 +154,7 @@ pub async fn serve<R: Replication>(
         running: Mutex::default(),
         sessions: AtomicU64::new(1),
         shutdown: shutdown.clone(),
+        progress,
     });
     let places = Arc::new(Semaphore::new(config.connections_max));
     let mut connections = JoinSet::new();

@@ -1,6 +1,7 @@
 //! The local database, as the owner of the logs sees it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,7 +13,7 @@ use crate::error::{Result, SqlError, state};
 use crate::outbox::{Letter, Outbox};
 use crate::ownership;
 use crate::partition::Partition;
-use crate::redo_log::{Applied, Entry, Place, Point, Step};
+use crate::redo_log::{Applied, Behind, Entry, Place, Point, Step};
 
 /// The session that reads: no client's.
 const SESSION: u64 = 0;
@@ -28,11 +29,18 @@ pub(super) struct Local {
     applied: Mutex<Applied>,
     /// Of several turns that hand over the same entry, one applies it.
     replays: tokio::sync::Mutex<()>,
+    replayed: AtomicU64,
+    /// What was known of letters last.
+    mail: Mutex<MailState>,
 }
 
 impl Local {
     /// Reads how far the logs are applied, and which stamps there are.
-    pub(super) async fn open(database: Database, outbox: Arc<Outbox>) -> Result<Self> {
+    pub(super) async fn open(
+        database: Database,
+        outbox: Arc<Outbox>,
+        behind: &Behind,
+    ) -> Result<Self> {
         let reader = database.reader().map_err(SqlError::internal)?;
         let local = Self {
             applied: Mutex::new(applied_of(database.positions().await?)?),
@@ -40,11 +48,19 @@ impl Local {
             reader,
             outbox,
             replays: tokio::sync::Mutex::default(),
+            replayed: AtomicU64::default(),
+            mail: Mutex::default(),
         };
         let mail = local.mail_state().await?;
         local.outbox.observe(mail.highest_us);
         let sent = local.outbox.sent();
+        if let Some(gone) = local.outbox.gone(&mail.received) {
+            behind.note(&gone);
+            return Err(SqlError::new(state::DATA_CORRUPTED, gone.to_string()));
+        }
+        local.database.outrun_sequences(&local.outbox.given());
         if mail.last < sent {
+            behind.note(&"the local database is an old copy, or a new one of a site that has been");
             return Err(SqlError::new(
                 state::DATA_CORRUPTED,
                 format!(
@@ -59,7 +75,21 @@ impl Local {
 
     /// What is known of letters.
     pub(super) async fn mail_state(&self) -> Result<MailState> {
-        self.reader.call(SESSION, Held::mail_state).await
+        let mail = self.reader.call(SESSION, Held::mail_state).await?;
+        let mut last = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone_from(&mail);
+        Ok(mail)
+    }
+
+    /// The same as it was known last.
+    pub(super) fn last_mail(&self) -> MailState {
+        let mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        mail.clone()
+    }
+
+    /// How many entries of other sites were applied since the start.
+    pub(super) fn replayed(&self) -> u64 {
+        self.replayed.load(Ordering::Relaxed)
     }
 
     /// Letters of this site from a number on, at most so many.
@@ -77,6 +107,11 @@ impl Local {
     /// not keep other sites from what this one has applied.
     pub(super) async fn durable(&self) -> Result<Applied> {
         applied_of(self.reader.call(SESSION, Held::positions).await?)
+    }
+
+    /// How many values of sequences this site has given, as the disk has it.
+    pub(super) async fn given(&self) -> Result<BTreeMap<u32, i64>> {
+        self.reader.call(SESSION, |held| held.given()).await
     }
 
     /// The same with what own transactions have appended.
@@ -141,6 +176,7 @@ impl ownership::Database for Local {
                 Step::Next => {
                     self.redo(&quiet, &entry).await?;
                     self.lock().advance(&entry);
+                    self.replayed.fetch_add(1, Ordering::Relaxed);
                 }
                 Step::Gap => {
                     return Err(SqlError::new(

@@ -28,8 +28,9 @@ mod follow;
 mod local;
 mod mail;
 mod places;
+mod status;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -49,8 +50,9 @@ use crate::outbox::Outbox;
 use crate::ownership::{EnterError, Ownership, Pace, Pass};
 use crate::partition::{Partition, PartitionSet};
 use crate::redo_log::{
-    Access, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog, Ticket,
+    Access, Behind, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog, Ticket,
 };
+use crate::status::SiteStatus;
 
 pub use self::mail::DELETED_KEPT;
 pub use self::places::SCHEMA;
@@ -86,6 +88,8 @@ struct Inner {
     /// Everything that was committed anywhere by then is applied here, in
     /// microseconds since 1970; 0 where that is not known.
     level_us: AtomicU64,
+    /// Partitions whose entries do not come, and how often that was seen.
+    stuck: Mutex<BTreeMap<Partition, u32>>,
 }
 
 /// A transaction that owns something.
@@ -141,7 +145,8 @@ impl Replicated {
             .await
             .map_err(unavailable)?;
         let outbox = Arc::new(outbox);
-        let local = Arc::new(Local::open(database, Arc::clone(&outbox)).await?);
+        let local = Local::open(database, Arc::clone(&outbox), log.behind()).await?;
+        let local = Arc::new(local);
         let ownership = Ownership::new(log.clone(), Arc::clone(&local), Pace::default());
         let inner = Arc::new(Inner {
             local,
@@ -153,9 +158,17 @@ impl Replicated {
             writing: Mutex::default(),
             written: Notify::new(),
             level_us: AtomicU64::default(),
+            stuck: Mutex::default(),
         });
         inner.catch_up_schema(WAIT).await?;
-        Ok(Self { inner })
+        let joined = Self { inner };
+        joined.check_round()?;
+        Ok(joined)
+    }
+
+    /// Whether the local database needs a snapshot of another site.
+    pub fn behind(&self) -> &Behind {
+        self.inner.log.behind()
     }
 
     /// Ends all turns. Transactions that are open are waited for.
@@ -406,6 +419,10 @@ impl Replication for Replicated {
         (level_us > 0).then(|| Duration::from_micros(age_us))
     }
 
+    fn status(&self) -> SiteStatus {
+        self.site_status()
+    }
+
     fn ended(&self, number: u64, is_committed: bool) {
         self.inner.letter_is_written(number);
         let Some(transaction) = self.inner.transactions().remove(&number) else {
@@ -449,7 +466,7 @@ fn unavailable(error: impl std::error::Error) -> SqlError {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -21,6 +21,7 @@ use crate::engine::sqlite::run::{Outcome, Setting};
 use crate::engine::sqlite::writer::{Start, Writing};
 use crate::engine::{Access, Replication};
 use crate::error::{Result, SqlError, state};
+use crate::snapshot::{Donation, Donor};
 use crate::types::{SqlType, Value};
 
 pub(crate) use cancel::Cancel;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) replication: Arc<dyn Replication>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) result_bytes_max: usize,
+    pub(crate) donor: Donor,
 }
 
 /// A client's session.
@@ -136,6 +138,17 @@ impl Session {
         }
         session.reports.clear();
         Ok(session)
+    }
+
+    /// Begins to give the database to another site, as it is committed.
+    pub(crate) async fn donate(&self) -> Result<Donation> {
+        if self.block != transaction::Block::Implicit {
+            return Err(SqlError::new(
+                state::ACTIVE_SQL_TRANSACTION,
+                "a snapshot cannot be taken in a transaction block",
+            ));
+        }
+        self.shared.donor.donate().await
     }
 
     pub(crate) fn cancel(&self) -> &Arc<Cancel> {
