@@ -12,6 +12,9 @@ use super::system::{Ready, Whole};
 use crate::torture::Stage;
 
 const PORT: u16 = 3306;
+/// What it runs as: rsync, by which nodes get their first data, may not write
+/// for root.
+const USER: &str = "mysql";
 const PROVIDER: &str = "/usr/lib/galera/libgalera_smm.so";
 
 const STATUS: &str = "SHOW STATUS WHERE Variable_name IN ('wsrep_provider_version', \
@@ -37,12 +40,13 @@ pub(super) fn start(folder: &Folder) -> Result<Ready> {
     for site in sites.clone() {
         let own = folder.at(site, "mariadb")?;
         fs::write(own.join("my.cnf"), settings(site, &own)).context("cannot write my.cnf")?;
-        let mut install = Command::new("mariadb-install-db");
+        servers::give_away(USER, &own)?;
+        let mut install = servers::as_user(USER, "mariadb-install-db");
         install.arg(format!("--defaults-file={}", own.join("my.cnf").display()));
         install.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
-        install.args(["--user=root", "--wsrep-on=OFF"]);
+        install.args(["--wsrep-on=OFF"]);
         servers::at(site, install)?;
-        let mut mariadb = Command::new("mariadbd");
+        let mut mariadb = servers::as_user(USER, "mariadbd");
         mariadb.arg(format!("--defaults-file={}", own.join("my.cnf").display()));
         if site == 0 {
             mariadb.arg("--wsrep-new-cluster");
@@ -109,7 +113,7 @@ fn settings(site: usize, folder: &Path) -> String {
          evs.send_window=1024; evs.user_send_window=512; gcs.fc_limit=256; gcs.fc_factor=0.9"
     );
     format!(
-        "[mariadbd]\nuser = root\ndatadir = {folder}/data\nsocket = {folder}/socket\n\
+        "[mariadbd]\ndatadir = {folder}/data\nsocket = {folder}/socket\n\
          pid_file = {folder}/mariadbd.pid\nport = {PORT}\nbind_address = 0.0.0.0\n\
          skip_name_resolve = ON\nmax_connections = 300\nperformance_schema = OFF\n\
          default_storage_engine = InnoDB\nbinlog_format = ROW\n\

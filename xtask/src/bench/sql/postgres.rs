@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,7 +11,6 @@ use anyhow::{Context, Result, ensure};
 
 use super::servers::{self, Folder, Servers};
 use super::system::{Ready, Whole};
-use crate::shell;
 use crate::torture::Stage;
 
 /// Where the primary is: the site that is nearest to the others.
@@ -46,7 +44,7 @@ pub(super) fn start(folder: &Folder) -> Result<Ready> {
     servers.wait(PRIMARY, PORT, &own)?;
     for site in standbys() {
         let own = folder.at(site, "postgres")?;
-        give_away(&own)?;
+        servers::give_away(USER, &own)?;
         let mut copy = as_user(&programs.join("pg_basebackup"));
         let name = Stage::datacentre(site);
         let from = format!("host={primary_host} port={PORT} user=bench application_name={name}");
@@ -100,7 +98,7 @@ fn clients(primary_host: &str) -> Vec<String> {
 /// password.
 fn initialised(folder: &Folder, programs: &Path, site: usize) -> Result<PathBuf> {
     let own = folder.at(site, "postgres")?;
-    give_away(&own)?;
+    servers::give_away(USER, &own)?;
     let data = own.join("data");
     let mut init = as_user(&programs.join("initdb"));
     init.args([
@@ -162,18 +160,7 @@ fn server(programs: &Path, own: &Path, port: u16, settings: &[&str]) -> Command 
 
 /// A program as the user that PostgreSQL runs as.
 fn as_user(program: &Path) -> Command {
-    let mut setpriv = Command::new("setpriv");
-    setpriv.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
-    setpriv.arg(program);
-    setpriv
-}
-
-/// Lets that user have a folder.
-fn give_away(folder: &Path) -> Result<()> {
-    let mut chown = Command::new("chown");
-    shell::output(chown.arg(format!("{USER}:{USER}")).arg(folder))?;
-    let permissions = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(folder, permissions).context("cannot open a folder")
+    servers::as_user(USER, program)
 }
 
 /// The newest version that is installed.

@@ -1,6 +1,7 @@
 //! Processes at the sites. Each has a folder, in which it is noted; all are
 //! ended with the run, by what was noted.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -138,6 +139,24 @@ impl Drop for Servers {
 /// When it fails.
 pub(super) fn at(site: usize, command: Command) -> Result<()> {
     shell::output(&mut Stage::at(site, command)).map(drop)
+}
+
+/// A program as another user: these servers do not run as root, or not well.
+pub(super) fn as_user(user: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--reuid", user, "--regid", user, "--clear-groups"]);
+    setpriv.arg(program);
+    setpriv
+}
+
+/// Lets that user have a folder.
+///
+/// # Errors
+///
+/// When there is no such user.
+pub(super) fn give_away(user: &str, folder: &Path) -> Result<()> {
+    let mut chown = Command::new("chown");
+    shell::output(chown.arg(format!("{user}:{user}")).arg(folder)).map(drop)
 }
 
 /// The end of a log, with its place.
