@@ -41,11 +41,12 @@ struct Client {
     tally: Tally,
 }
 
-/// Lets all clients of this site work.
+/// Lets all clients of this site work. They connect first, all at once, and
+/// that is no part of what counts if the warm-up is long enough for it.
 ///
 /// # Errors
 ///
-/// When one cannot connect at the beginning.
+/// When a client of ours panicked.
 pub(crate) async fn run(arguments: &Arguments, run: &Run) -> Result<Answer> {
     let arguments = Rc::new(arguments.clone());
     let work = Rc::new(Work::of(run.workload, run.sites));
@@ -68,7 +69,7 @@ pub(crate) async fn run(arguments: &Arguments, run: &Run) -> Result<Answer> {
             work: Rc::clone(&work),
             window,
             dice: SmallRng::seed_from_u64(drawer.id().unsigned_abs()),
-            session: Some(connect(&arguments).await?),
+            session: None,
             tally: Tally::default(),
         };
         clients.spawn_local_on(client.go_on(drawer), &local);

@@ -203,10 +203,14 @@ impl Measured {
         self.sites().map(|row| row.per_second).sum()
     }
 
-    /// The mean of the sites' means.
+    /// The mean of the sites' means, of those where any transaction ended.
     pub(super) fn mean_ms(&self) -> f64 {
-        let sites = number(self.sites().count());
-        self.sites().map(|row| row.mean_ms).sum::<f64>() / sites.max(1.0)
+        let means = self
+            .sites()
+            .filter(|row| row.transactions > 0)
+            .map(|row| row.mean_ms);
+        let means: Vec<f64> = means.collect();
+        means.iter().sum::<f64>() / number(means.len()).max(1.0)
     }
 
     /// Tries that failed, of a hundred that were made.
@@ -259,7 +263,11 @@ impl Measured {
             }
             .to_owned();
         }
-        let means: Vec<String> = self.sites().map(|row| short(row.mean_ms)).collect();
+        let mean = |row: &Row| match row.transactions {
+            0 => "–".to_owned(),
+            _ => short(row.mean_ms),
+        };
+        let means: Vec<String> = self.sites().map(mean).collect();
         let again = self.again_per_cent();
         let again = if again < 1.0 {
             String::new()
