@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
-use rand::rngs::SmallRng;
-use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::arguments::Arguments;
+use crate::clock::{Instant, now};
 use crate::database::Session;
+use crate::dice::Dice;
 use crate::failure::{Failure, Meaning};
 use crate::order::{Answer, Run, Tally};
 use crate::work::{Drawer, Job, Work};
@@ -20,7 +20,7 @@ use crate::work::{Drawer, Job, Work};
 /// How long a try may take before nobody waits for it any more.
 const TRY_TIME: Duration = Duration::from_secs(20);
 /// How long a client stands back at most before it tries again.
-const PAUSE_MAX_MS: u64 = 32;
+const PAUSE_MAX_MS: i64 = 32;
 /// Transactions of a client that may fail for good before it gives up.
 const FAILED_MAX: u64 = 20;
 
@@ -36,7 +36,7 @@ struct Client {
     arguments: Rc<Arguments>,
     work: Rc<Work>,
     window: Window,
-    dice: SmallRng,
+    dice: Dice,
     session: Option<Session>,
     tally: Tally,
 }
@@ -50,7 +50,7 @@ struct Client {
 pub(crate) async fn run(arguments: &Arguments, run: &Run) -> Result<Answer> {
     let arguments = Rc::new(arguments.clone());
     let work = Rc::new(Work::of(run.workload, run.sites));
-    let from = Instant::now() + Duration::from_millis(run.warm_up_ms);
+    let from = now() + Duration::from_millis(run.warm_up_ms);
     let window = Window {
         from,
         until: from + Duration::from_millis(run.time_ms),
@@ -68,7 +68,7 @@ pub(crate) async fn run(arguments: &Arguments, run: &Run) -> Result<Answer> {
             arguments: Rc::clone(&arguments),
             work: Rc::clone(&work),
             window,
-            dice: SmallRng::seed_from_u64(drawer.id().unsigned_abs()),
+            dice: Dice::seeded(drawer.id().unsigned_abs()),
             session: None,
             tally: Tally::default(),
         };
@@ -96,7 +96,7 @@ async fn connect(arguments: &Arguments) -> Result<Session, Failure> {
 impl Client {
     /// One transaction after the other, until time is over.
     async fn go_on(mut self, mut drawer: Drawer) -> Tally {
-        while Instant::now() < self.window.until && self.tally.failed < FAILED_MAX {
+        while now() < self.window.until && self.tally.failed < FAILED_MAX {
             let job = self.work.draw(drawer, &mut self.dice);
             drawer.count += 1;
             self.transaction(&job).await;
@@ -105,7 +105,7 @@ impl Client {
     }
 
     async fn transaction(&mut self, job: &Job) {
-        let began = Instant::now();
+        let began = now();
         let mut pause_ms = 1;
         loop {
             let Err(failure) = self.one_try(job).await else {
@@ -127,11 +127,12 @@ impl Client {
                     return;
                 }
             }
-            if Instant::now() >= self.window.until {
+            if now() >= self.window.until {
                 self.tally.given_up += 1;
                 return;
             }
-            sleep(Duration::from_millis(self.dice.random_range(0..=pause_ms))).await;
+            let pause = self.dice.one_of(0..=pause_ms).unsigned_abs();
+            sleep(Duration::from_millis(pause)).await;
             pause_ms = (pause_ms * 2).min(PAUSE_MAX_MS);
         }
     }
@@ -160,7 +161,7 @@ impl Client {
     }
 
     fn counts(&self) -> bool {
-        (self.window.from..self.window.until).contains(&Instant::now())
+        (self.window.from..self.window.until).contains(&now())
     }
 
     fn done(&mut self, kind: &'static str, began: Instant) {

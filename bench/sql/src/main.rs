@@ -9,10 +9,13 @@
 //! | [`failure`] | why a transaction failed, and whether it may be tried again |
 //! | [`work`] | what transactions do, on which tables |
 //! | [`load`] | clients in a closed loop |
+//! | [`clock`], [`dice`] | time and draws |
 //! | [`look`] | what is in the tables, and whether it can be right |
 
 mod arguments;
+mod clock;
 mod database;
+mod dice;
 mod failure;
 mod load;
 mod look;

@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rand::Rng as _;
-use rand::rngs::SmallRng;
-
 use super::{Drawer, Owned, Table};
 use crate::database::{Row, Session, Value, values};
+use crate::dice::Dice;
 use crate::failure::{Failure, Meaning};
 use crate::look::content;
 use crate::order::{Seen, Workload};
@@ -100,7 +98,7 @@ impl Entries {
         self.suffixes().into_iter().flat_map(pair).collect()
     }
 
-    pub(super) fn draw(&self, drawer: Drawer, dice: &mut SmallRng) -> Entry {
+    pub(super) fn draw(&self, drawer: Drawer, dice: &mut Dice) -> Entry {
         let (_, accounts) = self.accounts();
         let suffix = match self.workload {
             Workload::Own => format!("own_{}", drawer.site),
@@ -113,9 +111,9 @@ impl Entries {
             } else {
                 0
             },
-            account: dice.random_range(1..=accounts),
+            account: dice.one_of(1..=accounts),
             id: drawer.id(),
-            amount: dice.random_range(1..=AMOUNT_MAX),
+            amount: dice.one_of(1..=AMOUNT_MAX),
         }
     }
 

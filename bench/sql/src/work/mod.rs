@@ -4,10 +4,10 @@ mod entries;
 mod tpcc;
 
 use anyhow::{Context as _, Result};
-use rand::rngs::SmallRng;
 
 use crate::arguments::Arguments;
 use crate::database::{Product, Row, Session};
+use crate::dice::Dice;
 use crate::failure::{Failure, Meaning};
 use crate::order::{Answer, Seen, Workload};
 
@@ -59,7 +59,7 @@ impl Work {
     }
 
     /// The next transaction of a client.
-    pub(crate) fn draw(&self, drawer: Drawer, dice: &mut SmallRng) -> Job {
+    pub(crate) fn draw(&self, drawer: Drawer, dice: &mut Dice) -> Job {
         match self {
             Self::Entries(entries) => Job::Entry(entries.draw(drawer, dice)),
             Self::Tpcc(tpcc) => Job::Tpcc(tpcc.draw(drawer, dice)),

@@ -53,7 +53,7 @@ pub(super) fn start(folder: &Folder) -> Result<Ready> {
         }
         servers.launch(site, mariadb, &own)?;
         // One after the other: the first gives its data to one at a time.
-        servers.wait(site, PORT, &own)?;
+        servers::wait(site, PORT, &own)?;
         if site == 0 {
             servers::at(site, client(&own, "CREATE DATABASE music"))?;
             servers::at(site, client(&own, "CREATE USER bench@'%'"))?;

@@ -13,12 +13,12 @@ pub(super) struct Done {
 }
 
 impl Done {
-    /// Adds what the clients of a site did.
-    pub(super) fn add(&mut self, tally: &Tally) {
-        for (kind, count) in &tally.acknowledged {
+    /// Adds what the clients of sites did.
+    pub(super) fn add(&mut self, tallies: &[Tally]) {
+        for (kind, count) in tallies.iter().flat_map(|tally| &tally.acknowledged) {
             *self.acknowledged.entry(kind.clone()).or_default() += count;
         }
-        for (kind, count) in &tally.unknown {
+        for (kind, count) in tallies.iter().flat_map(|tally| &tally.unknown) {
             *self.unknown.entry(kind.clone()).or_default() += count;
         }
     }
@@ -74,15 +74,15 @@ mod tests {
     fn what_is_unknown_may_be_there_or_not() {
         let mut done = Done::default();
         let counts = |count| BTreeMap::from([("entry".to_owned(), count)]);
-        done.add(&Tally {
+        done.add(&[Tally {
             acknowledged: counts(4),
             unknown: counts(1),
             ..Tally::default()
-        });
-        done.add(&Tally {
+        }]);
+        done.add(&[Tally {
             acknowledged: counts(1),
             ..Tally::default()
-        });
+        }]);
         for (there, problems) in [(4, 1), (5, 0), (6, 0), (7, 1)] {
             assert_eq!(lost(&done, &seen(there, "")).len(), problems, "{there}");
         }

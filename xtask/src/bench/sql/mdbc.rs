@@ -51,6 +51,24 @@ pub(super) fn start(folder: &Folder, music: &Path, on_postgres: bool) -> Result<
     })
 }
 
+/// Whether this mdbc knows a PostgreSQL as its engine: settings of it are
+/// refused by name where it does not, and for what is missing where it does.
+///
+/// # Errors
+///
+/// When it cannot be run.
+pub(super) fn knows_postgres(folder: &Folder, music: &Path) -> Result<bool> {
+    let own = folder.at(0, "settings")?;
+    let settings = own.join("mdbc.toml");
+    let text = "[postgres]\nurl = \"postgres://bench@127.0.0.1/music\"\n";
+    fs::write(&settings, text).context("cannot write settings of mdbc")?;
+    let mut mdbc = Command::new(music);
+    let mdbc = mdbc.args(["sql", "serve", "--config"]).arg(&settings);
+    let output = mdbc.output().context("cannot run mdbc")?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok(!String::from_utf8_lossy(&said).contains("unknown field `postgres`"))
+}
+
 fn clients() -> Vec<String> {
     let run = format!("127.0.0.1:{PORT}");
     let words = [

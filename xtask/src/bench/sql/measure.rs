@@ -19,6 +19,10 @@ use wan::probe::Prober;
 
 /// How long servers may take until they serve together.
 const START_TIME: Duration = Duration::from_mins(2);
+/// How long clients work before a system's first measurement, and how many a
+/// site has then: Java compiles what it runs.
+const FIRST_TIME: Duration = Duration::from_secs(10);
+const FIRST_CLIENTS: u32 = 4;
 /// How long sites may take until all have what was done.
 const AGREE_TIME: Duration = Duration::from_secs(30);
 /// Between two looks.
@@ -27,6 +31,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long is measured.
 #[derive(Clone, Copy)]
 pub(super) struct Amount {
+    /// Whether nobody looks at how quick it is.
+    pub(super) is_trial: bool,
     pub(super) warm_up: Duration,
     pub(super) time: Duration,
 }
@@ -49,6 +55,8 @@ struct Ground<'a> {
     sites: Vec<Clients>,
     ready: &'a Ready,
     prober: Prober,
+    /// Whether clients have worked on it.
+    is_warm: bool,
 }
 
 impl Measurer {
@@ -95,6 +103,7 @@ impl Measurer {
             sites,
             ready,
             prober,
+            is_warm: self.amount.is_trial,
         };
         ground.wait_until_whole()?;
         for cases in cases.chunk_by(|one, other| one.workload == other.workload) {
@@ -113,8 +122,9 @@ impl Measurer {
             Answer::Refused { why } => {
                 let refused = |case: &Case| Measured::skipped(ground.system, *case, &why);
                 let all: Vec<Measured> = cases.iter().map(refused).collect();
-                all.iter()
-                    .for_each(|measured| println!("{}", measured.text()));
+                for measured in &all {
+                    println!("{}", measured.text());
+                }
                 self.measured.extend(all);
                 return Ok(());
             }
@@ -127,12 +137,34 @@ impl Measurer {
             problems.join("; ")
         );
         let mut done = Done::default();
+        if !ground.is_warm {
+            self.warm_up(ground, workload, &mut done)?;
+        }
         for case in cases {
             ensure!(!self.is_stopped(), "the run was interrupted");
             let measured = self.case(ground, *case, &form, &mut done)?;
             println!("{}", measured.text());
             self.measured.push(measured);
         }
+        Ok(())
+    }
+
+    fn warm_up(
+        &mut self,
+        ground: &mut Ground<'_>,
+        workload: Workload,
+        done: &mut Done,
+    ) -> Result<()> {
+        self.runs += 1;
+        let tallies = ground.run(Order::Run {
+            workload,
+            number: self.runs,
+            clients: FIRST_CLIENTS,
+            warm_up: FIRST_TIME,
+            time: Duration::ZERO,
+        })?;
+        done.add(&tallies);
+        ground.is_warm = true;
         Ok(())
     }
 
@@ -144,7 +176,7 @@ impl Measurer {
         done: &mut Done,
     ) -> Result<Measured> {
         self.runs += 1;
-        let Amount { warm_up, time } = self.amount;
+        let Amount { warm_up, time, .. } = self.amount;
         let Case { workload, clients } = case;
         let order = Order::Run {
             workload,
@@ -156,7 +188,7 @@ impl Measurer {
         let from = clock::monotonic_ns() + nanoseconds(warm_up);
         let tallies = ground.run(order)?;
         let emulation = ground.prober.judge((from, from + nanoseconds(time)));
-        tallies.iter().for_each(|tally| done.add(tally));
+        done.add(&tallies);
         let (seen, mut problems, agreed_after) = ground.agree(workload)?;
         problems.extend(judge::lost(done, &seen));
         Ok(

@@ -164,12 +164,14 @@ impl Run<'_> {
         match deployment.of_music() {
             Some(on) => {
                 let music = self.music.clone();
-                let result = torture::serve(root, (on, profile), music.clone(), |_| {
-                    let servers =
-                        mdbc::start(&folder, &music, deployment == Deployment::MdbcPostgres);
-                    self.measure(systems, servers?)
-                });
-                result
+                let on_postgres = deployment == Deployment::MdbcPostgres;
+                if on_postgres && !mdbc::knows_postgres(&folder, &music)? {
+                    println!("skipped: this mdbc has no PostgreSQL as its engine");
+                    return Ok(true);
+                }
+                torture::serve(root, (on, profile), music.clone(), |_| {
+                    self.measure(systems, mdbc::start(&folder, &music, on_postgres)?)
+                })
             }
             None => torture::at_sites(root, profile, || {
                 let servers = match deployment {
@@ -211,6 +213,7 @@ impl Sql {
             (self.warm_up, self.seconds)
         };
         Amount {
+            is_trial: self.quick,
             warm_up: Duration::from_secs(warm_up.into()),
             time: Duration::from_secs(time.into()),
         }
@@ -245,6 +248,6 @@ fn site_name(site: usize) -> &'static str {
 }
 
 /// All results of one case, by system.
-fn of_case<'a>(all: &'a [Measured], case: Case) -> impl Iterator<Item = &'a Measured> {
+fn of_case(all: &[Measured], case: Case) -> impl Iterator<Item = &Measured> {
     all.iter().filter(move |measured| measured.case == case)
 }

@@ -11,6 +11,9 @@ use super::report::{Measured, Report};
 use super::system::System;
 use crate::bench::bars::{self, Bar, Head};
 
+/// What a bar shows of a result.
+type Value = fn(&Measured) -> f64;
+
 /// Draws both, where there is something for them. What was refused is not shown.
 ///
 /// # Errors
@@ -19,7 +22,7 @@ use crate::bench::bars::{self, Bar, Head};
 pub(super) fn all(folder: &Path, report: &Report) -> Result<()> {
     let clients = report.cases().into_iter().map(|case| case.clients);
     let (least, most) = (clients.clone().min(), clients.max());
-    let pictures: [(_, _, _, fn(&Measured) -> f64); 2] = [
+    let pictures: [(_, _, _, Value); 2] = [
         (
             "latency",
             "A transaction: mean in ms, mean of the sites",
@@ -50,7 +53,7 @@ pub(super) fn all(folder: &Path, report: &Report) -> Result<()> {
 }
 
 /// A group for each case with so many clients.
-fn bars(report: &Report, clients: Option<u32>, value: fn(&Measured) -> f64) -> Vec<Bar> {
+fn bars(report: &Report, clients: Option<u32>, value: Value) -> Vec<Bar> {
     let cases = report
         .cases()
         .into_iter()

@@ -41,7 +41,7 @@ pub(super) fn start(folder: &Folder) -> Result<Ready> {
     let names: Vec<String> = standbys().map(Stage::datacentre).collect();
     let names = format!("synchronous_standby_names=ANY 1 ({})", names.join(", "));
     servers.launch(PRIMARY, server(&programs, &own, PORT, &[&names]), &own)?;
-    servers.wait(PRIMARY, PORT, &own)?;
+    servers::wait(PRIMARY, PORT, &own)?;
     for site in standbys() {
         let own = folder.at(site, "postgres")?;
         servers::give_away(USER, &own)?;
@@ -58,7 +58,7 @@ pub(super) fn start(folder: &Folder) -> Result<Ready> {
             .arg(own.join("data"));
         servers::at(site, copy)?;
         servers.launch(site, server(&programs, &own, PORT, &[&names]), &own)?;
-        servers.wait(site, PORT, &own)?;
+        servers::wait(site, PORT, &own)?;
     }
     Ok(Ready {
         servers,
@@ -82,7 +82,7 @@ pub(super) fn local(folder: &Folder, servers: &mut Servers, site: usize, port: u
     let own = initialised(folder, &programs, site)?;
     let settings = ["max_prepared_transactions=300"];
     servers.launch(site, server(&programs, &own, port, &settings), &own)?;
-    servers.wait(site, port, &own)
+    servers::wait(site, port, &own)
 }
 
 fn clients(primary_host: &str) -> Vec<String> {

@@ -73,33 +73,6 @@ impl Servers {
         Ok(())
     }
 
-    /// Waits until the one of that folder listens at its site's address.
-    ///
-    /// # Errors
-    ///
-    /// When it ends, or takes too long.
-    pub(super) fn wait(&self, site: usize, port: u16, folder: &Path) -> Result<()> {
-        let hosts = Stage::hosts();
-        let host = hosts.get(site).context("no such site")?;
-        let stopwatch = Stopwatch::start();
-        while !wire::listens(host, port) {
-            let log = process::log(folder);
-            ensure!(
-                process::runs(folder),
-                "a server ended: {}",
-                last_words(&log)
-            );
-            if stopwatch.elapsed() > START_TIME {
-                bail!(
-                    "a server does not listen at {host}:{port}: see {}",
-                    log.display()
-                );
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        Ok(())
-    }
-
     /// The first of them that has ended, by the end of its log.
     pub(super) fn ended(&self) -> Option<String> {
         let mut folders = self.folders.iter();
@@ -130,6 +103,33 @@ impl Drop for Servers {
             eprintln!("a server is left behind: {error:#}");
         }
     }
+}
+
+/// Waits until the server of that folder listens at its site's address.
+///
+/// # Errors
+///
+/// When it ends, or takes too long.
+pub(super) fn wait(site: usize, port: u16, folder: &Path) -> Result<()> {
+    let hosts = Stage::hosts();
+    let host = hosts.get(site).context("no such site")?;
+    let stopwatch = Stopwatch::start();
+    while !wire::listens(host, port) {
+        let log = process::log(folder);
+        ensure!(
+            process::runs(folder),
+            "a server ended: {}",
+            last_words(&log)
+        );
+        if stopwatch.elapsed() > START_TIME {
+            bail!(
+                "a server does not listen at {host}:{port}: see {}",
+                log.display()
+            );
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 /// Runs a command at a site, to its end.

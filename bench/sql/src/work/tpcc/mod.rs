@@ -7,13 +7,11 @@ mod payment;
 mod schema;
 mod seen;
 
-use rand::Rng as _;
-use rand::rngs::SmallRng;
-
 use self::order::NewOrder;
 use self::payment::Payment;
 use super::{Drawer, Table};
 use crate::database::Session;
+use crate::dice::Dice;
 use crate::failure::Failure;
 use crate::order::Seen;
 
@@ -27,10 +25,10 @@ const LINES_MIN: i64 = 5;
 const LINES_MAX: i64 = 15;
 /// Per cent of lines whose stock is of another warehouse, and of payments by
 /// customers of another.
-const LINES_AWAY: u32 = 1;
-const PAYMENTS_AWAY: u32 = 15;
+const LINES_AWAY: i64 = 1;
+const PAYMENTS_AWAY: i64 = 15;
 /// Per cent of new orders that are undone at their end.
-const ORDERS_UNDONE: u32 = 1;
+const ORDERS_UNDONE: i64 = 1;
 /// Below what stock is low.
 const LOW: i64 = 15;
 
@@ -68,25 +66,25 @@ impl Tpcc {
         i64::from(self.sites) * WAREHOUSES_OF_SITE
     }
 
-    pub(super) fn draw(&self, drawer: Drawer, dice: &mut SmallRng) -> Job {
+    pub(super) fn draw(&self, drawer: Drawer, dice: &mut Dice) -> Job {
         let own = i64::from(drawer.client) % WAREHOUSES_OF_SITE + 1;
         let warehouse = (i64::from(drawer.site) - 1) * WAREHOUSES_OF_SITE + own;
-        let district = dice.random_range(1..=DISTRICTS);
-        let customer = dice.random_range(1..=CUSTOMERS);
-        match dice.random_range(0..100) {
-            0..45 => Job::NewOrder(NewOrder::draw(self, (warehouse, district, customer), dice)),
-            45..88 => {
+        let district = dice.one_of(1..=DISTRICTS);
+        let customer = dice.one_of(1..=CUSTOMERS);
+        match dice.one_of(1..=100) {
+            1..=45 => Job::NewOrder(NewOrder::draw(self, (warehouse, district, customer), dice)),
+            46..=88 => {
                 let from = (warehouse, district, customer);
                 Job::Payment(Payment::draw(self, from, drawer.id(), dice))
             }
-            88..92 => Job::OrderStatus {
+            89..=92 => Job::OrderStatus {
                 warehouse,
                 district,
                 customer,
             },
-            92..96 => Job::Delivery {
+            93..=96 => Job::Delivery {
                 warehouse,
-                carrier: dice.random_range(1..=10),
+                carrier: dice.one_of(1..=10),
             },
             _ => Job::StockLevel {
                 warehouse,
@@ -96,12 +94,12 @@ impl Tpcc {
     }
 
     /// Another warehouse for so many of a hundred.
-    fn perhaps_away(&self, warehouse: i64, per_cent: u32, dice: &mut SmallRng) -> i64 {
+    fn perhaps_away(&self, warehouse: i64, per_cent: i64, dice: &mut Dice) -> i64 {
         let others = self.warehouses() - 1;
-        if others == 0 || dice.random_range(0..100) >= per_cent {
+        if others == 0 || !dice.per_cent(per_cent) {
             return warehouse;
         }
-        let other = dice.random_range(1..=others);
+        let other = dice.one_of(1..=others);
         if other < warehouse { other } else { other + 1 }
     }
 
@@ -161,13 +159,11 @@ impl Job {
 mod tests {
     use std::collections::BTreeMap;
 
-    use rand::SeedableRng as _;
-
     use super::*;
 
     #[test]
     fn the_mix_is_that_of_tpc_c() {
-        let (tpcc, mut dice) = (Tpcc::new(3), SmallRng::seed_from_u64(1));
+        let (tpcc, mut dice) = (Tpcc::new(3), Dice::seeded(1));
         let mut kinds = BTreeMap::new();
         for count in 0..10_000 {
             let drawer = Drawer {
@@ -193,7 +189,7 @@ mod tests {
 
     #[test]
     fn away_is_never_at_home() {
-        let (tpcc, mut dice) = (Tpcc::new(3), SmallRng::seed_from_u64(1));
+        let (tpcc, mut dice) = (Tpcc::new(3), Dice::seeded(1));
         let away: Vec<i64> = (0..1000)
             .map(|_| tpcc.perhaps_away(4, 100, &mut dice))
             .collect();

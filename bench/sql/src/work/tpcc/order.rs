@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::Rng as _;
-use rand::rngs::SmallRng;
-
 use super::{DISTRICTS, ITEMS, LINES_AWAY, LINES_MAX, LINES_MIN, LOW, ORDERS_UNDONE, Tpcc};
 use crate::database::{Row, Session, Value, values};
+use crate::dice::Dice;
 use crate::failure::{Failure, Meaning};
 
 /// How many of the last orders the stock level is about.
@@ -38,19 +36,19 @@ impl NewOrder {
     pub(super) fn draw(
         tpcc: &Tpcc,
         (warehouse, district, customer): (i64, i64, i64),
-        dice: &mut SmallRng,
+        dice: &mut Dice,
     ) -> Self {
-        let count = dice.random_range(LINES_MIN..=LINES_MAX);
-        let items: BTreeSet<i64> = (0..count).map(|_| dice.random_range(1..=ITEMS)).collect();
+        let count = dice.one_of(LINES_MIN..=LINES_MAX);
+        let items: BTreeSet<i64> = (0..count).map(|_| dice.one_of(1..=ITEMS)).collect();
         let line = |item| Line {
             supplier: tpcc.perhaps_away(warehouse, LINES_AWAY, dice),
             item,
-            quantity: dice.random_range(1..=10),
+            quantity: dice.one_of(1..=10),
         };
         let mut lines: Vec<Line> = items.into_iter().map(line).collect();
         // Locked in one order by all.
         lines.sort();
-        let is_undone = dice.random_range(0..100) < ORDERS_UNDONE;
+        let is_undone = dice.per_cent(ORDERS_UNDONE);
         Self {
             warehouse,
             district,
@@ -359,13 +357,11 @@ fn placeholders(first: usize, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
-
     use super::*;
 
     #[test]
     fn no_item_is_twice_in_an_order_and_all_are_locked_in_order() {
-        let mut dice = SmallRng::seed_from_u64(1);
+        let mut dice = Dice::seeded(1);
         for _ in 0..100 {
             let order = NewOrder::draw(&Tpcc::new(3), (1, 1, 1), &mut dice);
             let mut items: Vec<i64> = order.lines.iter().map(|line| line.item).collect();

@@ -1,10 +1,8 @@
 //! A customer pays.
 
-use rand::Rng as _;
-use rand::rngs::SmallRng;
-
 use super::{DISTRICTS, PAYMENTS_AWAY, Tpcc};
 use crate::database::{Session, values};
+use crate::dice::Dice;
 use crate::failure::Failure;
 
 /// A payment.
@@ -23,20 +21,20 @@ impl Payment {
         tpcc: &Tpcc,
         (warehouse, district, customer): (i64, i64, i64),
         id: i64,
-        dice: &mut SmallRng,
+        dice: &mut Dice,
     ) -> Self {
         let of = tpcc.perhaps_away(warehouse, PAYMENTS_AWAY, dice);
         let its_district = if of == warehouse {
             district
         } else {
-            dice.random_range(1..=DISTRICTS)
+            dice.one_of(1..=DISTRICTS)
         };
         Self {
             id,
             warehouse,
             district,
             customer: (of, its_district, customer),
-            amount: dice.random_range(1..=5000),
+            amount: dice.one_of(1..=5000),
         }
     }
 
