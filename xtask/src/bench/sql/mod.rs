@@ -161,7 +161,7 @@ impl Run<'_> {
         println!("\n== {}", deployment.name());
         let folder = Folder::new(&self.folder.join(deployment.name()))?;
         let (root, profile) = (self.root, &self.sql.profile);
-        match deployment.of_music() {
+        let served = match deployment.of_music() {
             Some(on) => {
                 let music = self.music.clone();
                 let on_postgres = deployment == Deployment::MdbcPostgres;
@@ -171,7 +171,7 @@ impl Run<'_> {
                 }
                 torture::serve(root, (on, profile), music.clone(), |_| {
                     self.measure(systems, mdbc::start(&folder, &music, on_postgres)?)
-                })
+                })?
             }
             None => torture::at_sites(root, profile, || {
                 let servers = match deployment {
@@ -179,8 +179,10 @@ impl Run<'_> {
                     _ => postgres::start(&folder),
                 };
                 self.measure(systems, servers?)
-            }),
-        }
+            })?,
+        };
+        folder.remove()?;
+        Ok(served)
     }
 
     fn measure(&mut self, systems: &[System], servers: system::Ready) -> Result<()> {

@@ -19,7 +19,7 @@ use crate::torture::Stage;
 /// How long a server may take until it listens.
 const START_TIME: Duration = Duration::from_mins(2);
 
-/// Where servers keep what they have; it goes with the run.
+/// Where servers keep what they have.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
@@ -35,7 +35,12 @@ impl Folder {
         Ok(folder)
     }
 
-    fn remove(&self) -> Result<()> {
+    /// Removes it: what failed stays, to be looked at.
+    ///
+    /// # Errors
+    ///
+    /// When something in it cannot be removed.
+    pub(super) fn remove(&self) -> Result<()> {
         if self.0.exists() {
             let removed = fs::remove_dir_all(&self.0);
             removed.with_context(|| format!("cannot remove {}", self.0.display()))?;
