@@ -4,14 +4,19 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use super::servers::{self, Folder, Servers};
 use super::system::{Ready, Whole};
+use crate::clock::Stopwatch;
 use crate::torture::Stage;
 
 const PORT: u16 = 3306;
+/// How long a node may take from when it listens until it takes statements.
+const READY_TIME: Duration = Duration::from_secs(30);
 /// What it runs as: rsync, by which nodes get their first data, may not write
 /// for root.
 const USER: &str = "mysql";
@@ -55,6 +60,7 @@ pub(super) fn start(folder: &Folder) -> Result<Ready> {
         // One after the other: the first gives its data to one at a time.
         servers::wait(site, PORT, &own)?;
         if site == 0 {
+            wait_until_ready(site, &own)?;
             servers::at(site, client(&own, "CREATE DATABASE music"))?;
             servers::at(site, client(&own, "CREATE USER bench@'%'"))?;
             servers::at(site, client(&own, "GRANT ALL ON *.* TO bench@'%'"))?;
@@ -72,6 +78,18 @@ pub(super) fn start(folder: &Folder) -> Result<Ready> {
             })
             .collect(),
     })
+}
+
+/// Waits until a node takes statements: it listens before it does.
+fn wait_until_ready(site: usize, folder: &Path) -> Result<()> {
+    let stopwatch = Stopwatch::start();
+    loop {
+        let ready = servers::at(site, client(folder, "SELECT count(*) FROM mysql.db"));
+        if ready.is_ok() || stopwatch.elapsed() > READY_TIME {
+            return ready;
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// The client of the product, as root.
