@@ -6,7 +6,7 @@
 //! is captured by triggers within the transaction, and read back before it ends:
 //!
 //! ```text
-//!  COMMIT ─▶ mdbc.seal(id)        what was captured; the id is in mdbc.own
+//!  COMMIT ─▶ mdbc_internal.seal(id)        what was captured; the id is in mdbc_internal.own
 //!         ─▶ PREPARE TRANSACTION  nothing can fail any more
 //!         ─▶ the log              acknowledged
 //!         ─▶ COMMIT PREPARED, note_own(id, positions)
@@ -16,7 +16,7 @@
 //! change would make each wait for the one before it. The id is, and it is in
 //! the digest. Positions are written behind, in order, and the ids that they
 //! have passed are removed with them; whoever replays an entry whose id is in
-//! `mdbc.own` moves the positions alone.
+//! `mdbc_internal.own` moves the positions alone.
 //!
 //! *The worst failure survived*: the process ends between the log's
 //! acknowledgement and `COMMIT PREPARED`. The next start rolls back whatever is
@@ -147,7 +147,7 @@ impl Postgres {
     /// What a client's connection runs before a change of the schema, in the same
     /// transaction.
     pub fn before_ddl(&self) -> &'static str {
-        "SELECT mdbc.before_ddl()"
+        "SELECT mdbc_internal.before_ddl()"
     }
 
     /// What it runs after it: the statement without what PostgreSQL does not
@@ -155,7 +155,7 @@ impl Postgres {
     pub fn after_ddl(&self, statement: &str, kind: Option<TableKind>) -> String {
         let kind = kind.unwrap_or(self.inner.options.default_kind);
         format!(
-            "SELECT mdbc.after_ddl({}, {}, mdbc.settings())",
+            "SELECT mdbc_internal.after_ddl({}, {}, mdbc_internal.settings())",
             digest::literal(statement),
             digest::literal(kind.name())
         )
@@ -165,7 +165,7 @@ impl Postgres {
     /// rows of [`Captured`], each of four texts, in order. Nothing may be changed
     /// after it.
     pub fn seal(&self, id: Id) -> String {
-        format!("SELECT kind, schema_name, relation, body FROM mdbc.seal('{id}')")
+        format!("SELECT kind, schema_name, relation, body FROM mdbc_internal.seal('{id}')")
     }
 
     /// What was captured, as a digest; an empty one where nothing has changed.
