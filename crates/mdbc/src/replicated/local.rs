@@ -73,23 +73,17 @@ impl Local {
         self.lock().clone()
     }
 
-    /// An own transaction is in the log, or on its way there.
+    /// An own transaction is in the log, or on its way there. Where several are,
+    /// as PostgreSQL has them, they tell it in any order: one whose predecessor
+    /// has not told it yet, or is rolled back, counts only by its replay.
     pub(super) fn appended(&self, places: &[Place]) {
-        let mut applied = self.lock();
-        for place in places {
-            applied.set(place.partition.clone(), place.point);
-        }
+        appended(&mut self.lock(), places);
     }
 
     /// It is not, or its local transaction is rolled back: what came before it
-    /// is what the disk has.
+    /// is what the disk has, and what comes after it fails with it.
     pub(super) fn rolled_back(&self, places: &[Place]) {
-        let mut applied = self.lock();
-        for place in places {
-            if applied.point(&place.partition) == place.point {
-                applied.set(place.partition.clone(), place.before());
-            }
-        }
+        rolled_back(&mut self.lock(), places);
     }
 
     async fn redo(&self, entry: &Entry) -> Result<()> {
@@ -140,6 +134,22 @@ impl ownership::Database for Local {
     }
 }
 
+fn appended(applied: &mut Applied, places: &[Place]) {
+    for place in places {
+        if applied.point(&place.partition) == place.before() {
+            applied.set(place.partition.clone(), place.point);
+        }
+    }
+}
+
+fn rolled_back(applied: &mut Applied, places: &[Place]) {
+    for place in places {
+        if applied.point(&place.partition).position >= place.point.position {
+            applied.set(place.partition.clone(), place.before());
+        }
+    }
+}
+
 fn applied_of(positions: BTreeMap<String, Position>) -> Result<Applied> {
     let place = |(name, position): (String, Position)| {
         let partition = Partition::try_from(name).map_err(SqlError::internal)?;
@@ -165,4 +175,56 @@ fn point(position: &Position) -> Result<Point> {
         position: position.position,
         token: u64::from_be_bytes(token),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition() -> Partition {
+        Partition::of_table("t").unwrap()
+    }
+
+    fn place(position: u64) -> Vec<Place> {
+        vec![Place {
+            partition: partition(),
+            point: Point { position, token: 1 },
+            token_before: u64::from(position > 1),
+        }]
+    }
+
+    #[test]
+    fn transactions_that_fail_together_are_all_replayed() {
+        // Whatever the order in which two of a turn tell that they are appended,
+        // and that they have failed, the first is the next to be applied.
+        type Told = fn(&mut Applied, &[Place]);
+        let first: [(Told, u64); 2] = [(appended, 1), (rolled_back, 1)];
+        let second: [(Told, u64); 2] = [(appended, 2), (rolled_back, 2)];
+        let orders = [
+            [first[0], first[1], second[0], second[1]],
+            [first[0], second[0], first[1], second[1]],
+            [first[0], second[0], second[1], first[1]],
+            [second[0], first[0], first[1], second[1]],
+            [second[0], first[0], second[1], first[1]],
+            [second[0], second[1], first[0], first[1]],
+        ];
+        for order in orders {
+            let mut applied = Applied::default();
+            for (told, position) in order {
+                told(&mut applied, &place(position));
+            }
+            assert_eq!(applied.point(&partition()), Point::START);
+        }
+    }
+
+    #[test]
+    fn transactions_that_are_appended_one_after_the_other_count() {
+        let mut applied = Applied::default();
+        for position in 1..=3 {
+            appended(&mut applied, &place(position));
+        }
+        assert_eq!(applied.point(&partition()).position, 3);
+        rolled_back(&mut applied, &place(3));
+        assert_eq!(applied.point(&partition()).position, 2);
+    }
 }

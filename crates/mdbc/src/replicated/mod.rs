@@ -24,6 +24,7 @@
 //! acknowledgement and the local commit. The entry is missed by its own site's
 //! database, and replayed.
 
+mod engines;
 mod follow;
 mod local;
 mod mail;
@@ -137,9 +138,11 @@ impl Replicated {
     ) -> Result<Self> {
         let engine = engine.into();
         let name = options.database.clone();
+        let site = options.site.clone();
         let log = RedoLog::open(client.clone(), options)
             .await
             .map_err(unavailable)?;
+        engines::agree(&client, &name, &site, engine.name()).await?;
         let outbox = Outbox::open(client, &name, &log)
             .await
             .map_err(unavailable)?;
