@@ -34,7 +34,9 @@ pub(super) async fn agree(
                 state::OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("site {other} has the engine {theirs}, and this one {engine}"),
             )
-            .with_hint("All sites of a database have the same engine. Give this one a name of its own."));
+            .with_hint(
+                "All sites of a database have the same engine. Give this one a name of its own.",
+            ));
         }
     }
     let own = Value::Text(engine.to_owned());

@@ -1,9 +1,11 @@
 //! The local database, as the owner of the logs sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::local::Local as Database;
+use tokio::sync::Notify;
+
+use crate::engine::local::{Local as Database, Quiet};
 use crate::engine::sqlite::mail::MailState;
 use crate::engine::{Applied as Redone, Digest, Position};
 use crate::error::{Result, SqlError, state};
@@ -19,6 +21,9 @@ pub(super) struct Local {
     outbox: Arc<Outbox>,
     /// With what own transactions have appended and not rolled back.
     applied: Mutex<Applied>,
+    /// Own transactions that are appended and have not ended here.
+    flying: Mutex<BTreeMap<Partition, BTreeSet<u64>>>,
+    landed: Notify,
     /// Of several turns that hand over the same entry, one applies it.
     replays: tokio::sync::Mutex<()>,
 }
@@ -30,6 +35,8 @@ impl Local {
             applied: Mutex::new(applied_of(database.positions().await?)?),
             database,
             outbox,
+            flying: Mutex::default(),
+            landed: Notify::new(),
             replays: tokio::sync::Mutex::default(),
         };
         let mail = local.mail_state().await?;
@@ -77,16 +84,54 @@ impl Local {
     /// as PostgreSQL has them, they tell it in any order: one whose predecessor
     /// has not told it yet, or is rolled back, counts only by its replay.
     pub(super) fn appended(&self, places: &[Place]) {
+        let mut flying = self.flying();
+        for place in places {
+            let positions = flying.entry(place.partition.clone()).or_default();
+            positions.insert(place.point.position);
+        }
         appended(&mut self.lock(), places);
     }
 
-    /// It is not, or its local transaction is rolled back: what came before it
-    /// is what the disk has, and what comes after it fails with it.
-    pub(super) fn rolled_back(&self, places: &[Place]) {
-        rolled_back(&mut self.lock(), places);
+    /// It has ended here. Where it is not committed, what came before it is what
+    /// the disk has, and what comes after it fails with it.
+    pub(super) fn ended(&self, places: &[Place], is_committed: bool) {
+        let mut flying = self.flying();
+        for place in places {
+            if let Some(positions) = flying.get_mut(&place.partition) {
+                positions.remove(&place.point.position);
+            }
+        }
+        flying.retain(|_, positions| !positions.is_empty());
+        if !is_committed {
+            rolled_back(&mut self.lock(), places);
+        }
+        drop(flying);
+        self.landed.notify_waiters();
     }
 
-    async fn redo(&self, entry: &Entry) -> Result<()> {
+    fn flying(&self) -> MutexGuard<'_, BTreeMap<Partition, BTreeSet<u64>>> {
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until own transactions that stand before an entry have ended here.
+    async fn landed(&self, entry: &Entry) {
+        loop {
+            let landed = self.landed.notified();
+            let is_before = |place: &Place| {
+                let flying = self.flying();
+                let positions = flying.get(&place.partition);
+                positions.is_some_and(|positions| {
+                    positions.range(..place.point.position).next().is_some()
+                })
+            };
+            if !entry.places.iter().any(is_before) {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    async fn redo(&self, quiet: &Quiet, entry: &Entry) -> Result<()> {
         let digest = Digest::decode(&entry.digest).map_err(|error| {
             SqlError::new(
                 state::DATA_CORRUPTED,
@@ -98,9 +143,8 @@ impl Local {
         if let Some(stamp) = &digest.stamp {
             self.outbox.observe(stamp.at_us);
         }
-        self.database
-            .apply(vec![Redone { digest, positions }])
-            .await
+        let redone = Redone { digest, positions };
+        self.database.apply_one(quiet, redone).await
     }
 }
 
@@ -114,12 +158,22 @@ impl ownership::Database for Local {
     async fn replay(&self, entries: Vec<Entry>) -> Result<()> {
         let _one_at_a_time = self.replays.lock().await;
         for entry in entries {
+            let before = self.lock().step(&entry);
+            if before == Step::Done {
+                continue;
+            }
+            // What own transactions have appended is decided by then.
+            self.landed(&entry).await;
+            let quiet = self.database.quiet().await?;
             let step = self.lock().step(&entry);
             match step {
                 Step::Done => {}
                 Step::Next => {
-                    self.redo(&entry).await?;
+                    self.redo(&quiet, &entry).await?;
                     self.lock().advance(&entry);
+                }
+                Step::Gap if before == Step::Next => {
+                    return Err(super::again("what came before an entry was rolled back"));
                 }
                 Step::Gap => {
                     return Err(SqlError::new(

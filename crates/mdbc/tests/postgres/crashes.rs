@@ -86,8 +86,8 @@ async fn an_entry_is_replayed_after_its_own_commit_and_not_beside_it() {
     site.run("BEGIN; INSERT INTO account VALUES (1, 1)").await;
     let (id, digest) = site.prepare().await;
     let replay = site.apply(&digest, 2);
-    let commit = site.run(&format!("COMMIT PREPARED '{}'", id.gid()));
-    let ((), ()) = tokio::join!(replay, commit);
+    let end = format!("COMMIT PREPARED '{}'", id.gid());
+    let ((), ()) = tokio::join!(replay, site.run(&end));
     assert_eq!(site.all("account").await, ["(1,1)"]);
     assert_eq!(site.position().await, 2);
 }

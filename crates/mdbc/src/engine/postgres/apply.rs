@@ -34,7 +34,7 @@ const SETTINGS: &str = "SET LOCAL session_replication_role = replica; \
 
 impl Postgres {
     /// Does what one digest says, and writes how far the logs are applied.
-    pub(super) async fn apply_one(&self, applied: &Applied) -> Result<()> {
+    pub(super) async fn redo(&self, applied: &Applied) -> Result<()> {
         let mut held = self.inner.replayer.hold().await?;
         let process = process(&held).await?;
         let done = {

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::link::told;
 use super::{Postgres, install};
-use crate::engine::{Applied, Position, TableKind, local};
+use crate::engine::local::{self, Quiet};
+use crate::engine::{Applied, Position, TableKind};
 use crate::error::Result;
 
 impl Postgres {
@@ -26,7 +27,7 @@ impl Postgres {
     pub async fn apply(&self, digests: Vec<Applied>) -> Result<()> {
         self.finish_all().await?;
         for digest in &digests {
-            self.apply_one(digest).await?;
+            self.redo(digest).await?;
         }
         Ok(())
     }
@@ -61,7 +62,11 @@ impl local::Local for Postgres {
         Self::positions(self).await
     }
 
-    async fn apply(&self, digests: Vec<Applied>) -> Result<()> {
-        Self::apply(self, digests).await
+    async fn quiet(&self) -> Result<Quiet> {
+        Ok(Quiet(None))
+    }
+
+    async fn apply_one(&self, _quiet: &Quiet, digest: Applied) -> Result<()> {
+        self.apply(vec![digest]).await
     }
 }
