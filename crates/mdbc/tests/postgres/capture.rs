@@ -102,7 +102,7 @@ async fn what_triggers_and_foreign_keys_do_is_captured_and_not_done_twice() {
         }
         position += 1;
     }
-    assert_eq!(there.all("account").await, ["(12,b,101)", "(13,c,102)"]);
+    assert_eq!(there.all("account").await, ["(12,b,101)", "(13,c,103)"]);
     assert_eq!(there.all("entry").await, ["(2,12,second)", "(3,13,third)"]);
 }
 

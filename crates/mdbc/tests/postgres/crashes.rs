@@ -17,6 +17,7 @@ async fn a_transaction_that_was_prepared_counts_only_by_the_log() {
     let cluster = Cluster::start();
     let site = Site::new(&cluster, 1).await;
     site.change(TABLE, 1).await;
+    assert_eq!(site.position().await, 1);
     site.run("BEGIN; INSERT INTO account VALUES (1, 1)").await;
     let (_, digest) = site.prepare().await;
     let site = again(site, &cluster).await;
@@ -66,11 +67,10 @@ async fn positions_do_not_overtake_a_commit_that_is_under_way() {
     let beside = site.another().await;
     site.run("BEGIN; INSERT INTO account VALUES (1, 1)").await;
     beside.run("BEGIN; INSERT INTO account VALUES (2, 2)").await;
-    let ((first, digest), (second, other)) = (site.prepare().await, beside.prepare().await);
+    let ((_, digest), (second, other)) = (site.prepare().await, beside.prepare().await);
     // The later entry is committed first, and the process ends.
     beside.commit(second, 3).await;
     assert_eq!(site.position().await, 1);
-    drop(first);
     drop(beside);
     let site = again(site, &cluster).await;
     site.apply(&digest, 2).await;

@@ -16,7 +16,7 @@ pub(crate) const PARTITION: &str = "all/all";
 pub(crate) struct Site {
     pub(crate) postgres: Postgres,
     pub(crate) client: Client,
-    slot: Slot,
+    _slot: Slot,
 }
 
 /// The site with a number, at a database that is there.
@@ -42,7 +42,7 @@ impl Site {
         Self {
             postgres,
             client,
-            slot,
+            _slot: slot,
         }
     }
 
@@ -52,7 +52,7 @@ impl Site {
         Self {
             postgres: self.postgres.clone(),
             client,
-            slot,
+            _slot: slot,
         }
     }
 

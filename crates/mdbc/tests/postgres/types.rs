@@ -190,8 +190,10 @@ fn every_value_is_the_same_at_another_site() {
                 here.run(&step.text()).await;
             }
             let digest = here.end(position.get()).await;
-            there.apply(&digest, position.get()).await;
-            position.set(position.get() + 1);
+            if !digest.is_empty() {
+                there.apply(&digest, position.get()).await;
+                position.set(position.get() + 1);
+            }
             let query = "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres'; \
                          SET extra_float_digits = 1; SET bytea_output = 'hex'";
             let beside = here.another().await;
