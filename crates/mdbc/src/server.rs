@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, MusicConfig};
-use crate::engine::{Database, LocalOnly, OpenError};
+use crate::engine::{Database, Engine, LocalOnly, OpenError, Postgres, PostgresError};
 use crate::error::SqlError;
 use crate::proxy::{ServeError, Site, serve};
 use crate::redo_log::LogOptions;
@@ -21,6 +21,9 @@ pub enum Error {
     /// The local database cannot be opened.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// The site's own PostgreSQL cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// The address is taken, or not one of this machine.
     #[error("cannot listen at {address}")]
     Listen {
@@ -50,7 +53,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     config: Config,
-    database: Database,
+    engine: Engine,
     replicated: Option<Replicated>,
 }
 
@@ -66,9 +69,12 @@ impl Server {
     /// # Cancel safety
     /// Tables of MUSIC and the file of the database may be made.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        let database = Database::open(&config.options())?;
+        let engine = match config.postgres_options() {
+            Some(options) => Engine::from(Postgres::open(options).await?),
+            None => Engine::from(Database::open(&config.options())?),
+        };
         let replicated = match &config.music {
-            Some(music) => Some(join(music, &config.database, database.clone()).await?),
+            Some(music) => Some(join(music, &config.database, engine.clone()).await?),
             None => None,
         };
         let listen = |source| Error::Listen {
@@ -81,7 +87,7 @@ impl Server {
             listener,
             address,
             config,
-            database,
+            engine,
             replicated,
         })
     }
@@ -102,10 +108,14 @@ impl Server {
         let Self {
             listener,
             config,
-            database,
+            engine,
             replicated,
             ..
         } = self;
+        let database = match engine {
+            Engine::Sqlite(database) => database,
+            Engine::Postgres(_) => return Ok(()),
+        };
         let Some(replicated) = replicated else {
             let site = Site {
                 config,
@@ -126,11 +136,11 @@ impl Server {
     }
 }
 
-async fn join(music: &MusicConfig, name: &str, database: Database) -> Result<Replicated, Error> {
+async fn join(music: &MusicConfig, name: &str, engine: Engine) -> Result<Replicated, Error> {
     let client = Client::new(&music.nodes, Options::default()).map_err(Error::Nodes)?;
     let sites = SiteList::new(music.sites_version, music.sites.iter().cloned())?;
     let options = LogOptions::new(name, music.site.clone(), sites);
-    Replicated::join(client, options, database)
+    Replicated::join(client, options, engine)
         .await
         .map_err(Error::Join)
 }

@@ -3,24 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::sqlite::lane::{Held, Lane};
+use crate::engine::local::Local as Database;
 use crate::engine::sqlite::mail::MailState;
-use crate::engine::{Applied as Redone, Database, Digest, Position};
+use crate::engine::{Applied as Redone, Digest, Position};
 use crate::error::{Result, SqlError, state};
 use crate::outbox::{Letter, Outbox};
 use crate::ownership;
 use crate::partition::Partition;
 use crate::redo_log::{Applied, Entry, Place, Point, Step};
 
-/// The session that reads: no client's.
-const SESSION: u64 = 0;
-
 /// The local database, and how far the logs are applied in it.
 #[derive(Debug)]
 pub(super) struct Local {
-    pub(super) database: Database,
-    /// A connection of its own, which waits for no transaction.
-    reader: Lane,
+    pub(super) database: Arc<dyn Database>,
     outbox: Arc<Outbox>,
     /// With what own transactions have appended and not rolled back.
     applied: Mutex<Applied>,
@@ -30,12 +25,10 @@ pub(super) struct Local {
 
 impl Local {
     /// Reads how far the logs are applied, and which stamps there are.
-    pub(super) async fn open(database: Database, outbox: Arc<Outbox>) -> Result<Self> {
-        let reader = database.reader().map_err(SqlError::internal)?;
+    pub(super) async fn open(database: Arc<dyn Database>, outbox: Arc<Outbox>) -> Result<Self> {
         let local = Self {
             applied: Mutex::new(applied_of(database.positions().await?)?),
             database,
-            reader,
             outbox,
             replays: tokio::sync::Mutex::default(),
         };
@@ -57,14 +50,12 @@ impl Local {
 
     /// What is known of letters.
     pub(super) async fn mail_state(&self) -> Result<MailState> {
-        self.reader.call(SESSION, Held::mail_state).await
+        self.database.mail_state().await
     }
 
     /// Letters of this site from a number on, at most so many.
     pub(super) async fn letters(&self, first: u64, count: u64) -> Result<Vec<Letter>> {
-        self.reader
-            .call(SESSION, move |held| held.letters(first, count))
-            .await
+        self.database.letters(first, count).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Applied> {
@@ -74,7 +65,7 @@ impl Local {
     /// What the disk has. Waits for no transaction: one that is open for long must
     /// not keep other sites from what this one has applied.
     pub(super) async fn durable(&self) -> Result<Applied> {
-        applied_of(self.reader.call(SESSION, Held::positions).await?)
+        applied_of(self.database.positions().await?)
     }
 
     /// The same with what own transactions have appended.

@@ -42,7 +42,7 @@ use tokio::sync::Notify;
 use self::local::Local;
 use crate::clock;
 use crate::engine::{
-    Access as Touched, Database, Digest, Notes, Replication, Stamped, TableKind, Who,
+    Access as Touched, Digest, Engine, Notes, Replication, Stamped, TableKind, Who,
 };
 use crate::error::{Result, SqlError, state};
 use crate::outbox::Outbox;
@@ -130,7 +130,12 @@ impl Replicated {
     ///
     /// # Cancel safety
     /// The logs may or may not be made.
-    pub async fn join(client: Client, options: LogOptions, database: Database) -> Result<Self> {
+    pub async fn join(
+        client: Client,
+        options: LogOptions,
+        engine: impl Into<Engine>,
+    ) -> Result<Self> {
+        let engine = engine.into();
         let name = options.database.clone();
         let log = RedoLog::open(client.clone(), options)
             .await
@@ -139,7 +144,7 @@ impl Replicated {
             .await
             .map_err(unavailable)?;
         let outbox = Arc::new(outbox);
-        let local = Arc::new(Local::open(database, Arc::clone(&outbox)).await?);
+        let local = Arc::new(Local::open(engine.open()?, Arc::clone(&outbox)).await?);
         let ownership = Ownership::new(log.clone(), Arc::clone(&local), Pace::default());
         let inner = Arc::new(Inner {
             local,

@@ -19,6 +19,7 @@ mod deferred;
 pub(crate) mod error;
 pub(crate) mod functions;
 pub(crate) mod lane;
+pub(crate) mod local;
 pub(crate) mod mail;
 mod rows;
 pub(crate) mod run;
