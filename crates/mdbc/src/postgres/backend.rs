@@ -186,7 +186,9 @@ impl Backend {
 
     /// Sends a message when there are more, or the connection is flushed.
     pub(super) async fn feed(&mut self, frame: Frame) -> Result<()> {
-        self.socket.feed(frame).await.map_err(gone)
+        let mut bytes = BytesMut::new();
+        frame.put(&mut bytes);
+        self.socket.feed(bytes.freeze()).await.map_err(gone)
     }
 
     /// What the server says next. A dropped future loses nothing.
@@ -201,7 +203,7 @@ impl Backend {
     }
 
     /// Takes leave; what is open is rolled back.
-    pub(super) async fn close(mut self) {
+    pub(super) async fn close(&mut self) {
         let mut bytes = BytesMut::new();
         frontend::terminate(&mut bytes);
         // It may be gone already.

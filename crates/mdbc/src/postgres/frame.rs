@@ -228,15 +228,6 @@ impl Decoder for FrameCodec {
     }
 }
 
-impl Encoder<Frame> for FrameCodec {
-    type Error = io::Error;
-
-    fn encode(&mut self, frame: Frame, destination: &mut BytesMut) -> io::Result<()> {
-        frame.put(destination);
-        Ok(())
-    }
-}
-
 /// Messages that were put together already.
 impl Encoder<Bytes> for FrameCodec {
     type Error = io::Error;

@@ -53,7 +53,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::engine::{Postgres, Replication};
 
-pub(crate) use connection::serve;
+pub(crate) use connection::{Parts, serve};
 pub(crate) use session::Session;
 
 /// What all sessions share.

@@ -144,6 +144,26 @@ fn check_settings(words: &[Word<'_>]) -> Result<()> {
         .with_hint("mdbc has UTF-8 and standard strings alone."))
 }
 
+/// Refuses settings that a client asks for as it connects.
+pub(super) fn check_startup(wanted: &[(String, String)]) -> Result<()> {
+    for (name, value) in wanted {
+        let name = name.to_ascii_lowercase();
+        let is_right = match name.as_str() {
+            "client_encoding" => is_utf8(value),
+            "standard_conforming_strings" => value == "on",
+            "music.read" => value == "latest" || value == "local",
+            "transaction_isolation" => true,
+            "search_path" => !value.contains("mdbc"),
+            name => !SETTINGS.contains(&name) && !name.starts_with("mdbc."),
+        };
+        if !is_right {
+            let wrong = format!("invalid value for parameter \"{name}\": \"{value}\"");
+            return Err(SqlError::new(state::INVALID_PARAMETER_VALUE, wrong));
+        }
+    }
+    Ok(())
+}
+
 /// Whether an encoding is the one that there is.
 pub(super) fn is_utf8(encoding: &str) -> bool {
     let letters = encoding.chars().filter(char::is_ascii_alphanumeric);

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeSet;
 
-use super::refused;
 use super::words::{Kind as WordKind, Word, words};
+use super::{refused, schema};
+use crate::engine::TableKind;
 use crate::error::{Result, SqlError, state};
 
 /// What a statement is.
@@ -35,8 +36,10 @@ pub(super) enum Kind {
     Rollback {
         is_chained: bool,
     },
-    /// `SAVEPOINT` and its kin: only in a block.
-    Savepoint,
+    /// `SAVEPOINT` and its kin, only in a block; whether it goes back to one.
+    Savepoint {
+        is_back: bool,
+    },
     /// `SET TRANSACTION`; whether it may write, where it says so. Of the session:
     /// what later ones are.
     SetTransaction {
@@ -85,6 +88,10 @@ pub(super) struct Statement {
     pub(super) is_read_only: bool,
     /// The statement that it runs, by name.
     pub(super) executes: Option<String>,
+    /// What the local PostgreSQL is told, where mdbc tells it later.
+    pub(super) text: String,
+    /// What a table is to be that it makes.
+    pub(super) table: Option<TableKind>,
 }
 
 /// Words that begin a statement of rows.
@@ -121,6 +128,11 @@ impl Statement {
         let is_writing = words
             .iter()
             .any(|word| WRITING.iter().any(|keyword| word.is(keyword)));
+        let (text, table) = match kind {
+            Kind::Schema(_) => schema::without_kind(text, &words)?,
+            Kind::Outside => (text.to_owned(), None),
+            _ => (String::new(), None),
+        };
         let is_reading = kind == Kind::Plain && is_known && !has_escapes && !is_writing;
         Ok(Self {
             names: words
@@ -134,6 +146,8 @@ impl Statement {
             locks_rows: locks_rows(&words),
             is_read_only: is_reading || (kind == Kind::Copy && !is_copy_in(&words) && !is_writing),
             executes: executes.flatten().map(Into::into),
+            text,
+            table,
             kind,
         })
     }
@@ -185,11 +199,13 @@ fn kind(words: &[Word<'_>]) -> Result<Kind> {
         "commit" | "end" => Kind::Commit {
             is_chained: is_chained(words),
         },
-        "rollback" | "abort" if words.iter().any(|word| word.is("to")) => Kind::Savepoint,
+        "rollback" | "abort" if words.iter().any(|word| word.is("to")) => {
+            Kind::Savepoint { is_back: true }
+        }
         "rollback" | "abort" => Kind::Rollback {
             is_chained: is_chained(words),
         },
-        "savepoint" | "release" => Kind::Savepoint,
+        "savepoint" | "release" => Kind::Savepoint { is_back: false },
         "set" | "reset" => set(words)?,
         "show" if is_setting(words, 1, "age") => Kind::Age,
         "prepare" => Kind::Prepare(name_at(words, 1)?),
@@ -416,7 +432,7 @@ mod tests {
             ("END", Kind::Commit { is_chained: false }),
             ("COMMIT AND CHAIN", Kind::Commit { is_chained: true }),
             ("ROLLBACK", Kind::Rollback { is_chained: false }),
-            ("ROLLBACK TO SAVEPOINT a", Kind::Savepoint),
+            ("ROLLBACK TO SAVEPOINT a", Kind::Savepoint { is_back: true }),
             ("SET TRANSACTION READ ONLY", Kind::SetTransaction { is_read_only: Some(true), is_session: false }),
             (
                 "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
