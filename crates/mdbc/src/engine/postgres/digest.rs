@@ -137,7 +137,7 @@ impl Change {
     }
 }
 
-/// A row of what `mdbc.seal` returns.
+/// A row of what `mdbc_internal.seal` returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
     /// `-` a row before, `+` one after, `t` a table was emptied, `d` the schema
@@ -151,11 +151,11 @@ pub struct Captured {
     pub body: String,
 }
 
-/// Makes a digest of what `mdbc.seal` returned, in that order; an empty one
+/// Makes a digest of what `mdbc_internal.seal` returned, in that order; an empty one
 /// where nothing was captured, or all of it cancelled out.
 ///
 /// # Errors
-/// Where it is too large, or is none that `mdbc.seal` returns.
+/// Where it is too large, or is none that `mdbc_internal.seal` returns.
 pub(super) fn digest(id: Id, rows: Vec<Captured>, default_kind: TableKind) -> Result<Digest> {
     let size: usize = rows.iter().map(|row| row.body.len()).sum();
     if size > DIGEST_BYTES_MAX {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::Postgres;
+use super::link::told;
+use super::{Postgres, install};
 use crate::engine::{Applied, Position, TableKind, local};
 use crate::error::Result;
 
@@ -19,10 +20,18 @@ impl local::Local for Postgres {
     }
 
     async fn positions(&self) -> Result<BTreeMap<String, Position>> {
-        Ok(BTreeMap::new())
+        self.write_noted().await?;
+        let query = "SELECT partition, position, id FROM mdbc_internal.positions";
+        let keeper = self.inner.keeper.hold().await?;
+        let rows = keeper.query(query, &[]).await.map_err(told)?;
+        rows.iter().map(install::position).collect()
     }
 
-    async fn apply(&self, _digests: Vec<Applied>) -> Result<()> {
+    async fn apply(&self, digests: Vec<Applied>) -> Result<()> {
+        self.finish_all().await?;
+        for digest in &digests {
+            self.apply_one(digest).await?;
+        }
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 //! is captured by triggers within the transaction, and read back before it ends:
 //!
 //! ```text
-//!  COMMIT ─▶ mdbc.seal(id)        what was captured; the id is in mdbc.own
+//!  COMMIT ─▶ mdbc_internal.seal(id)        what was captured; the id is in mdbc_internal.own
 //!         ─▶ PREPARE TRANSACTION  nothing can fail any more
 //!         ─▶ the log              acknowledged
 //!         ─▶ COMMIT PREPARED, note_own(id, positions)
@@ -16,28 +16,46 @@
 //! change would make each wait for the one before it. The id is, and it is in
 //! the digest. Positions are written behind, in order, and the ids that they
 //! have passed are removed with them; whoever replays an entry whose id is in
-//! `mdbc.own` moves the positions alone.
+//! `mdbc_internal.own` moves the positions alone.
 //!
 //! *The worst failure survived*: the process ends between the log's
 //! acknowledgement and `COMMIT PREPARED`. The next start rolls back whatever is
 //! prepared, and the log is replayed.
 
+mod apply;
 mod digest;
+mod finish;
+mod install;
+mod link;
+mod load;
 mod local;
 mod model;
+mod moments;
+mod names;
+mod progress;
+mod slots;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::sqlite::Position;
+use self::link::{Link, told};
+use self::moments::Moments;
+use self::progress::Noted;
+use self::slots::Slots;
+
 use super::{Access, Digest, TableKind};
 use crate::error::{Result, SqlError};
 
+/// Transactions that are committed and whose positions are not written yet.
+const NOTED_MAX: usize = 256;
+
 pub use digest::{Captured, Change, Delta, Id, Name, Statement};
 pub use model::{Model, Table, Touch, Unknown, View};
+pub use slots::Slot;
 
 /// Where the site's PostgreSQL is, and how it is used.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PostgresOptions {
     /// Where it is, as `postgres://user@host:port/database`. The user must be a
     /// superuser there.
@@ -48,6 +66,15 @@ pub struct PostgresOptions {
     pub sites_max: u16,
     /// What tables are that do not say.
     pub default_kind: TableKind,
+}
+
+impl fmt::Debug for PostgresOptions {
+    // There may be a password in the address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("site", &self.site)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why the site's PostgreSQL cannot be used. Nothing but the schema `mdbc` may
@@ -74,23 +101,25 @@ pub struct Postgres {
 struct Inner {
     server: tokio_postgres::Config,
     options: PostgresOptions,
+    /// For what is done in a moment.
+    keeper: Link,
+    /// For what other sites have done.
+    replayer: Link,
+    slots: Arc<Slots>,
+    model: Mutex<Arc<Model>>,
+    moments: Moments,
+    noted: Mutex<Vec<Noted>>,
+    /// Transactions that are to be ended, and whether they are committed.
+    unfinished: Mutex<BTreeMap<Id, bool>>,
 }
 
-/// What a client's connection to the local PostgreSQL needs; given back when
-/// dropped. One connection at a time may use it.
-#[derive(Debug)]
-pub struct Slot {
-    number: u32,
-}
+impl Inner {
+    fn noted(&self) -> MutexGuard<'_, Vec<Noted>> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-impl Slot {
-    /// What the connection gives as `options` when it starts: the slot, and that
-    /// transactions are serializable.
-    pub fn startup_options(&self) -> String {
-        format!(
-            "-c mdbc.slot={} -c default_transaction_isolation=serializable",
-            self.number
-        )
+    fn model(&self) -> MutexGuard<'_, Arc<Model>> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,10 +135,31 @@ impl Postgres {
     /// It may have happened in part; the next start does the rest.
     pub async fn open(options: PostgresOptions) -> Result<Self, PostgresError> {
         let server = options.url.parse().map_err(PostgresError::Url)?;
-        let inner = Inner { server, options };
-        Ok(Self {
+        let inner = Inner {
+            keeper: Link::new(&server, install::KEEPER_SETUP),
+            replayer: Link::new(&server, install::SETUP),
+            server,
+            options,
+            slots: Arc::default(),
+            model: Mutex::default(),
+            moments: Moments::default(),
+            noted: Mutex::default(),
+            unfinished: Mutex::default(),
+        };
+        let postgres = Self {
             inner: Arc::new(inner),
-        })
+        };
+        let prepared = postgres.prepare().await;
+        prepared.map_err(PostgresError::Database)?;
+        Ok(postgres)
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        let keeper = self.inner.keeper.hold().await;
+        let mut keeper = keeper.map_err(install::not_alone)?;
+        install::prepare(&mut keeper, &self.inner.options).await?;
+        drop(keeper);
+        self.reload().await
     }
 
     /// Where clients' connections go: address, user, password and database.
@@ -125,12 +175,24 @@ impl Postgres {
     /// # Cancel safety
     /// Nothing is taken.
     pub async fn slot(&self) -> Result<Slot> {
-        Err(SqlError::internal("no slot"))
+        let (slot, is_new) = self.inner.slots.take();
+        if is_new {
+            self.make_slot(slot.number()).await?;
+        }
+        Ok(slot)
+    }
+
+    async fn make_slot(&self, number: u32) -> Result<()> {
+        let text = format!(
+            "BEGIN; SET LOCAL mdbc.ddl = 'on'; SELECT mdbc_internal.make_slot({number}); COMMIT"
+        );
+        let keeper = self.inner.keeper.hold().await?;
+        keeper.batch_execute(&text).await.map_err(told)
     }
 
     /// The schema, as it is committed here.
     pub fn model(&self) -> Arc<Model> {
-        Arc::default()
+        Arc::clone(&self.inner.model())
     }
 
     /// Reads the schema anew: a transaction that has changed it was committed.
@@ -141,13 +203,19 @@ impl Postgres {
     /// # Cancel safety
     /// The model is the one before, or the new one.
     pub async fn reload(&self) -> Result<()> {
+        // Held until it is the model: of two, the one that was read later stays.
+        let keeper = self.inner.keeper.hold().await?;
+        let mut model = load::load(&*keeper).await?;
+        let mut known = self.inner.model();
+        model.version = known.version.saturating_add(1);
+        *known = Arc::new(model);
         Ok(())
     }
 
     /// What a client's connection runs before a change of the schema, in the same
     /// transaction.
     pub fn before_ddl(&self) -> &'static str {
-        "SELECT mdbc.before_ddl()"
+        "SELECT mdbc_internal.before_ddl()"
     }
 
     /// What it runs after it: the statement without what PostgreSQL does not
@@ -155,7 +223,7 @@ impl Postgres {
     pub fn after_ddl(&self, statement: &str, kind: Option<TableKind>) -> String {
         let kind = kind.unwrap_or(self.inner.options.default_kind);
         format!(
-            "SELECT mdbc.after_ddl({}, {}, mdbc.settings())",
+            "SELECT mdbc_internal.after_ddl({}, {}, mdbc_internal.settings())",
             digest::literal(statement),
             digest::literal(kind.name())
         )
@@ -165,7 +233,7 @@ impl Postgres {
     /// rows of [`Captured`], each of four texts, in order. Nothing may be changed
     /// after it.
     pub fn seal(&self, id: Id) -> String {
-        format!("SELECT kind, schema_name, relation, body FROM mdbc.seal('{id}')")
+        format!("SELECT kind, schema_name, relation, body FROM mdbc_internal.seal('{id}')")
     }
 
     /// What was captured, as a digest; an empty one where nothing has changed.
@@ -184,33 +252,16 @@ impl Postgres {
         digest::check_owned(digest, owned)
     }
 
-    /// Notes that a transaction of this site is committed here, and where it is
-    /// in the logs. To be called before [`Replication::ended`](super::Replication::ended).
-    pub async fn note_own(&self, _id: Id, _positions: &BTreeMap<String, Position>) {}
-
-    /// Ends a transaction that may be prepared and whose connection is lost, with
-    /// the process of the local server that it had, once that is possible.
-    ///
-    /// # Errors
-    /// When it is told to stop before. The next start rolls it back, and what is
-    /// in the log is replayed.
-    ///
-    /// # Cancel safety
-    /// It may or may not have ended.
-    pub async fn finish(&self, _id: Id, _process: i32, _is_committed: bool) -> Result<()> {
-        Ok(())
-    }
-
     /// A mark in time: to be taken before a transaction takes its snapshot.
     pub fn moment(&self) -> u64 {
-        0
+        self.inner.moments.now()
     }
 
     /// Whether what other sites did to tables was applied here after a moment: a
     /// snapshot of then may lack it. To be asked where a transaction that has a
     /// snapshot touches more, when [`Replication::before`](super::Replication::before)
     /// has returned.
-    pub fn has_changed_since(&self, _access: &Access, _moment: u64) -> bool {
-        false
+    pub fn has_changed_since(&self, access: &Access, moment: u64) -> bool {
+        self.inner.moments.has_changed_since(access, moment)
     }
 }
