@@ -110,7 +110,7 @@ impl Session {
             let ended = self.shared.local.finish(id, self.process(), true).await;
             ended.map_err(|error| in_log(&error))?;
         }
-        self.shared.local.note_own(id, &notes.positions).await;
+        self.shared.local.note_own(id, notes.positions).await;
         Ok(())
     }
 

@@ -5,6 +5,9 @@ use super::statement::{Schema, is_copy_in};
 use super::words::{Kind, Word};
 use crate::error::{Result, SqlError, state};
 
+/// mdbc's own schema.
+const OWN: &str = "mdbc_internal";
+
 /// First words of what is refused, and what it is called.
 const STATEMENTS: &[(&[&str], &str)] = &[
     (&["prepare", "transaction"], "PREPARE TRANSACTION"),
@@ -81,8 +84,8 @@ pub(super) fn check(text: &str, words: &[Word<'_>]) -> Result<()> {
     for (at, word) in words.iter().enumerate() {
         let next = words.get(at + 1);
         if let Some(name) = word.name() {
-            if name == "mdbc" && next.is_some_and(|next| next.is_symbol(".")) {
-                return Err(own("the schema mdbc"));
+            if name == OWN && next.is_some_and(|next| next.is_symbol(".")) {
+                return Err(own("the schema mdbc_internal"));
             }
             let is_call = next.is_some_and(|next| next.is_symbol("("));
             let function = FUNCTIONS.iter().find(|(start, _)| name.starts_with(start));
@@ -119,11 +122,11 @@ fn check_settings(words: &[Word<'_>]) -> Result<()> {
         return Ok(());
     }
     let names_mdbc = |word: &Word<'_>| {
-        word.name().is_some_and(|name| name == "mdbc")
-            || word.constant().is_some_and(|text| text.contains("mdbc"))
+        word.name().is_some_and(|name| name == OWN)
+            || word.constant().is_some_and(|text| text.contains(OWN))
     };
     if words.iter().take(4).any(|word| word.is("search_path")) && words.iter().any(names_mdbc) {
-        return Err(own("the schema mdbc"));
+        return Err(own("the schema mdbc_internal"));
     }
     let is_local = words.get(1).is_some_and(|word| word.is("local") || word.is("session"));
     let at = 1 + usize::from(is_local);
@@ -153,7 +156,7 @@ pub(super) fn check_startup(wanted: &[(String, String)]) -> Result<()> {
             "standard_conforming_strings" => value == "on",
             "music.read" => value == "latest" || value == "local",
             "transaction_isolation" => true,
-            "search_path" => !value.contains("mdbc"),
+            "search_path" => !value.contains(OWN),
             name => !SETTINGS.contains(&name) && !name.starts_with("mdbc."),
         };
         if !is_right {
@@ -235,9 +238,9 @@ fn refuse_clauses(verb: &str, object: &str, words: &[Word<'_>]) -> Result<()> {
             .windows(2)
             .any(|pair| matches!(pair, [x, y] if x.is(a) && y.is(b)))
     };
-    let is_mdbc = |word: &Word<'_>| word.name().is_some_and(|name| name.starts_with("mdbc_"));
+    let is_mdbc = |word: &Word<'_>| word.name().is_some_and(|name| name.starts_with("$mdbc_"));
     if object == "trigger" && words.iter().any(is_mdbc) {
-        return Err(own("a trigger whose name begins with mdbc_"));
+        return Err(own("a trigger whose name begins with $mdbc_"));
     }
     let is_table = object == "table";
     for (is_there, what) in [
@@ -314,9 +317,9 @@ mod tests {
         ] {
             assert_eq!(refusal(text), Some(state::FEATURE_NOT_SUPPORTED), "{text}");
         }
-        assert_eq!(refusal("SELECT * FROM mdbc.own"), Some(state::RESERVED_NAME));
-        assert_eq!(refusal("SET search_path = mdbc"), Some(state::RESERVED_NAME));
-        assert_eq!(refusal("DROP TRIGGER mdbc_x ON a"), Some(state::RESERVED_NAME));
+        assert_eq!(refusal("SELECT * FROM mdbc_internal.own"), Some(state::RESERVED_NAME));
+        assert_eq!(refusal("SET search_path = mdbc_internal"), Some(state::RESERVED_NAME));
+        assert_eq!(refusal("DROP TRIGGER \"$mdbc_x\" ON a"), Some(state::RESERVED_NAME));
         for text in ["SET standard_conforming_strings = off", "SET client_encoding = 'latin1'"] {
             assert_eq!(refusal(text), Some(state::INVALID_PARAMETER_VALUE), "{text}");
         }

@@ -15,7 +15,7 @@ use crate::error::{Result, SqlError, state};
 const TABLES: &str = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' \
-     AND n.nspname NOT IN ('information_schema', 'mdbc')";
+     AND n.nspname NOT IN ('information_schema', 'mdbc_internal')";
 
 /// A statement without `WITH (music = …)`, and what that says.
 pub(super) fn without_kind(text: &str, words: &[Word<'_>]) -> Result<(String, Option<TableKind>)> {
