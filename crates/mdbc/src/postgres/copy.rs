@@ -8,7 +8,7 @@ use super::session::Failure;
 
 impl Connection {
     /// Passes data on until the client says that it was all, or gives up; or the
-    /// server does: with what it says.
+    /// server does: with what it says. A `Sync` is to follow.
     pub(super) async fn copy_in(&mut self) -> Result<Option<Frame>, Failure> {
         loop {
             let backend = &mut self.session.backend;
@@ -28,8 +28,6 @@ impl Connection {
                 b'd' => backend.feed(frame).await.map_err(Failure::Backend)?,
                 b'c' | b'f' => {
                     backend.feed(frame).await.map_err(Failure::Backend)?;
-                    let flushed = backend.send(bytes::BytesMut::new()).await;
-                    flushed.map_err(Failure::Backend)?;
                     return Ok(None);
                 }
                 // Said before the client knew that data is wanted.
@@ -39,8 +37,6 @@ impl Connection {
                     let why = b"unexpected message during COPY from stdin\0";
                     let fail = Frame::new(b'f', why.to_vec());
                     backend.feed(fail).await.map_err(Failure::Backend)?;
-                    let flushed = backend.send(bytes::BytesMut::new()).await;
-                    flushed.map_err(Failure::Backend)?;
                     return Ok(None);
                 }
             }

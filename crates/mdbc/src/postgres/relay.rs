@@ -99,10 +99,8 @@ impl Connection {
                 b'G' => {
                     self.output.tell(&frame).await?;
                     self.output.flush().await?;
-                    if let Some(early) = self.copy_in().await? {
-                        failed = Some(early);
-                        self.end_copy(&mut ask).await?;
-                    }
+                    failed = self.copy_in().await?;
+                    self.end_copy(&mut ask).await?;
                 }
                 _ => self.output.tell(&frame).await?,
             }
