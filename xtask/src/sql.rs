@@ -43,7 +43,15 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         .env("MDBC_TEST_NODE", node)
         .env("MDBC_TEST_JDBC", jdbc)
         .env("MDBC_TEST_SQLX", sqlx);
-    shell::run(&mut test)
+    shell::run(&mut test)?;
+    let postgres = [
+        "test",
+        "--locked",
+        "--package=mdbc",
+        "--features=postgres",
+        "--test=postgres",
+    ];
+    shell::run(&mut shell::program(root, "cargo", &postgres))
 }
 
 /// The folder with the packages of Node.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::sqlite::mail::MailState;
 use super::{Applied, Database, Position, Postgres, Stamped, TableKind};
@@ -49,6 +50,10 @@ impl Engine {
     }
 }
 
+/// The right to apply what other sites have done; SQLite has one writer.
+#[derive(Debug)]
+pub(crate) struct Quiet(pub(crate) Option<OwnedSemaphorePermit>);
+
 /// A local database that applies what other sites have done.
 #[async_trait]
 pub(crate) trait Local: fmt::Debug + Send + Sync + 'static {
@@ -60,12 +65,16 @@ pub(crate) trait Local: fmt::Debug + Send + Sync + 'static {
     /// what this one has applied.
     async fn positions(&self) -> Result<BTreeMap<String, Position>>;
 
-    /// Does what other sites have done, each digest with its positions in one
-    /// local transaction. What is of this site and was committed here is left
-    /// out, if the database can tell.
+    /// Waits until no own transaction stands in the way of what other sites have
+    /// done, and keeps it so.
+    async fn quiet(&self) -> Result<Quiet>;
+
+    /// Does what another site has done, with its positions in one local
+    /// transaction. What is of this site and was committed here is left out, if
+    /// the database can tell.
     ///
-    /// A dropped future may have applied any number of the digests.
-    async fn apply(&self, digests: Vec<Applied>) -> Result<()>;
+    /// A dropped future may have applied it.
+    async fn apply_one(&self, quiet: &Quiet, digest: Applied) -> Result<()>;
 
     /// What is known of letters; nothing, where there are no eventual tables.
     async fn mail_state(&self) -> Result<MailState> {

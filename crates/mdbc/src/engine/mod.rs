@@ -13,5 +13,5 @@ pub use digest::{Change, Digest, DigestError};
 pub use eventual::{Row, Rows, Stamped};
 pub use local::Engine;
 pub use postgres::{Postgres, PostgresError, PostgresOptions};
-pub use replication::{LocalOnly, Notes, Replication, Who};
+pub use replication::{Acknowledgement, Appended, LocalOnly, Notes, Replication, Who};
 pub use sqlite::{Applied, CONFLICTS_MAX, Database, OpenError, Options, Position};

@@ -6,16 +6,19 @@
 //! ```text
 //!  statement ── understood: Access ──▶ before(transaction, access)   own the tables, catch up
 //!            ── run by the engine, in a local transaction
-//!  COMMIT    ── sealed: Digest     ──▶ commit(transaction, digest)   put it in the log, wait
+//!  COMMIT    ── sealed: Digest     ──▶ append(transaction, digest)   its place in the log
+//!                                      acknowledged: wait            it outlives the site
 //!            ── nothing changed    ──▶ read(transaction)             it was the latest
 //!            ── committed locally, answered
 //!            ── either way         ──▶ ended(transaction)
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use super::{Access, Digest, Position, Stamped};
 use crate::error::Result;
@@ -40,6 +43,47 @@ pub struct Notes {
     /// These rows, to be sent in a letter, whose number the local database
     /// gives; none where they are in the log.
     pub letter: Option<Vec<u8>>,
+}
+
+/// Waits until a transaction's changes of strong tables and of the schema outlive
+/// the site.
+///
+/// # Errors
+///
+/// What the client is told; the local transaction is rolled back. If the changes
+/// may be in the log nonetheless, the state is
+/// [`STATEMENT_COMPLETION_UNKNOWN`](crate::error::state::STATEMENT_COMPLETION_UNKNOWN).
+///
+/// # Cancel safety
+///
+/// Dropped, what is under way stays so, and its outcome is not known.
+pub type Acknowledgement = BoxFuture<'static, Result<()>>;
+
+/// A transaction that has its place behind those before it.
+pub struct Appended {
+    /// What the local commit keeps beside the data.
+    pub notes: Notes,
+    /// To be waited for before the local commit, and before anybody is told.
+    pub acknowledged: Acknowledgement,
+}
+
+impl Appended {
+    /// A transaction that other sites have no part in.
+    pub fn alone(notes: Notes) -> Self {
+        let acknowledged = Box::pin(std::future::ready(Ok(())));
+        Self {
+            notes,
+            acknowledged,
+        }
+    }
+}
+
+impl fmt::Debug for Appended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Appended")
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What happens with other sites around the statements of a transaction.
@@ -68,10 +112,24 @@ pub trait Replication: Send + Sync + 'static {
     /// It is dropped when the client cancels or its time is up; `ended` follows.
     async fn before(&self, who: Who, access: &Access, may_write: bool) -> Result<()>;
 
-    /// Called when a transaction that has changed something is complete, in
-    /// order of the transactions: when it returns, its changes of strong tables
-    /// and of the schema outlive the site. The local commit follows, with the
-    /// notes that it returns.
+    /// Called when a transaction that has changed something is complete, in the
+    /// order of the transactions: gives it its place behind those before it. The
+    /// next one may run on top of it at once, and be appended, before it is
+    /// acknowledged; the local commit comes after that, with the notes.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told; nothing is in the log, and the local transaction is
+    /// rolled back.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is never dropped.
+    async fn append(&self, transaction: u64, digest: &Digest) -> Result<Appended>;
+
+    /// As [`append`](Self::append), and waits: when it returns, the changes of
+    /// strong tables and of the schema outlive the site. The local commit follows,
+    /// with the notes that it returns.
     ///
     /// # Errors
     ///
@@ -82,7 +140,14 @@ pub trait Replication: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// It is never dropped.
-    async fn commit(&self, transaction: u64, digest: &Digest) -> Result<Notes>;
+    async fn commit(&self, transaction: u64, digest: &Digest) -> Result<Notes> {
+        let Appended {
+            notes,
+            acknowledged,
+        } = self.append(transaction, digest).await?;
+        acknowledged.await?;
+        Ok(notes)
+    }
 
     /// Called when a transaction that has changed nothing is complete: when it
     /// returns, what the transaction has read was the latest of all sites.
@@ -95,6 +160,21 @@ pub trait Replication: Send + Sync + 'static {
     ///
     /// Changes nothing.
     async fn read(&self, transaction: u64) -> Result<()>;
+
+    /// As [`read`](Self::read), of a transaction that has read nothing but what is
+    /// committed locally: what is appended and not acknowledged yet is no matter
+    /// to it.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told: what it has read may have been old.
+    ///
+    /// # Cancel safety
+    ///
+    /// Changes nothing.
+    async fn read_committed(&self, transaction: u64) -> Result<()> {
+        self.read(transaction).await
+    }
 
     /// Called when a statement cannot be understood: other sites may have changed
     /// the schema. No transaction is open.
@@ -128,8 +208,8 @@ impl Replication for LocalOnly {
         Ok(())
     }
 
-    async fn commit(&self, _transaction: u64, _digest: &Digest) -> Result<Notes> {
-        Ok(Notes::default())
+    async fn append(&self, _transaction: u64, _digest: &Digest) -> Result<Appended> {
+        Ok(Appended::alone(Notes::default()))
     }
 
     async fn read(&self, _transaction: u64) -> Result<()> {

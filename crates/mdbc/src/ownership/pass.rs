@@ -72,6 +72,24 @@ impl<D: Database> Pass<D> {
         }
     }
 
+    /// As [`Turn::prove_committed`]: for a transaction that changed nothing, and
+    /// read what is acknowledged alone.
+    ///
+    /// # Errors
+    /// [`EnterError::Log`]: what was read may have been old.
+    ///
+    /// # Cost
+    /// As [`Turn::prove_committed`].
+    ///
+    /// # Cancel safety
+    /// As [`Turn::prove_committed`].
+    pub async fn prove_committed(&self, read: &PartitionSet) -> Result<(), EnterError<D::Error>> {
+        match &self.turn {
+            Some(turn) => Ok(turn.prove_committed(read).await?),
+            None => Err(EnterError::Over),
+        }
+    }
+
     /// Whether the turn takes no more entries: a transaction in it need not go
     /// on.
     pub fn is_broken(&self) -> bool {

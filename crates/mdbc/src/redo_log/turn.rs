@@ -200,11 +200,28 @@ impl Turn {
     /// Changes nothing.
     pub async fn prove(&self, read: &PartitionSet) -> Result<(), Error> {
         let owned = self.lanes().read(read);
-        let (last, sections) = owned.ok_or_else(|| self.over())?;
+        let (last, _) = owned.ok_or_else(|| self.over())?;
         for promise in last {
             let fate = promise.fate().await;
             fate.map_err(|failure| Error::Over(failure.cause))?;
         }
+        self.prove_committed(read).await
+    }
+
+    /// As [`prove`](Self::prove), of a transaction that has read nothing that was not
+    /// acknowledged: it comes before what is under way.
+    ///
+    /// # Errors
+    /// As [`prove`](Self::prove).
+    ///
+    /// # Cost
+    /// A request to the own site.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn prove_committed(&self, read: &PartitionSet) -> Result<(), Error> {
+        let owned = self.lanes().read(read);
+        let (_, sections) = owned.ok_or_else(|| self.over())?;
         for section in &sections {
             match section.prove().await {
                 Ok(()) => {}

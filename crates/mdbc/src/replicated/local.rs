@@ -1,9 +1,11 @@
 //! The local database, as the owner of the logs sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::local::Local as Database;
+use tokio::sync::Notify;
+
+use crate::engine::local::{Local as Database, Quiet};
 use crate::engine::sqlite::mail::MailState;
 use crate::engine::{Applied as Redone, Digest, Position};
 use crate::error::{Result, SqlError, state};
@@ -19,6 +21,9 @@ pub(super) struct Local {
     outbox: Arc<Outbox>,
     /// With what own transactions have appended and not rolled back.
     applied: Mutex<Applied>,
+    /// Own transactions that are appended and have not ended here.
+    flying: Mutex<BTreeMap<Partition, BTreeSet<u64>>>,
+    landed: Notify,
     /// Of several turns that hand over the same entry, one applies it.
     replays: tokio::sync::Mutex<()>,
 }
@@ -30,6 +35,8 @@ impl Local {
             applied: Mutex::new(applied_of(database.positions().await?)?),
             database,
             outbox,
+            flying: Mutex::default(),
+            landed: Notify::new(),
             replays: tokio::sync::Mutex::default(),
         };
         let mail = local.mail_state().await?;
@@ -73,26 +80,58 @@ impl Local {
         self.lock().clone()
     }
 
-    /// An own transaction is in the log, or on its way there.
+    /// An own transaction is in the log, or on its way there. Where several are,
+    /// as PostgreSQL has them, they tell it in any order: one whose predecessor
+    /// has not told it yet, or is rolled back, counts only by its replay.
     pub(super) fn appended(&self, places: &[Place]) {
-        let mut applied = self.lock();
+        let mut flying = self.flying();
         for place in places {
-            applied.set(place.partition.clone(), place.point);
+            let positions = flying.entry(place.partition.clone()).or_default();
+            positions.insert(place.point.position);
         }
+        appended(&mut self.lock(), places);
     }
 
-    /// It is not, or its local transaction is rolled back: what came before it
-    /// is what the disk has.
-    pub(super) fn rolled_back(&self, places: &[Place]) {
-        let mut applied = self.lock();
+    /// It has ended here. Where it is not committed, what came before it is what
+    /// the disk has, and what comes after it fails with it.
+    pub(super) fn ended(&self, places: &[Place], is_committed: bool) {
+        let mut flying = self.flying();
         for place in places {
-            if applied.point(&place.partition) == place.point {
-                applied.set(place.partition.clone(), place.before());
+            if let Some(positions) = flying.get_mut(&place.partition) {
+                positions.remove(&place.point.position);
             }
         }
+        flying.retain(|_, positions| !positions.is_empty());
+        if !is_committed {
+            rolled_back(&mut self.lock(), places);
+        }
+        drop(flying);
+        self.landed.notify_waiters();
     }
 
-    async fn redo(&self, entry: &Entry) -> Result<()> {
+    fn flying(&self) -> MutexGuard<'_, BTreeMap<Partition, BTreeSet<u64>>> {
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until own transactions that stand before an entry have ended here.
+    async fn landed(&self, entry: &Entry) {
+        loop {
+            let landed = self.landed.notified();
+            let is_before = |place: &Place| {
+                let flying = self.flying();
+                let positions = flying.get(&place.partition);
+                positions.is_some_and(|positions| {
+                    positions.range(..place.point.position).next().is_some()
+                })
+            };
+            if !entry.places.iter().any(is_before) {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    async fn redo(&self, quiet: &Quiet, entry: &Entry) -> Result<()> {
         let digest = Digest::decode(&entry.digest).map_err(|error| {
             SqlError::new(
                 state::DATA_CORRUPTED,
@@ -104,9 +143,8 @@ impl Local {
         if let Some(stamp) = &digest.stamp {
             self.outbox.observe(stamp.at_us);
         }
-        self.database
-            .apply(vec![Redone { digest, positions }])
-            .await
+        let redone = Redone { digest, positions };
+        self.database.apply_one(quiet, redone).await
     }
 }
 
@@ -120,12 +158,22 @@ impl ownership::Database for Local {
     async fn replay(&self, entries: Vec<Entry>) -> Result<()> {
         let _one_at_a_time = self.replays.lock().await;
         for entry in entries {
+            let before = self.lock().step(&entry);
+            if before == Step::Done {
+                continue;
+            }
+            // What own transactions have appended is decided by then.
+            self.landed(&entry).await;
+            let quiet = self.database.quiet().await?;
             let step = self.lock().step(&entry);
             match step {
                 Step::Done => {}
                 Step::Next => {
-                    self.redo(&entry).await?;
+                    self.redo(&quiet, &entry).await?;
                     self.lock().advance(&entry);
+                }
+                Step::Gap if before == Step::Next => {
+                    return Err(super::again("what came before an entry was rolled back"));
                 }
                 Step::Gap => {
                     return Err(SqlError::new(
@@ -137,6 +185,22 @@ impl ownership::Database for Local {
             }
         }
         Ok(())
+    }
+}
+
+fn appended(applied: &mut Applied, places: &[Place]) {
+    for place in places {
+        if applied.point(&place.partition) == place.before() {
+            applied.set(place.partition.clone(), place.point);
+        }
+    }
+}
+
+fn rolled_back(applied: &mut Applied, places: &[Place]) {
+    for place in places {
+        if applied.point(&place.partition).position >= place.point.position {
+            applied.set(place.partition.clone(), place.before());
+        }
     }
 }
 
@@ -165,4 +229,56 @@ fn point(position: &Position) -> Result<Point> {
         position: position.position,
         token: u64::from_be_bytes(token),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition() -> Partition {
+        Partition::of_table("t").unwrap()
+    }
+
+    fn place(position: u64) -> Vec<Place> {
+        vec![Place {
+            partition: partition(),
+            point: Point { position, token: 1 },
+            token_before: u64::from(position > 1),
+        }]
+    }
+
+    #[test]
+    fn transactions_that_fail_together_are_all_replayed() {
+        // Whatever the order in which two of a turn tell that they are appended,
+        // and that they have failed, the first is the next to be applied.
+        type Told = fn(&mut Applied, &[Place]);
+        let first: [(Told, u64); 2] = [(appended, 1), (rolled_back, 1)];
+        let second: [(Told, u64); 2] = [(appended, 2), (rolled_back, 2)];
+        let orders = [
+            [first[0], first[1], second[0], second[1]],
+            [first[0], second[0], first[1], second[1]],
+            [first[0], second[0], second[1], first[1]],
+            [second[0], first[0], first[1], second[1]],
+            [second[0], first[0], second[1], first[1]],
+            [second[0], second[1], first[0], first[1]],
+        ];
+        for order in orders {
+            let mut applied = Applied::default();
+            for (told, position) in order {
+                told(&mut applied, &place(position));
+            }
+            assert_eq!(applied.point(&partition()), Point::START);
+        }
+    }
+
+    #[test]
+    fn transactions_that_are_appended_one_after_the_other_count() {
+        let mut applied = Applied::default();
+        for position in 1..=3 {
+            appended(&mut applied, &place(position));
+        }
+        assert_eq!(applied.point(&partition()).position, 3);
+        rolled_back(&mut applied, &place(3));
+        assert_eq!(applied.point(&partition()).position, 2);
+    }
 }

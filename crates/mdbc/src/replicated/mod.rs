@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  before ──▶ a place in a turn over the tables' partitions; what was missed is replayed
-//!  commit ──▶ the digest in the log of each partition that it changed; acknowledged
+//!  append ──▶ the digest in the log of each partition that it changed; acknowledged
 //!             ──▶ the local commit, with the entry's positions in the same transaction
 //!  read   ──▶ nothing was changed: what was read is proved to be the latest
 //!  ended  ──▶ the place is given up
@@ -24,6 +24,7 @@
 //! acknowledgement and the local commit. The entry is missed by its own site's
 //! database, and replayed.
 
+mod engines;
 mod follow;
 mod local;
 mod mail;
@@ -42,13 +43,15 @@ use tokio::sync::Notify;
 use self::local::Local;
 use crate::clock;
 use crate::engine::{
-    Access as Touched, Digest, Engine, Notes, Replication, Stamped, TableKind, Who,
+    Access as Touched, Appended, Digest, Engine, Notes, Replication, Stamped, TableKind, Who,
 };
 use crate::error::{Result, SqlError, state};
 use crate::outbox::Outbox;
 use crate::ownership::{EnterError, Ownership, Pace, Pass};
 use crate::partition::{Partition, PartitionSet};
-use crate::redo_log::{Access, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog};
+use crate::redo_log::{
+    Access, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog, Ticket,
+};
 
 pub use self::mail::DELETED_KEPT;
 pub use self::places::SCHEMA;
@@ -137,9 +140,11 @@ impl Replicated {
     ) -> Result<Self> {
         let engine = engine.into();
         let name = options.database.clone();
+        let site = options.site.clone();
         let log = RedoLog::open(client.clone(), options)
             .await
             .map_err(unavailable)?;
+        engines::agree(&client, &name, &site, engine.name()).await?;
         let outbox = Outbox::open(client, &name, &log)
             .await
             .map_err(unavailable)?;
@@ -326,21 +331,27 @@ impl Transaction {
             .map_err(not_entered)
     }
 
-    async fn append(&self, digest: &Digest, local: &Local) -> Result<Vec<Place>> {
+    /// Gives the transaction its place; its ticket tells when it is acknowledged.
+    async fn append(&self, digest: &Digest, local: &Local) -> Result<Ticket> {
         let touched = self.touched().clone();
         let reads = touched.reads.difference(&touched.writes).cloned().collect();
         let writes = PartitionSet::new(touched.writes).map_err(SqlError::internal)?;
         let bytes = Bytes::from(digest.encode().map_err(SqlError::internal)?);
         let ticket = self.pass.append(&Footprint { writes, reads }, bytes).await;
         let ticket = ticket.map_err(|failure| not_appended(&failure))?;
-        let places = ticket.places().to_vec();
-        self.appended().clone_from(&places);
-        local.appended(&places);
-        ticket
-            .acknowledged()
-            .await
-            .map_err(|failure| not_appended(&failure))?;
-        Ok(places)
+        self.appended().clone_from(&ticket.places().to_vec());
+        local.appended(ticket.places());
+        Ok(ticket)
+    }
+
+    /// What it has touched was the latest, and is acknowledged.
+    async fn prove(&self) -> Result<()> {
+        let read = self.all_touched()?;
+        self.pass.prove(&read).await.map_err(not_entered)
+    }
+
+    fn all_touched(&self) -> Result<PartitionSet> {
+        PartitionSet::new(self.touched().all()).map_err(SqlError::internal)
     }
 }
 
@@ -357,42 +368,61 @@ impl Replication for Replicated {
         }
     }
 
-    async fn commit(&self, number: u64, digest: &Digest) -> Result<Notes> {
+    async fn append(&self, number: u64, digest: &Digest) -> Result<Appended> {
         let inner = &self.inner;
-        let is_strong = !digest.changes.is_empty();
-        let Some(transaction) = inner.transaction(number).filter(|_| is_strong) else {
-            if is_strong {
-                return Err(SqlError::internal(
-                    "a transaction has changed what it does not own",
-                ));
-            }
-            self.read(number).await?;
-            return inner.write_letter(number, digest);
-        };
+        let transaction = inner.transaction(number);
+        if digest.changes.is_empty() {
+            let notes = inner.write_letter(number, digest)?;
+            let Some(transaction) = transaction else {
+                return Ok(Appended::alone(notes));
+            };
+            let acknowledged = Box::pin(async move { transaction.prove().await });
+            return Ok(Appended {
+                notes,
+                acknowledged,
+            });
+        }
+        let not_owned = || SqlError::internal("a transaction has changed what it does not own");
+        let transaction = transaction.ok_or_else(not_owned)?;
         let mut digest = digest.clone();
         if !digest.rows.is_empty() {
             digest.stamp = Some(inner.outbox.stamp());
         }
-        let places = transaction.append(&digest, &inner.local).await?;
+        let ticket = transaction.append(&digest, &inner.local).await?;
         let Digest { rows, stamp, .. } = digest;
-        Ok(Notes {
-            positions: local::positions(&places),
+        let notes = Notes {
+            positions: local::positions(ticket.places()),
             rows: stamp.map(|stamp| Stamped {
                 stamp,
                 sequence: 0,
                 rows,
             }),
             letter: None,
+        };
+        let acknowledged = async move {
+            let acknowledged = ticket.acknowledged().await;
+            acknowledged.map_err(|failure| not_appended(&failure))
+        };
+        Ok(Appended {
+            notes,
+            acknowledged: Box::pin(acknowledged),
         })
     }
 
     async fn read(&self, number: u64) -> Result<()> {
+        match self.inner.transaction(number) {
+            Some(transaction) => transaction.prove().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn read_committed(&self, number: u64) -> Result<()> {
         let Some(transaction) = self.inner.transaction(number) else {
             return Ok(());
         };
-        let all = transaction.touched().all();
-        let read = PartitionSet::new(all).map_err(SqlError::internal)?;
-        transaction.pass.prove(&read).await.map_err(not_entered)
+        let read = transaction.all_touched()?;
+        let proved = transaction.pass.prove_committed(&read).await;
+        proved.map_err(not_entered)
     }
 
     async fn refresh(&self) -> Result<()> {
@@ -411,9 +441,12 @@ impl Replication for Replicated {
             return;
         };
         self.inner.learn(&transaction, is_committed);
-        if !is_committed && !transaction.appended().is_empty() {
+        let appended = transaction.appended().clone();
+        if !appended.is_empty() {
+            self.inner.local.ended(&appended, is_committed);
+        }
+        if !is_committed && !appended.is_empty() {
             // What is in the log and not here is replayed by the next turn.
-            self.inner.local.rolled_back(&transaction.appended());
             transaction.pass.break_off();
         }
     }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::Session;
+use super::transaction::changed_meanwhile;
 use crate::catalog::schema::{Relation, TableKind};
 use crate::engine::Access;
 use crate::error::{Result, SqlError, state};
@@ -76,16 +77,17 @@ impl Session {
             return Ok(());
         }
         self.freshness = Freshness::Latest;
-        if self
-            .snapshot
-            .is_some_and(|snapshot| snapshot != self.shared.database.commits())
-        {
-            return Err(SqlError::new(
-                state::SERIALIZATION_FAILURE,
-                "could not serialize access due to a concurrent commit",
-            )
-            .with_detail("What the transaction has read may be different by now.")
-            .with_hint("The transaction had no effect. Try it again."));
+        let Some(snapshot) = self.snapshot else {
+            return Ok(());
+        };
+        let strong = |name: &String| match self.schema.get(name) {
+            Some(Relation::Table(table)) => (table.kind == TableKind::Strong).then_some(table.oid),
+            _ => None,
+        };
+        let names = access.reads.iter().chain(&access.writes);
+        let strong = names.filter_map(strong).collect();
+        if self.shared.database.is_changed(snapshot, &strong) {
+            return Err(changed_meanwhile());
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::engine::sqlite::Database;
 use crate::engine::sqlite::context::SessionState;
 use crate::engine::sqlite::lane::{Held, Lane};
 use crate::engine::sqlite::run::{Outcome, Setting};
-use crate::engine::sqlite::writer::Writing;
+use crate::engine::sqlite::writer::{Start, Writing};
 use crate::engine::{Access, Replication};
 use crate::error::{Result, SqlError, state};
 use crate::types::{SqlType, Value};
@@ -55,6 +55,11 @@ pub(crate) struct Session {
     writing: Option<Writing>,
     /// How many commits there were when the snapshot was taken that is open.
     snapshot: Option<u64>,
+    /// What the transaction has touched.
+    footprint: transaction::Footprint,
+    /// Where the next transaction begins: alone, where the last one took too long
+    /// for those that waited for it.
+    start: Start,
     freshness: freshness::Freshness,
     /// Whether the replication knows of the transaction.
     is_announced: bool,
@@ -113,6 +118,8 @@ impl Session {
             block: transaction::Block::Idle,
             writing: None,
             snapshot: None,
+            footprint: transaction::Footprint::default(),
+            start: Start::default(),
             freshness: freshness::Freshness::default(),
             is_announced: false,
             is_read_only: false,
@@ -347,6 +354,7 @@ impl Session {
             Some(writing) => writing.lane().clone(),
             None => self.reader.clone(),
         };
+        let top = self.writing.as_ref().map(Writing::number);
         let limit = settings::timeout(&self.state.settings, "statement_timeout");
         let (run, setting, mut state) =
             (run.clone(), self.setting(), std::mem::take(&mut self.state));
@@ -355,6 +363,7 @@ impl Session {
         let (back, came_back) = tokio::sync::oneshot::channel();
         let call = lane.call(self.id, move |held| {
             let outcome = held.for_session(&mut state, &setting, |held| {
+                top.map_or(Ok(()), |number| held.on_top(number))?;
                 let mut outcome = Outcome::default();
                 for parameters in &parameters {
                     outcome = held.run(&run, parameters, &setting)?;
@@ -387,9 +396,7 @@ impl Session {
             ));
         };
         let (setting, user) = (self.setting(), self.user.clone());
-        let call = writing
-            .lane()
-            .call(self.id, move |held| held.run_ddl(&text, &user, &setting));
+        let call = writing.call(move |held| held.run_ddl(&text, &user, &setting));
         let (schema, notices) = call.await?;
         self.schema = schema;
         for notice in notices {

@@ -1,13 +1,17 @@
 //! Transactions: where they run, and how they end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::freshness::Freshness;
 use super::{Answer, Session};
+use crate::catalog::schema::{Relation, TableKind};
 use crate::clock;
 use crate::dialect::{Access, Plan};
-use crate::engine::sqlite::writer::Writing;
-use crate::engine::{Notes, Who};
+use crate::engine::sqlite::group::Member;
+use crate::engine::sqlite::history::Tables;
+use crate::engine::sqlite::writer::{Start, Writing};
+use crate::engine::{Appended, Digest, Notes, Who};
 use crate::error::{Result, SqlError, state};
 use crate::types::datetime;
 
@@ -38,13 +42,25 @@ fn failed_block() -> SqlError {
     )
 }
 
-/// The local database did not take what is in the log: it does so later.
-fn in_log(error: &SqlError) -> SqlError {
+/// What a transaction has touched of tables, by their object ids.
+#[derive(Debug, Default)]
+pub(super) struct Footprint {
+    /// All of them.
+    all: BTreeSet<u32>,
+    /// Those that are not strong.
+    others: BTreeSet<u32>,
+    /// Those of this site alone that it has written.
+    written_here: BTreeSet<u32>,
+}
+
+/// What was read before is not what is there now.
+pub(super) fn changed_meanwhile() -> SqlError {
     SqlError::new(
-        state::STATEMENT_COMPLETION_UNKNOWN,
-        format!("the transaction is committed, but this site does not have it yet: {error}"),
+        state::SERIALIZATION_FAILURE,
+        "could not serialize access due to a concurrent commit",
     )
-    .with_hint("Do not try it again. The next transaction on its tables applies it here first.")
+    .with_detail("What the transaction has read may be different by now.")
+    .with_hint("The transaction had no effect. Try it again.")
 }
 
 impl Session {
@@ -104,12 +120,30 @@ impl Session {
             self.note_latest(access)?;
         }
         if access.is_write() {
-            self.start_writing().await
+            self.start_writing().await?;
         } else if self.writing.is_none() {
-            self.take_snapshot().await
-        } else {
-            Ok(())
+            self.take_snapshot().await?;
         }
+        self.note_touched(access);
+        Ok(())
+    }
+
+    fn note_touched(&mut self, access: &Access) {
+        let table = |name: &String| match self.schema.get(name) {
+            Some(Relation::Table(table)) => Some((table.oid, table.kind)),
+            _ => None,
+        };
+        let written: Vec<_> = access.writes.iter().filter_map(table).collect();
+        let read = access.reads.iter().filter_map(table);
+        for (oid, kind) in read.chain(written.iter().copied()) {
+            self.footprint.all.insert(oid);
+            if kind != TableKind::Strong {
+                self.footprint.others.insert(oid);
+            }
+        }
+        let here = written.iter().filter(|(_, kind)| *kind == TableKind::Local);
+        let here = here.map(|(oid, _)| *oid);
+        self.footprint.written_here.extend(here);
     }
 
     async fn start_writing(&mut self) -> Result<()> {
@@ -124,17 +158,11 @@ impl Session {
             .with_detail("Another transaction of this site is writing.");
             (limit, error)
         });
-        let begin = Writing::begin(&self.shared.database, self.id);
+        let begin = Writing::begin(&self.shared.database, self.id, self.start);
         let writing = self.cancel.wait(begin, limit).await?;
-        let commits = self.shared.database.commits();
         if let Some(snapshot) = self.snapshot {
-            if snapshot != commits {
-                return Err(SqlError::new(
-                    state::SERIALIZATION_FAILURE,
-                    "could not serialize access due to a concurrent commit",
-                )
-                .with_detail("What the transaction has read may be different by now.")
-                .with_hint("The transaction had no effect. Try it again."));
+            if writing.is_changed(snapshot, &self.footprint.all) {
+                return Err(changed_meanwhile());
             }
             self.drop_snapshot();
         }
@@ -250,7 +278,7 @@ impl Session {
         job: impl FnOnce(&mut crate::engine::sqlite::lane::Held) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         match &self.writing {
-            Some(writing) => writing.lane().call(self.id, job).await,
+            Some(writing) => writing.call(job).await,
             None => Err(SqlError::new(
                 state::INVALID_SAVEPOINT,
                 "there is no savepoint",
@@ -303,31 +331,67 @@ impl Session {
     }
 
     async fn commit_all(&mut self) -> Result<()> {
-        let Some(writing) = self.writing.take() else {
+        let Some(writing) = &mut self.writing else {
             self.drop_snapshot();
-            return self.read().await;
+            if self.is_announced {
+                let transaction = self.state.transaction;
+                self.shared.replication.read_committed(transaction).await?;
+            }
+            return Ok(());
         };
         let digest = writing.seal().await?;
-        let notes = if digest.is_empty() {
-            self.read().await?;
-            Notes::default()
-        } else {
-            self.shared
-                .replication
-                .commit(self.state.transaction, &digest)
-                .await?
+        let Footprint {
+            others,
+            written_here,
+            ..
+        } = &self.footprint;
+        let is_only_here = !written_here.is_empty();
+        if is_only_here || !digest.changes.is_empty() {
+            writing.settled(others, is_only_here).await?;
+        }
+        let appended = self.append(&digest).await?;
+        let member = self.member(digest, appended);
+        let Some(writing) = self.writing.take() else {
+            return Err(SqlError::internal("a transaction ends twice"));
         };
-        let is_in_log = !notes.positions.is_empty();
-        let committed = writing.commit(Arc::clone(&self.schema), notes).await;
-        committed.map_err(|error| if is_in_log { in_log(&error) } else { error })
+        // What has joined is ended by its group.
+        (self.is_announced, self.start) = (false, Start::OnTop);
+        writing.join(member).outcome().await
     }
 
-    /// What was read was the latest, if others have a part in it.
-    async fn read(&self) -> Result<()> {
-        if self.is_announced {
-            self.shared.replication.read(self.state.transaction).await?;
+    /// Gives the transaction its place behind those before it.
+    async fn append(&self, digest: &Digest) -> Result<Appended> {
+        let (replication, transaction) = (&self.shared.replication, self.state.transaction);
+        if !digest.is_empty() {
+            return replication.append(transaction, digest).await;
         }
-        Ok(())
+        let mut appended = Appended::alone(Notes::default());
+        if self.is_announced {
+            let replication = Arc::clone(replication);
+            let read = async move { replication.read(transaction).await };
+            appended.acknowledged = Box::pin(read);
+        }
+        Ok(appended)
+    }
+
+    fn member(&self, digest: Digest, appended: Appended) -> Member {
+        let (replication, transaction) =
+            (Arc::clone(&self.shared.replication), self.state.transaction);
+        let is_announced = self.is_announced;
+        let here = Tables::These(self.footprint.written_here.clone());
+        Member {
+            tables: Tables::of(&digest).and(&here),
+            digest,
+            notes: appended.notes,
+            schema: Arc::clone(&self.schema),
+            is_only_here: !self.footprint.written_here.is_empty(),
+            acknowledged: appended.acknowledged,
+            ended: Box::new(move |is_committed| {
+                if is_announced {
+                    replication.ended(transaction, is_committed);
+                }
+            }),
+        }
     }
 
     pub(crate) fn rollback(&mut self) {
@@ -337,12 +401,15 @@ impl Session {
 
     /// Gives back what the transaction holds; what it has changed is undone.
     fn let_go(&mut self) {
-        self.writing = None;
+        if let Some(writing) = self.writing.take() {
+            self.start = writing.next_start();
+        }
         self.drop_snapshot();
         self.schema = self.shared.database.schema();
     }
 
     fn finish(&mut self, is_committed: bool) {
+        self.footprint = Footprint::default();
         if std::mem::take(&mut self.is_announced) {
             self.shared
                 .replication

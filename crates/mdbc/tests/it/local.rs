@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mdbc::config::Config;
 use mdbc::engine::{
-    Access, Applied, Change, Database, Digest, Notes, OpenError, Options, Position, Replication,
-    TableKind, Who,
+    Access, Appended, Applied, Change, Database, Digest, Notes, OpenError, Options, Position,
+    Replication, TableKind, Who,
 };
 use mdbc::error::{SqlError, state};
 use mdbc::proxy::{Site, serve};
@@ -31,7 +31,7 @@ impl Replication for Recorder {
         Ok(())
     }
 
-    async fn commit(&self, _: u64, digest: &Digest) -> Result<Notes, SqlError> {
+    async fn append(&self, _: u64, digest: &Digest) -> Result<Appended, SqlError> {
         if *self.refuses.lock().unwrap() {
             return Err(SqlError::new(
                 state::SERIALIZATION_FAILURE,
@@ -44,7 +44,7 @@ impl Replication for Recorder {
             .lock()
             .unwrap()
             .push(Digest::decode(&bytes).unwrap());
-        Ok(Notes::default())
+        Ok(Appended::alone(Notes::default()))
     }
 
     async fn read(&self, _: u64) -> Result<(), SqlError> {

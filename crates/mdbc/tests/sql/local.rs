@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mdbc::engine::{Access, Database, Digest, Notes, Position, Replication, Who};
+use mdbc::engine::{Access, Appended, Database, Digest, Position, Replication, Who};
 use mdbc::error::SqlError;
 use mdbc::proxy::{Site, serve};
 use mdbc::redo_log::LogOptions;
@@ -33,16 +33,16 @@ impl Replication for Sabotage {
         self.inner.before(who, access, may_write).await
     }
 
-    async fn commit(&self, transaction: u64, digest: &Digest) -> Result<Notes, SqlError> {
-        let mut notes = self.inner.commit(transaction, digest).await?;
+    async fn append(&self, transaction: u64, digest: &Digest) -> Result<Appended, SqlError> {
+        let mut appended = self.inner.append(transaction, digest).await?;
         if self.is_on.load(Ordering::SeqCst) {
             let nowhere = Position {
                 position: u64::MAX,
                 id: Vec::new(),
             };
-            notes.positions = BTreeMap::from([("none".to_owned(), nowhere)]);
+            appended.notes.positions = BTreeMap::from([("none".to_owned(), nowhere)]);
         }
-        Ok(notes)
+        Ok(appended)
     }
 
     async fn read(&self, transaction: u64) -> Result<(), SqlError> {

@@ -34,7 +34,7 @@ const SETTINGS: &str = "SET LOCAL session_replication_role = replica; \
 
 impl Postgres {
     /// Does what one digest says, and writes how far the logs are applied.
-    pub(super) async fn apply_one(&self, applied: &Applied) -> Result<()> {
+    pub(super) async fn redo(&self, applied: &Applied) -> Result<()> {
         let mut held = self.inner.replayer.hold().await?;
         let process = process(&held).await?;
         let done = {
@@ -250,13 +250,17 @@ async fn apply_delta(transaction: &Transaction<'_>, delta: &Delta) -> Result<()>
             )));
         }
     }
-    if !delta.new.is_empty() {
-        transaction
-            .execute(&columns.insert(&delta.table), &[&delta.new])
-            .await
-            .map_err(refused)?;
+    if delta.new.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    // Functions of constraints and indexes look for what they name.
+    let usual = "SET LOCAL search_path TO DEFAULT";
+    transaction.batch_execute(usual).await.map_err(told)?;
+    transaction
+        .execute(&columns.insert(&delta.table), &[&delta.new])
+        .await
+        .map_err(refused)?;
+    transaction.batch_execute(SETTINGS).await.map_err(told)
 }
 
 fn does_not_apply(reason: &str) -> SqlError {

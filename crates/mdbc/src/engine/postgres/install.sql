@@ -129,6 +129,7 @@ BEGIN
     PERFORM mdbc_internal.adopt_tables(new_kind);
     filled := mdbc_internal.adopt_columns();
     PERFORM mdbc_internal.adopt_sequences();
+    PERFORM mdbc_internal.seat_sequences();
     PERFORM mdbc_internal.check_schema();
     INSERT INTO mdbc_internal.meta VALUES ('schema', '1')
         ON CONFLICT (name) DO UPDATE SET value = (meta.value::bigint + 1)::text;

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::params_from_iter;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Database;
 use super::error::Translated;
+use super::group::Member;
+use super::history::Tables;
 use super::lane::Held;
 use super::run::Setting;
 use super::store::{self, Position};
@@ -14,8 +17,8 @@ use crate::catalog::Facts;
 use crate::catalog::schema::{Schema, Table};
 use crate::dialect::parse::quote;
 use crate::dialect::stored_columns;
-use crate::engine::Stamped;
 use crate::engine::digest::{Change, Digest};
+use crate::engine::{Notes, Stamped};
 use crate::error::{Result, SqlError, state};
 use crate::types::Value;
 
@@ -47,29 +50,27 @@ impl Database {
     ///
     /// A dropped future may have applied any number of the digests.
     pub async fn apply(&self, digests: Vec<Applied>) -> Result<()> {
-        let permit = Arc::clone(&self.inner.turn).acquire_owned().await;
-        let _permit = permit
-            .map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
+        let quiet = self.quiet().await?;
         for applied in digests {
-            let setting = Setting {
-                schema: self.schema(),
-                facts: Arc::new(Facts {
-                    database: String::new(),
-                    roles: Vec::new(),
-                    settings: Vec::new(),
-                }),
-                default_kind: applied.digest.default_kind,
-                result_bytes_max: 0,
-            };
-            let schema = self
-                .inner
-                .writer
-                .call(SESSION, move |held| held.apply(&applied, setting))
-                .await?;
-            self.set_schema(schema);
-            self.note_commit();
+            self.apply_one(&quiet, applied).await?;
         }
         Ok(())
+    }
+
+    /// The same for one digest, and for who has the permit.
+    pub(crate) async fn apply_one(
+        &self,
+        _quiet: &OwnedSemaphorePermit,
+        applied: Applied,
+    ) -> Result<()> {
+        let database = self.clone();
+        let apply = move |held: &mut Held| {
+            let schema = held.apply(&applied, &database.schema())?;
+            database.set_schema(schema);
+            database.note_commit(Tables::of(&applied.digest));
+            Ok(())
+        };
+        self.inner.writer.call(SESSION, apply).await
     }
 
     /// How far the logs are applied, by partition, as it is on the disk.
@@ -84,9 +85,7 @@ impl Database {
     ///
     /// Nothing is changed.
     pub async fn positions(&self) -> Result<BTreeMap<String, Position>> {
-        let permit = Arc::clone(&self.inner.turn).acquire_owned().await;
-        let _permit = permit
-            .map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
+        let _permit = self.quiet().await?;
         self.inner.writer.call(SESSION, Held::positions).await
     }
 }
@@ -97,18 +96,46 @@ impl Held {
         store::positions(&self.connection)
     }
 
-    fn apply(&mut self, applied: &Applied, setting: Setting) -> Result<Arc<Schema>> {
+    /// Does a digest again, in a local transaction of its own.
+    fn apply(&mut self, applied: &Applied, schema: &Arc<Schema>) -> Result<Arc<Schema>> {
+        let setting = Setting {
+            schema: Arc::clone(schema),
+            facts: Arc::new(Facts {
+                database: String::new(),
+                roles: Vec::new(),
+                settings: Vec::new(),
+            }),
+            default_kind: applied.digest.default_kind,
+            result_bytes_max: 0,
+        };
         // What foreign keys did there is part of the digest.
         self.connection
             .execute_batch("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE")
             .plain()?;
         let result = self.apply_all(applied, setting);
-        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        let ended = self.connection.execute_batch(end).plain();
+        let ended = self.end(result);
         self.connection
             .execute_batch("PRAGMA foreign_keys = ON")
             .plain()?;
-        ended.and(result)
+        ended
+    }
+
+    /// Does a member of a group again that was rolled back; the schema that it
+    /// leaves.
+    pub(super) fn redo(&mut self, member: &Member, schema: &Arc<Schema>) -> Result<Arc<Schema>> {
+        let Notes {
+            positions,
+            rows,
+            letter,
+        } = &member.notes;
+        if let (Some(rows), Some(letter)) = (rows, letter) {
+            self.redo_letter(rows, letter, schema)?;
+            return Ok(Arc::clone(schema));
+        }
+        let mut digest = member.digest.clone();
+        digest.stamp = rows.as_ref().map(|stamped| stamped.stamp.clone());
+        let positions = positions.clone();
+        self.apply(&Applied { digest, positions }, schema)
     }
 
     fn apply_all(&mut self, applied: &Applied, mut setting: Setting) -> Result<Arc<Schema>> {

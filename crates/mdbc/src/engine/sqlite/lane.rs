@@ -22,6 +22,8 @@ pub(crate) struct Held {
     pub(crate) context: Context,
     /// Savepoints that are open: their names, and how many changes there were.
     pub(crate) savepoints: Vec<(String, usize)>,
+    /// The transaction that runs on the writing connection.
+    pub(crate) top: Option<u64>,
 }
 
 type Job = Box<dyn FnOnce(&mut Held) + Send>;
@@ -54,6 +56,7 @@ impl Lane {
             connection,
             context,
             savepoints: Vec::new(),
+            top: None,
         };
         thread::Builder::new()
             .name("mdbc-sqlite".to_owned())
@@ -92,11 +95,13 @@ impl Lane {
         answered.await.map_err(|_| gone())?
     }
 
-    /// Leaves a job to run, after those before it.
-    pub(crate) fn post(&self, job: impl FnOnce(&mut Held) + Send + 'static) {
-        if self.jobs.try_send(Box::new(job)).is_err() {
+    /// Leaves a job to run, after those before it; whether it will.
+    pub(crate) fn post(&self, job: impl FnOnce(&mut Held) + Send + 'static) -> bool {
+        let is_posted = self.jobs.try_send(Box::new(job)).is_ok();
+        if !is_posted {
             tracing::error!("a job of the local database could not be left to run");
         }
+        is_posted
     }
 
     /// Interrupts the statement that runs, if it is the session's.

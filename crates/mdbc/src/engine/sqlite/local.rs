@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::lane::{Held, Lane};
 use super::mail::MailState;
 use super::{Applied, Database, Position};
-use crate::engine::{Stamped, TableKind, local};
+use crate::engine::local::{self, Quiet};
+use crate::engine::{Stamped, TableKind};
 use crate::error::{Result, SqlError};
 use crate::outbox::Letter;
 
@@ -39,8 +40,17 @@ impl local::Local for Local {
         self.reader.call(SESSION, Held::positions).await
     }
 
-    async fn apply(&self, digests: Vec<Applied>) -> Result<()> {
-        self.database.apply(digests).await
+    async fn quiet(&self) -> Result<Quiet> {
+        Ok(Quiet(Some(self.database.quiet().await?)))
+    }
+
+    async fn apply_one(&self, quiet: &Quiet, digest: Applied) -> Result<()> {
+        let Quiet(Some(permit)) = quiet else {
+            return Err(SqlError::internal(
+                "the right to write is of another database",
+            ));
+        };
+        self.database.apply_one(permit, digest).await
     }
 
     async fn mail_state(&self) -> Result<MailState> {

@@ -2,11 +2,11 @@
 //! by, and how many of the others' are applied.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
 use super::error::Translated;
+use super::history::Tables;
 use super::lane::Held;
 use super::stamps::{self, signed, unsigned};
 use super::{Database, rows};
@@ -47,14 +47,16 @@ impl Database {
     /// Waits until no local transaction writes. A dropped future may have
     /// applied all or none.
     pub(crate) async fn receive(&self, letters: Vec<Stamped>) -> Result<()> {
-        self.keep_mail(move |held, schema| {
+        let of = |letter: &Stamped| Tables::of_rows(&letter.rows);
+        let tables = letters
+            .iter()
+            .fold(Tables::default(), |all, one| all.and(&of(one)));
+        self.keep_mail(tables, move |held, schema| {
             letters
                 .iter()
                 .try_for_each(|letter| held.receive(letter, schema))
         })
-        .await?;
-        self.note_commit();
-        Ok(())
+        .await
     }
 
     /// Forgets letters of this site up to a number, and stamps of rows that were
@@ -68,7 +70,7 @@ impl Database {
         others: Vec<String>,
         before_us: u64,
     ) -> Result<()> {
-        self.keep_mail(move |held, _| {
+        self.keep_mail(Tables::default(), move |held, _| {
             let connection = &held.connection;
             connection
                 .prepare_cached("DELETE FROM mdbc_outbox WHERE sequence <= ?1")
@@ -81,20 +83,22 @@ impl Database {
         .await
     }
 
-    /// Does something with letters, in a local transaction of its own.
+    /// Does something with letters, which changes these tables, in a local
+    /// transaction of its own.
     async fn keep_mail(
         &self,
+        tables: Tables,
         job: impl FnOnce(&mut Held, &Schema) -> Result<()> + Send + 'static,
     ) -> Result<()> {
-        let permit = Arc::clone(&self.inner.turn).acquire_owned().await;
-        let closed = |_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed");
-        let _permit = permit.map_err(closed)?;
+        let _permit = self.quiet().await?;
         let schema = self.schema();
+        let database = self.clone();
         let job = move |held: &mut Held| {
             held.connection.execute_batch("BEGIN IMMEDIATE").plain()?;
             let result = job(held, &schema);
-            let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            held.connection.execute_batch(end).plain().and(result)
+            held.end(result)?;
+            database.note_commit(tables);
+            Ok(())
         };
         self.inner.writer.call(SESSION, job).await
     }

@@ -1,11 +1,22 @@
 //! The local engine: SQLite in this process.
 //!
 //! One connection writes, and whoever writes holds it until its transaction
-//! ends; each session has another that reads, in a snapshot of what is
-//! committed. A transaction begins on its own connection and moves to the
-//! writing one with its first change: if something was committed in between,
-//! it fails with `40001`, and the client tries again. So transactions are
-//! serializable.
+//! has its place in the log ([`group`]); each session has another that reads, in
+//! a snapshot of what is committed. A transaction begins on its own connection
+//! and moves to the writing one with its first change: if a table that it has
+//! read was changed in between, it fails with `40001`, and the client tries again.
+//!
+//! *So transactions are serializable*, in the order in which they join groups.
+//! One that writes sees on the writing connection what all before it have done,
+//! and nothing else runs there until it joins; what it read before that, in its
+//! snapshot, is the same there, since no table of it was changed. What is read
+//! is told by table: those of views by the tables behind them, what foreign keys
+//! look at with the statement that makes them look, which runs on the writing
+//! connection. The catalogues are another with the schema alone, and a change of
+//! that makes every snapshot old. One that only reads sees a snapshot, which is
+//! the state between two groups: it is behind all members of the one and before
+//! all of the other. Outside of this are the values of sequences, as in
+//! PostgreSQL, and the log of conflicts.
 //!
 //! Every change of a row is told by triggers to a function that mdbc alone
 //! has. The session extension of SQLite would tell the same, but is bound to
@@ -18,6 +29,8 @@ pub(crate) mod context;
 mod deferred;
 pub(crate) mod error;
 pub(crate) mod functions;
+pub(crate) mod group;
+pub(crate) mod history;
 pub(crate) mod lane;
 pub(crate) mod local;
 pub(crate) mod mail;
@@ -27,16 +40,20 @@ mod stamps;
 mod store;
 pub(crate) mod writer;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 use self::context::{Context, Counters};
 use self::error::Translated;
+use self::group::Group;
+use self::history::{History, Tables};
 use self::lane::Lane;
+use self::writer::Top;
 use crate::catalog::schema::{Schema, TableKind};
 use crate::clock;
 use crate::error::SqlError;
@@ -104,8 +121,11 @@ pub(crate) struct Inner {
     pub(crate) writer: Lane,
     /// Who holds the permit may use the writing connection.
     pub(crate) turn: Arc<Semaphore>,
-    /// Another number after each commit.
-    commits: AtomicU64,
+    /// The group that is open.
+    group: Mutex<Option<Arc<Group>>>,
+    /// Who runs on top of it.
+    top: Mutex<Option<Arc<Top>>>,
+    history: Mutex<History>,
     transactions: AtomicU64,
     schema: Mutex<Arc<Schema>>,
     counters: Arc<Mutex<Counters>>,
@@ -156,7 +176,9 @@ impl Database {
             path: path.clone(),
             writer,
             turn: Arc::new(Semaphore::new(1)),
-            commits: AtomicU64::new(0),
+            group: Mutex::default(),
+            top: Mutex::default(),
+            history: Mutex::default(),
             transactions: AtomicU64::new(1),
             schema: Mutex::new(schema),
             counters,
@@ -198,13 +220,26 @@ impl Database {
             .unwrap_or_else(PoisonError::into_inner) = schema;
     }
 
-    /// How many transactions have changed the database since it was opened.
-    pub(crate) fn commits(&self) -> u64 {
-        self.inner.commits.load(Ordering::SeqCst)
+    /// How many local commits there were since it was opened: of own
+    /// transactions, many at once, and of what other sites have done.
+    pub fn commits(&self) -> u64 {
+        self.history().count()
     }
 
-    pub(crate) fn note_commit(&self) {
-        self.inner.commits.fetch_add(1, Ordering::SeqCst);
+    /// There was a commit, which has changed these tables.
+    pub(crate) fn note_commit(&self, tables: Tables) {
+        self.history().note(tables);
+    }
+
+    /// Whether one of these tables was changed by a commit since there were so
+    /// many.
+    pub(crate) fn is_changed(&self, since: u64, tables: &BTreeSet<u32>) -> bool {
+        self.history().is_changed(since, tables)
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        let history = self.inner.history.lock();
+        history.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number that no other transaction has had since the start.

@@ -16,6 +16,7 @@ use crate::dialect::stored_columns;
 use crate::engine::digest::Change;
 use crate::engine::{Notes, Row, Rows, Stamped};
 use crate::error::{Result, SqlError, state};
+use crate::outbox::Stamp;
 use crate::types::Value;
 
 /// What columns hold that were added after a row was written elsewhere.
@@ -80,9 +81,7 @@ impl Held {
         };
         let mut stamped = stamped.clone();
         if let Some(letter) = &notes.letter {
-            stamped.sequence = last_letter(connection)?.saturating_add(1);
-            mail::keep(connection, (stamped.sequence, &stamped.stamp), letter)?;
-            store::set(connection, LAST_LETTER, stamps::signed(stamped.sequence))?;
+            stamped.sequence = keep_letter(connection, &stamped.stamp, letter)?;
         }
         let schema = Arc::clone(&self.context.lock().schema);
         for row in &stamped.rows.rows {
@@ -99,6 +98,23 @@ impl Held {
             )?;
         }
         stamps::see(connection, stamped.stamp.at_us)
+    }
+
+    /// Makes of rows what a transaction of this site has made of them, whose local
+    /// transaction was rolled back, and keeps the letter that tells of them.
+    pub(super) fn redo_letter(
+        &mut self,
+        rows: &Stamped,
+        letter: &[u8],
+        schema: &Schema,
+    ) -> Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").plain()?;
+        let redo = || {
+            let mut stamped = rows.clone();
+            stamped.sequence = keep_letter(&self.connection, &stamped.stamp, letter)?;
+            self.take_rows(&stamped, schema)
+        };
+        self.end(redo())
     }
 
     /// Takes what other sites have made of rows, where it prevails. Rows that
@@ -156,6 +172,14 @@ impl Held {
         }
         Ok(())
     }
+}
+
+/// Keeps a letter of this site under its number.
+fn keep_letter(connection: &Connection, stamp: &Stamp, letter: &[u8]) -> Result<u64> {
+    let sequence = last_letter(connection)?.saturating_add(1);
+    mail::keep(connection, (sequence, stamp), letter)?;
+    store::set(connection, LAST_LETTER, stamps::signed(sequence))?;
+    Ok(sequence)
 }
 
 /// The number of the last letter that this site has written; 0 before the first.

@@ -1,11 +1,14 @@
-//! The writing connection: one transaction at a time.
+//! The writing connection: one transaction at a time, on top of those that wait
+//! for their outcome ([`group`](super::group)).
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Database;
 use super::error::Translated;
+use super::group::{Group, Joined, Member};
 use super::lane::{Held, Lane};
 use super::store;
 use crate::catalog::schema::{Schema, TableKind};
@@ -16,46 +19,98 @@ use crate::error::{Result, SqlError, state};
 /// Savepoints of one transaction.
 const SAVEPOINTS_MAX: usize = 1000;
 
+/// Where a transaction begins on the writing connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// On top of those that wait for their outcome.
+    #[default]
+    OnTop,
+    /// When there are none: it keeps nobody from an answer, however long it takes.
+    Alone,
+}
+
+/// Who runs on the writing connection.
+#[derive(Debug)]
+pub(crate) struct Top {
+    number: u64,
+    /// None once it was taken off, or commits.
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Top {
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
+        permit.take()
+    }
+}
+
 /// The right to use the writing connection, with a transaction open on it.
 /// Dropping it rolls the transaction back.
 #[derive(Debug)]
 pub(crate) struct Writing {
     database: Database,
     session: u64,
-    is_open: bool,
-    // Freed last: after the rollback is on its way.
-    _permit: OwnedSemaphorePermit,
+    group: Arc<Group>,
+    top: Arc<Top>,
+    /// From the seal on: it is not taken off any more.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        if self.is_open {
-            self.database.inner.writer.post(|held| {
-                if let Err(error) = held.rollback() {
-                    tracing::error!(%error, "a transaction could not be rolled back");
-                }
-            });
+        let permit = self.permit.take().or_else(|| self.top.take());
+        if permit.is_some() {
+            self.database.dismiss(&self.group, self.top.number);
         }
+        // The permit is freed last: when the rollback is on its way.
     }
+}
+
+fn taken_off() -> SqlError {
+    SqlError::new(
+        state::SERIALIZATION_FAILURE,
+        "could not serialize access: the transaction took too long while others of this site \
+         waited for it",
+    )
+    .with_hint("The transaction had no effect. Try it again.")
+}
+
+fn rolled_back() -> SqlError {
+    SqlError::new(
+        state::SERIALIZATION_FAILURE,
+        "could not serialize access: the local database has rolled the transaction back",
+    )
+    .with_hint("The transaction had no effect. Try it again.")
 }
 
 impl Writing {
     /// Waits for the connection and begins a transaction.
     ///
     /// A dropped future gives the place in the queue up.
-    pub(crate) async fn begin(database: &Database, session: u64) -> Result<Self> {
-        let turn = Arc::clone(&database.inner.turn);
-        let permit = turn
-            .acquire_owned()
-            .await
-            .map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))?;
+    pub(crate) async fn begin(database: &Database, session: u64, start: Start) -> Result<Self> {
+        let permit = database.permit().await?;
+        let (group, is_new) = loop {
+            match database.group() {
+                None => break (database.open_group(), true),
+                Some(group) if start == Start::OnTop && database.takes(&group).await? => {
+                    break (group, false);
+                }
+                Some(group) => database.end_group(&group).await?,
+            }
+        };
+        let number = database.next_transaction();
+        let permit = Mutex::new(Some(permit));
+        let top = Arc::new(Top { number, permit });
+        database.set_top(&top);
         let writing = Self {
             database: database.clone(),
             session,
-            is_open: true,
-            _permit: permit,
+            group,
+            top,
+            permit: None,
         };
-        writing.lane().call(session, Held::begin).await?;
+        let begin = move |held: &mut Held| held.begin(number, is_new);
+        writing.lane().call(session, begin).await?;
         Ok(writing)
     }
 
@@ -63,35 +118,160 @@ impl Writing {
         &self.database.inner.writer
     }
 
-    /// What the transaction has done; it can change nothing more.
-    pub(crate) async fn seal(&self) -> Result<Digest> {
-        let default_kind = self.database.inner.default_kind;
-        self.lane()
-            .call(self.session, move |held| held.seal(default_kind))
-            .await
+    /// What its jobs are known by ([`Held::on_top`]).
+    pub(crate) fn number(&self) -> u64 {
+        self.top.number
     }
 
-    /// Commits. When it fails, the transaction is rolled back, or, after a
-    /// crash, may turn out either way.
-    pub(crate) async fn commit(mut self, schema: Arc<Schema>, notes: Notes) -> Result<()> {
-        let commit = move |held: &mut Held| held.commit(&notes);
-        let committed = self.lane().call(self.session, commit).await;
-        self.is_open = committed.is_err();
-        committed?;
-        self.database.set_schema(schema);
-        self.database.note_commit();
+    /// Runs a job on the connection, as [`Lane::call`].
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Held) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let number = self.top.number;
+        let job = move |held: &mut Held| {
+            held.on_top(number)?;
+            job(held)
+        };
+        self.lane().call(self.session, job).await
+    }
+
+    /// Whether a member of its group has changed one of these tables, or a commit
+    /// since there were so many.
+    pub(crate) fn is_changed(&self, since: u64, tables: &BTreeSet<u32>) -> bool {
+        self.database.is_changed(since, tables) || self.group.has_changed(tables)
+    }
+
+    /// Where the session begins the next time: alone if this one was taken off the
+    /// connection, since others waited for it.
+    pub(crate) fn next_start(&self) -> Start {
+        let permit = self.top.permit.lock();
+        let permit = permit.unwrap_or_else(PoisonError::into_inner);
+        if self.permit.is_none() && permit.is_none() {
+            Start::Alone
+        } else {
+            Start::OnTop
+        }
+    }
+
+    /// What the transaction has done; it can change nothing more.
+    pub(crate) async fn seal(&mut self) -> Result<Digest> {
+        self.permit = Some(self.top.take().ok_or_else(taken_off)?);
+        let default_kind = self.database.inner.default_kind;
+        self.call(move |held| held.seal(default_kind)).await
+    }
+
+    /// Waits until those before it are acknowledged, where it has touched one of
+    /// these tables and a member of its group has changed that.
+    ///
+    /// # Errors
+    /// One of them is not: this transaction fails with them.
+    pub(crate) async fn settled(&self, tables: &BTreeSet<u32>, is_only_here: bool) -> Result<()> {
+        if !is_only_here && !self.group.has_changed(tables) {
+            return Ok(());
+        }
+        let fates = self.group.fates().await;
+        if fates.iter().any(Result::is_err) {
+            return Err(SqlError::new(
+                state::SERIALIZATION_FAILURE,
+                "could not serialize access: a transaction before it, whose changes it has \
+                 read, failed",
+            )
+            .with_hint("The transaction had no effect. Try it again."));
+        }
         Ok(())
+    }
+
+    /// Makes it a member of its group, whatever becomes of the caller from here
+    /// on.
+    pub(crate) fn join(mut self, member: Member) -> Joined {
+        let notes = member.notes.clone();
+        let answered = self.group.add(member);
+        let is_posted = self.lane().post(move |held| held.join(&notes));
+        if !is_posted {
+            self.group.spoil();
+        }
+        Joined {
+            database: self.database.clone(),
+            group: Arc::clone(&self.group),
+            answered,
+            permit: self.permit.take(),
+            is_answered: false,
+        }
+    }
+}
+
+impl Database {
+    fn open_group(&self) -> Arc<Group> {
+        let group = Arc::new(Group::new());
+        *self.group_slot() = Some(Arc::clone(&group));
+        group
+    }
+
+    fn set_top(&self, top: &Arc<Top>) {
+        let current = self.inner.top.lock();
+        *current.unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(top));
+    }
+
+    /// Whether a transaction may run on top of the group that is open: it takes
+    /// members, and SQLite has not rolled it back.
+    async fn takes(&self, group: &Group) -> Result<bool> {
+        let is_open = |held: &mut Held| Ok(!held.connection.is_autocommit());
+        Ok(!group.is_due() && self.inner.writer.call(0, is_open).await?)
+    }
+
+    /// Takes a transaction off the connection that runs there and does not commit
+    /// yet; its permit.
+    pub(super) fn take_off(&self) -> Option<OwnedSemaphorePermit> {
+        let current = self.inner.top.lock();
+        let top = current.unwrap_or_else(PoisonError::into_inner).take()?;
+        let permit = top.take()?;
+        let number = top.number;
+        self.inner.writer.post(move |held| held.leave(number));
+        Some(permit)
+    }
+
+    /// Undoes what the transaction on top of a group has done; a group without
+    /// members is over.
+    fn dismiss(&self, group: &Arc<Group>, number: u64) {
+        if !group.is_empty() {
+            self.inner.writer.post(move |held| held.leave(number));
+            return;
+        }
+        if self.is_current(group) {
+            *self.group_slot() = None;
+        }
+        self.inner.writer.post(Held::rollback_group);
     }
 }
 
 impl Held {
-    fn begin(&mut self) -> Result<()> {
+    fn begin(&mut self, number: u64, is_new: bool) -> Result<()> {
         self.savepoints.clear();
         let mut inner = self.context.lock();
         inner.capture.truncate(0);
         inner.capture.is_on = true;
         drop(inner);
-        self.connection.execute_batch("BEGIN IMMEDIATE").plain()
+        if is_new {
+            self.connection.execute_batch("BEGIN IMMEDIATE").plain()?;
+        } else if self.connection.is_autocommit() {
+            return Err(rolled_back());
+        }
+        self.top = Some(number);
+        self.connection
+            .execute_batch("SAVEPOINT \"mdbc top\"")
+            .plain()
+    }
+
+    /// Whether the transaction runs here still.
+    pub(crate) fn on_top(&self, number: u64) -> Result<()> {
+        if self.top != Some(number) {
+            return Err(taken_off());
+        }
+        if self.connection.is_autocommit() {
+            return Err(rolled_back());
+        }
+        Ok(())
     }
 
     fn seal(&mut self, default_kind: TableKind) -> Result<Digest> {
@@ -121,14 +301,103 @@ impl Held {
         })
     }
 
-    fn commit(&mut self, notes: &Notes) -> Result<()> {
-        self.keep_rows(notes)?;
-        for (partition, position) in &notes.positions {
-            store::set_position(&self.connection, partition, position)?;
+    /// The transaction on top is a member from here on. If that fails, all are
+    /// done again when their outcome is known.
+    fn join(&mut self, notes: &Notes) {
+        let release = || {
+            self.keep(notes)?;
+            self.connection
+                .execute_batch("RELEASE \"mdbc top\"")
+                .plain()
+        };
+        if let Err(error) = release() {
+            tracing::warn!(%error, "a transaction that is in the log is not in the local database");
+            self.rollback_group();
         }
-        let schema = Arc::clone(&self.context.lock().schema);
-        self.savepoints.clear();
-        self.connection.execute_batch("COMMIT").translated(&schema)
+        (self.top, self.savepoints) = (None, Vec::new());
+    }
+
+    fn keep(&self, notes: &Notes) -> Result<()> {
+        self.keep_rows(notes)?;
+        let mut positions = notes.positions.iter();
+        positions.try_for_each(|(partition, position)| {
+            store::set_position(&self.connection, partition, position)
+        })
+    }
+
+    /// Commits what all members have done; whether that is so.
+    pub(super) fn commit_group(&mut self) -> bool {
+        if self.connection.is_autocommit() {
+            return false;
+        }
+        let committed = self.connection.execute_batch("COMMIT").plain();
+        if let Err(error) = &committed {
+            tracing::error!(%error, "transactions could not be committed at once");
+        }
+        committed.is_ok()
+    }
+
+    /// Undoes what all members have done, and who runs on top of them.
+    pub(super) fn rollback_group(&mut self) {
+        self.top = None;
+        if let Err(error) = self.rollback() {
+            tracing::error!(%error, "transactions could not be rolled back");
+        }
+    }
+
+    /// Undoes what a transaction on top has done.
+    fn leave(&mut self, number: u64) {
+        if self.top != Some(number) {
+            return;
+        }
+        (self.top, self.savepoints) = (None, Vec::new());
+        let mut inner = self.context.lock();
+        inner.capture.truncate(0);
+        inner.capture.is_on = false;
+        drop(inner);
+        if self.connection.is_autocommit() {
+            return;
+        }
+        let undone = self
+            .connection
+            .execute_batch("ROLLBACK TO \"mdbc top\"; RELEASE \"mdbc top\"");
+        if let Err(error) = undone {
+            tracing::error!(%error, "a transaction could not be rolled back alone");
+            self.rollback_group();
+        }
+    }
+
+    /// Stores how many values sequences have given: what was stored is rolled
+    /// back.
+    pub(super) fn keep_counters(&mut self) {
+        let given: Vec<(u32, i64)> = {
+            let counters = self.context.counters();
+            let pairs = counters.given.iter();
+            pairs.map(|(oid, given)| (*oid, *given)).collect()
+        };
+        let store = || {
+            self.connection.execute_batch("BEGIN IMMEDIATE").plain()?;
+            let mut given = given.iter();
+            given.try_for_each(|(oid, given)| store::store_given(&self.connection, *oid, *given))
+        };
+        let stored = store();
+        if let Err(error) = self.end(stored) {
+            tracing::warn!(%error, "the values that sequences have given are not stored");
+            self.context.counters().unstored = given.into_iter().map(|(oid, _)| oid).collect();
+        }
+    }
+
+    /// Ends a local transaction, well if its work went well; it is over in any
+    /// case.
+    pub(super) fn end<T>(&self, worked: Result<T>) -> Result<T> {
+        let end = if worked.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.connection.execute_batch(end).plain();
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a local transaction could not be rolled back");
+        }
+        worked.and_then(|value| ended.map(|()| value))
     }
 
     pub(crate) fn rollback(&mut self) -> Result<()> {

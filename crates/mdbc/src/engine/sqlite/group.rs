@@ -1,0 +1,474 @@
+//! Transactions of a site that share one local commit.
+//!
+//! ```text
+//!            ├─ T1 runs ─┤ appended ······ acknowledged ┐
+//!  BEGIN                 ├─ T2 runs ─┤ appended ······· acknowledged ┐
+//!                                    ├─ T3 runs ─┤ appended ········· acknowledged ┐
+//!                                      closed: T1 is acknowledged ─┘        COMMIT ┘ all answered
+//! ```
+//!
+//! The writing connection has an outer transaction, the *group*. A transaction of
+//! a client is a savepoint in it. When it commits it gets its place in the log,
+//! its savepoint is released, and it is a *member*; the next one runs on top of
+//! it at once. The group takes members until the first is acknowledged, or there
+//! are many, or one has changed the schema. It ends when the outcome of all is
+//! known: with one commit for all, after which each is answered. Nobody begins
+//! meanwhile. So a site commits as many transactions a round as it can run in
+//! one, and a client alone waits for one round.
+//!
+//! *Invariant*: other connections see what is committed alone, and what is
+//! committed here is acknowledged. A crash rolls the group back; what is in the
+//! log is replayed.
+//!
+//! # When not all is well
+//! Where a member is not acknowledged, or SQLite has rolled the group back (a
+//! statement was interrupted, the disk is full), all of it is rolled back when
+//! the outcome of all is known. The digests of those that are acknowledged are
+//! applied, in order, as those of other sites are. Members that are in no log
+//! (letters) are applied again if they come before the first that failed:
+//! what they have read is committed. Those behind it may have read what never
+//! was, and fail with `40001`.
+//!
+//! No entry of the log rests on what fails: in strong tables by the log itself
+//! (an entry is not acknowledged before what it read), and beyond the log since a
+//! transaction that has touched what a member has changed in other tables is
+//! appended only when all before it are acknowledged ([`Writing::settled`]). So
+//! does one that has changed tables of this site alone, which no digest tells;
+//! and it is the last one of its group.
+//!
+//! # Who ends a group
+//! Whoever has the permit to write and finds it due: a member that waits, or
+//! whoever would begin. Nothing runs in the background: if nobody waits for its
+//! members any more, the group is rolled back ([`Joined`]). A transaction that
+//! runs on top of a group whose members wait is taken off after a bounded time
+//! ([`RUNNER_WAIT`]), so that a client that is slow keeps nobody from its answer;
+//! the session's next one begins a group of its own.
+//!
+//! [`Writing::settled`]: super::writer::Writing::settled
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, join_all};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::timeout;
+
+use super::Database;
+use super::history::Tables;
+use super::lane::Held;
+use crate::catalog::schema::Schema;
+use crate::engine::digest::{Change, Digest};
+use crate::engine::{Acknowledgement, Notes};
+use crate::error::{Result, SqlError, state};
+
+/// Members of one group.
+const MEMBERS_MAX: usize = 256;
+/// Bytes of the changes of one group's members, about: they are kept until it
+/// ends. The last one may exceed it.
+const BYTES_MAX: usize = 64 << 20;
+/// How long members whose group is due wait for the transaction that runs on top
+/// of them.
+pub(crate) const RUNNER_WAIT: Duration = Duration::from_millis(500);
+
+type Fate = Shared<BoxFuture<'static, Result<()>>>;
+
+/// A transaction that joins a group.
+pub(crate) struct Member {
+    pub(crate) digest: Digest,
+    pub(crate) notes: Notes,
+    /// What it has changed.
+    pub(crate) tables: Tables,
+    /// The schema that it leaves.
+    pub(crate) schema: Arc<Schema>,
+    /// Whether it has changed tables of this site alone.
+    pub(crate) is_only_here: bool,
+    pub(crate) acknowledged: Acknowledgement,
+    /// Told when it is committed here, or is not.
+    pub(crate) ended: Box<dyn FnOnce(bool) + Send>,
+}
+
+impl Member {
+    /// Whether none may join behind it.
+    fn is_last(&self) -> bool {
+        self.is_only_here || self.tables == Tables::All
+    }
+
+    fn size(&self) -> usize {
+        let changes: usize = self.digest.changes.iter().map(Change::size).sum();
+        let rows = self.digest.rows.rows.iter().map(|row| {
+            let values = row.values.iter().flatten().map(|(_, value)| value.size());
+            values.sum::<usize>()
+        });
+        changes.saturating_add(rows.sum())
+    }
+}
+
+/// A member in its group.
+pub(super) struct Seat {
+    pub(super) member: Member,
+    fate: Fate,
+    answer: oneshot::Sender<Result<()>>,
+}
+
+#[derive(Default)]
+struct Seats {
+    all: Vec<Seat>,
+    bytes: usize,
+    is_closed: bool,
+    /// Whether what the connection has is not what the members have done.
+    is_spoiled: bool,
+}
+
+/// Transactions that share one local commit.
+pub(crate) struct Group {
+    /// Where the ends of members are told.
+    runtime: Handle,
+    seats: Mutex<Seats>,
+    /// Members whose sessions wait.
+    waiting: AtomicUsize,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").finish_non_exhaustive()
+    }
+}
+
+impl Group {
+    pub(super) fn new() -> Self {
+        Self {
+            runtime: Handle::current(),
+            seats: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.seats().all.is_empty()
+    }
+
+    fn close(&self) {
+        self.seats().is_closed = true;
+    }
+
+    pub(super) fn spoil(&self) {
+        self.seats().is_spoiled = true;
+    }
+
+    /// Whether it takes no more members.
+    pub(super) fn is_due(&self) -> bool {
+        let seats = self.seats();
+        let first = seats.all.first();
+        seats.is_closed || first.is_some_and(|first| first.fate.peek().is_some())
+    }
+
+    /// Whether a member has changed one of these tables.
+    pub(super) fn has_changed(&self, tables: &BTreeSet<u32>) -> bool {
+        let seats = self.seats();
+        let mut members = seats.all.iter();
+        members.any(|seat| seat.member.tables.meets(tables))
+    }
+
+    /// How each member ends; never more than there are by now.
+    pub(super) fn fates(&self) -> impl Future<Output = Vec<Result<()>>> + Send + use<> {
+        let fates: Vec<Fate> = self.seats().all.iter().map(|s| s.fate.clone()).collect();
+        join_all(fates)
+    }
+
+    /// Ends when the first member has its outcome.
+    fn first(&self) -> impl Future<Output = ()> + Send + use<> {
+        let first = self.seats().all.first().map(|first| first.fate.clone());
+        async move {
+            if let Some(first) = first {
+                drop(first.await);
+            }
+        }
+    }
+
+    pub(super) fn add(&self, mut member: Member) -> oneshot::Receiver<Result<()>> {
+        let (answer, answered) = oneshot::channel();
+        let ready: Acknowledgement = Box::pin(std::future::ready(Ok(())));
+        let fate = std::mem::replace(&mut member.acknowledged, ready).shared();
+        let mut seats = self.seats();
+        seats.bytes = seats.bytes.saturating_add(member.size());
+        let is_full = seats.all.len() + 1 >= MEMBERS_MAX || seats.bytes >= BYTES_MAX;
+        seats.is_closed |= is_full || member.is_last();
+        seats.all.push(Seat {
+            member,
+            fate,
+            answer,
+        });
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        answered
+    }
+
+    /// Takes the members out, and whether the connection has what they did.
+    fn take(&self) -> (Vec<Seat>, bool) {
+        let mut seats = self.seats();
+        seats.is_closed = true;
+        (std::mem::take(&mut seats.all), !seats.is_spoiled)
+    }
+}
+
+/// A member whose session waits for the group's end.
+///
+/// Dropped before that, it is left to the others; without others, the group is
+/// rolled back, since nobody would end it.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(super) database: Database,
+    pub(super) group: Arc<Group>,
+    pub(super) answered: oneshot::Receiver<Result<()>>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) is_answered: bool,
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        let is_last = self.group.waiting.fetch_sub(1, Ordering::SeqCst) == 1;
+        if is_last && !self.is_answered {
+            self.database.abandon(&self.group);
+        }
+    }
+}
+
+impl Joined {
+    /// Waits until it is committed here. The next transaction may begin
+    /// meanwhile.
+    pub(crate) async fn outcome(mut self) -> Result<()> {
+        let (database, group) = (self.database.clone(), Arc::clone(&self.group));
+        let permit = self.permit.take();
+        let (first, is_due) = (group.first(), || group.is_due());
+        let mut first = std::pin::pin!(first);
+        if (&mut first).now_or_never().is_some() || is_due() {
+            // Nobody would join any more: no need to give the permit away first.
+            let end = database.end_group(&group);
+            end.await?;
+        }
+        drop(permit);
+        let end = async {
+            first.await;
+            group.close();
+            let permit = database.permit_of_runner().await?;
+            database.end_group(&group).await?;
+            drop(permit);
+            Ok::<(), SqlError>(())
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = &mut self.answered => answer,
+            ended = end => {
+                ended?;
+                (&mut self.answered).await
+            }
+        };
+        self.is_answered = true;
+        answer.unwrap_or_else(|_gone| Err(abandoned()))
+    }
+}
+
+fn abandoned() -> SqlError {
+    SqlError::new(
+        state::STATEMENT_COMPLETION_UNKNOWN,
+        "the transaction was broken off while it was being committed",
+    )
+    .with_hint("Read what the transaction would have changed before you try it again.")
+}
+
+fn behind_a_failure() -> SqlError {
+    SqlError::new(
+        state::SERIALIZATION_FAILURE,
+        "could not serialize access: a transaction before it, whose changes it may have read, \
+         failed",
+    )
+    .with_hint("The transaction had no effect. Try it again.")
+}
+
+/// The local database did not take what is in the log: it does so later.
+fn in_log(error: &SqlError) -> SqlError {
+    SqlError::new(
+        state::STATEMENT_COMPLETION_UNKNOWN,
+        format!("the transaction is committed, but this site does not have it yet: {error}"),
+    )
+    .with_hint("Do not try it again. The next transaction on its tables applies it here first.")
+}
+
+impl Database {
+    pub(super) fn group(&self) -> Option<Arc<Group>> {
+        self.group_slot().clone()
+    }
+
+    pub(super) fn group_slot(&self) -> MutexGuard<'_, Option<Arc<Group>>> {
+        let group = self.inner.group.lock();
+        group.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_current(&self, group: &Arc<Group>) -> bool {
+        let current = self.group_slot();
+        current.as_ref().is_some_and(|own| Arc::ptr_eq(own, group))
+    }
+
+    /// The permit to write.
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.inner.turn).acquire_owned().await;
+        permit.map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))
+    }
+
+    /// The permit to write, while no group is open: one that is, is ended first.
+    pub(crate) async fn quiet(&self) -> Result<OwnedSemaphorePermit> {
+        let permit = self.permit().await?;
+        if let Some(group) = self.group() {
+            self.end_group(&group).await?;
+        }
+        Ok(permit)
+    }
+
+    /// The permit, taken from the transaction that has it if that goes on for
+    /// too long.
+    async fn permit_of_runner(&self) -> Result<OwnedSemaphorePermit> {
+        match timeout(RUNNER_WAIT, self.permit()).await {
+            Ok(permit) => permit,
+            Err(_) => match self.take_off() {
+                Some(permit) => Ok(permit),
+                None => self.permit().await,
+            },
+        }
+    }
+
+    /// Ends a group that is open. The caller has the permit.
+    ///
+    /// Dropped, the group is ended by whoever has the permit next.
+    pub(super) async fn end_group(&self, group: &Arc<Group>) -> Result<()> {
+        group.close();
+        let fates = group.fates().await;
+        let (database, group) = (self.clone(), Arc::clone(group));
+        let end = move |held: &mut Held| {
+            database.finish(held, &group, fates);
+            Ok(())
+        };
+        self.inner.writer.call(0, end).await
+    }
+
+    /// Commits a group, or what may be committed of it, and tells its members.
+    fn finish(&self, held: &mut Held, group: &Arc<Group>, fates: Vec<Result<()>>) {
+        if !self.is_current(group) {
+            return;
+        }
+        let (seats, is_kept) = group.take();
+        let is_good = is_kept && fates.iter().all(Result::is_ok);
+        if is_good && held.commit_group() {
+            if let Some(last) = seats.last() {
+                self.set_schema(Arc::clone(&last.member.schema));
+            }
+            return self.publish(group, seats, fates);
+        }
+        held.rollback_group();
+        let mut redo = Redo::new(self.schema());
+        let members = seats.iter().map(|seat| &seat.member);
+        let ends = members
+            .zip(fates)
+            .map(|(m, fate)| redo.member(held, m, fate));
+        let ends = ends.collect();
+        held.keep_counters();
+        self.set_schema(redo.schema);
+        self.publish(group, seats, ends);
+    }
+
+    /// Tells everybody how a group has ended.
+    fn publish(&self, group: &Group, seats: Vec<Seat>, ends: Vec<Result<()>>) {
+        let _runtime = group.runtime.enter();
+        let pairs = seats.iter().zip(&ends).filter(|(_, end)| end.is_ok());
+        let changed = pairs.fold(None::<Tables>, |all, (seat, _)| {
+            Some(all.unwrap_or_default().and(&seat.member.tables))
+        });
+        if let Some(changed) = changed {
+            self.note_commit(changed);
+        }
+        let mut answers = Vec::new();
+        // What is undone is undone in reverse, as each says what came before it.
+        let (good, bad): (Vec<_>, Vec<_>) = seats
+            .into_iter()
+            .zip(ends)
+            .partition(|(_, end)| end.is_ok());
+        for (seat, end) in good.into_iter().chain(bad.into_iter().rev()) {
+            (seat.member.ended)(end.is_ok());
+            answers.push((seat.answer, end));
+        }
+        *self.group_slot() = None;
+        for (answer, end) in answers {
+            // A session that is gone is told nothing.
+            drop(answer.send(end));
+        }
+    }
+
+    /// Rolls a group back that nobody waits for.
+    fn abandon(&self, group: &Arc<Group>) {
+        let (database, group) = (self.clone(), Arc::clone(group));
+        let is_posted = self.inner.writer.post(move |held| {
+            if database.is_current(&group) {
+                held.rollback_group();
+                let (seats, _) = group.take();
+                let ends = seats.iter().map(|_| Err(abandoned())).collect();
+                database.publish(&group, seats, ends);
+            }
+        });
+        if !is_posted {
+            tracing::error!("a group of transactions could not be rolled back");
+        }
+    }
+}
+
+/// Members of a group that was rolled back, done again one by one.
+struct Redo {
+    schema: Arc<Schema>,
+    /// Whether one before was not acknowledged.
+    has_failed: bool,
+    /// What an acknowledged one could not be applied for: nor can those behind it.
+    stopped: Option<SqlError>,
+}
+
+impl Redo {
+    fn new(schema: Arc<Schema>) -> Self {
+        Self {
+            schema,
+            has_failed: false,
+            stopped: None,
+        }
+    }
+
+    fn member(&mut self, held: &mut Held, member: &Member, fate: Result<()>) -> Result<()> {
+        self.has_failed |= fate.is_err();
+        fate?;
+        let is_in_log = !member.notes.positions.is_empty();
+        if !is_in_log && (self.has_failed || member.is_only_here) {
+            return Err(behind_a_failure());
+        }
+        let done = match &self.stopped {
+            Some(error) => Err(error.clone()),
+            None => held.redo(member, &self.schema),
+        };
+        match done {
+            Ok(schema) => {
+                self.schema = schema;
+                if member.is_only_here {
+                    let lost = "its changes of tables of this site alone are lost";
+                    return Err(in_log(&SqlError::new(state::IO_ERROR, lost)));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.stopped.get_or_insert_with(|| error.clone());
+                Err(if is_in_log { in_log(&error) } else { error })
+            }
+        }
+    }
+}
