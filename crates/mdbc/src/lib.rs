@@ -17,6 +17,7 @@
 //! | [`proxy`] | the PostgreSQL wire protocol |
 //! | [`server`] | the process at one site |
 //! | `session` | transactions and statements of a connection |
+//! | `postgres` | the same where the local engine is the site's own PostgreSQL |
 //! | `dialect`, `catalog`, [`types`] | what SQL means here |
 //! | [`engine`] | the local database |
 //! | [`replicated`] | what transactions have to do with other sites |
@@ -45,6 +46,7 @@ pub mod error;
 pub mod outbox;
 pub mod ownership;
 pub mod partition;
+mod postgres;
 pub mod proxy;
 pub mod redo_log;
 pub mod replicated;

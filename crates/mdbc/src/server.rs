@@ -112,10 +112,7 @@ impl Server {
             replicated,
             ..
         } = self;
-        let database = match engine {
-            Engine::Sqlite(database) => database,
-            Engine::Postgres(_) => return Ok(()),
-        };
+        let database = engine;
         let Some(replicated) = replicated else {
             let site = Site {
                 config,

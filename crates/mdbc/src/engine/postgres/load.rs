@@ -60,6 +60,8 @@ const SAFE: &str = "SELECT DISTINCT p.proname::text FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname <> 'mdbc_internal' AND p.proname NOT IN (SELECT proname FROM opaque)";
 
+const OPAQUE_NAMES: &str = "SELECT DISTINCT proname::text FROM opaque";
+
 const TABLES: &str = ", resting AS (
         SELECT a.adrelid AS relation FROM pg_depend AS d JOIN pg_attrdef AS a ON a.oid = d.objid
         WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_proc'::regclass
@@ -120,6 +122,9 @@ pub(super) async fn load(client: &impl GenericClient) -> Result<Model> {
     let mut model = Model::default();
     for row in with_opaque(SAFE).await? {
         model.safe.insert(get(&row, 0)?);
+    }
+    for row in with_opaque(OPAQUE_NAMES).await? {
+        model.opaque.insert(get(&row, 0)?);
     }
     for row in with_opaque(TABLES).await? {
         let kind: String = get(&row, 3)?;

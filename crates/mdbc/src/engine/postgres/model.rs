@@ -18,6 +18,8 @@ pub struct Model {
     pub(super) views: BTreeMap<Name, View>,
     /// Names of functions that touch no table, whatever their arguments are.
     pub(super) safe: BTreeSet<String>,
+    /// Names of functions that may touch tables: all that are not safe.
+    pub(super) opaque: BTreeSet<String>,
     /// Whether an operator or a cast calls a function that may touch tables.
     pub(super) has_opaque_operators: bool,
 }
@@ -76,6 +78,17 @@ impl Model {
     /// Whether there is a table or view of the user's with this name.
     pub fn has(&self, name: &Name) -> bool {
         self.tables.contains_key(name) || self.views.contains_key(name)
+    }
+
+    /// All tables and views with this name, whatever their schemas are.
+    pub fn named<'m>(&'m self, relation: &'m str) -> impl Iterator<Item = &'m Name> {
+        let names = self.tables.keys().chain(self.views.keys());
+        names.filter(move |name| name.relation == relation)
+    }
+
+    /// Whether a function with this name may touch tables.
+    pub fn is_opaque_function(&self, name: &str) -> bool {
+        self.opaque.contains(name)
     }
 
     /// The table or view that an unqualified name means, where schemas are
