@@ -155,7 +155,10 @@ impl Session {
         let slot = shared.local.slot().await?;
         let mut parameters = vec![("options".to_owned(), slot.startup_options())];
         for (name, value) in DEFAULTS {
-            if !wanted.iter().any(|(wanted, _)| wanted.eq_ignore_ascii_case(name)) {
+            if !wanted
+                .iter()
+                .any(|(wanted, _)| wanted.eq_ignore_ascii_case(name))
+            {
                 parameters.push(((*name).to_owned(), (*value).to_owned()));
             }
         }
@@ -253,7 +256,9 @@ impl Session {
             .flatten()
             .map(|statement| &**statement)
             .collect();
-        let is_writing = executed.as_ref().is_some_and(|executed| !executed.is_read_only);
+        let is_writing = executed
+            .as_ref()
+            .is_some_and(|executed| !executed.is_read_only);
         self.transaction.has_changed |= is_writing;
         for _ in 0..ATTEMPTS_MAX {
             let model = self.shared.local.model();
@@ -281,8 +286,7 @@ impl Session {
             return Ok(());
         }
         self.transaction.is_announced = true;
-        let may_write =
-            self.transaction.block == Block::Explicit && !self.transaction.is_read_only;
+        let may_write = self.transaction.block == Block::Explicit && !self.transaction.is_read_only;
         let who = Who {
             session: self.id,
             transaction: self.transaction.number,
@@ -292,8 +296,10 @@ impl Session {
         if let Some(moment) = self.transaction.moment
             && self.shared.local.has_changed_since(access, moment)
         {
-            return Err(again("other sites have changed what the transaction began to read")
-                .with_detail("What the transaction has read may be different by now."));
+            return Err(
+                again("other sites have changed what the transaction began to read")
+                    .with_detail("What the transaction has read may be different by now."),
+            );
         }
         self.transaction.freshness = Freshness::Latest;
         extend(&mut self.transaction.owned, access);
@@ -351,6 +357,12 @@ impl Session {
             return Ok(());
         }
         Err(again("the schema has changed since the transaction began"))
+    }
+
+    /// Whether the transaction may have set sequences, which is not undone with it.
+    pub(super) fn has_set_sequences(&self) -> bool {
+        let mut ran = self.transaction.ran.iter();
+        ran.any(|statement| statement.names.iter().any(|name| name == "setval"))
     }
 
     /// The transaction has ended.

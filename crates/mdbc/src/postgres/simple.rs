@@ -259,7 +259,11 @@ impl Connection {
         let Some(is_read_only) = is_read_only else {
             return Ok("SET");
         };
-        let mode = if is_read_only { "READ ONLY" } else { "READ WRITE" };
+        let mode = if is_read_only {
+            "READ ONLY"
+        } else {
+            "READ WRITE"
+        };
         if is_session {
             let set = format!("SET SESSION CHARACTERISTICS AS TRANSACTION {mode}");
             session.ask(&set).await?;
