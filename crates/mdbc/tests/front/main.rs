@@ -7,10 +7,18 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[path = "../sql/bank.rs"]
+mod bank;
 #[path = "../common/cluster.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
 mod cluster;
 #[path = "../common/deployment.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod deployment;
+#[path = "../redo/dice.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod dice;
 mod one;
 mod site;
+mod sites;
+mod three;

@@ -21,7 +21,7 @@ pub(crate) struct TestSite {
 
 impl TestSite {
     pub(crate) async fn start() -> Self {
-        let cluster = Cluster::start().await;
+        let cluster = Cluster::start();
         let url = cluster.database("site").await;
         let config = Config {
             postgres: Some(PostgresConfig { url }),
