@@ -149,14 +149,9 @@ impl Backend {
                 frontend::password_message(hash.as_bytes(), &mut bytes)
             }
             10 => {
-                let started =
-                    sasl::ScramSha256::new(password, sasl::ChannelBinding::unsupported());
+                let started = sasl::ScramSha256::new(password, sasl::ChannelBinding::unsupported());
                 let started = scram.insert(started);
-                frontend::sasl_initial_response(
-                    sasl::SCRAM_SHA_256,
-                    started.message(),
-                    &mut bytes,
-                )
+                frontend::sasl_initial_response(sasl::SCRAM_SHA_256, started.message(), &mut bytes)
             }
             11 => scram.as_mut().map_or(Ok(()), |scram| {
                 scram.update(rest)?;

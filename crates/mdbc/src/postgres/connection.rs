@@ -191,7 +191,10 @@ impl Connection {
         }
         self.tell_asides().await?;
         self.output.tell(&frame).await?;
-        if frame.field(b'V').is_some_and(|severity| severity == "FATAL") {
+        if frame
+            .field(b'V')
+            .is_some_and(|severity| severity == "FATAL")
+        {
             self.output.flush().await?;
             return Err(gone().into());
         }

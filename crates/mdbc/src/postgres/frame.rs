@@ -250,7 +250,10 @@ mod tests {
         assert_eq!(bytes.len(), frame.size());
         let mut codec = FrameCodec::of_client();
         for end in 0..bytes.len() {
-            assert_eq!(codec.decode(&mut bytes.clone().split_to(end)).unwrap(), None);
+            assert_eq!(
+                codec.decode(&mut bytes.clone().split_to(end)).unwrap(),
+                None
+            );
         }
         assert_eq!(codec.decode(&mut bytes).unwrap(), Some(frame));
         let mut short = BytesMut::from(&b"Q\0\0\0\x03"[..]);
@@ -264,7 +267,10 @@ mod tests {
         let error = SqlError::new(state::UNDEFINED_TABLE, "no \0table").with_hint("make one");
         let frame = Frame::error(b'E', "ERROR", &error);
         let read = frame.as_error();
-        assert_eq!((read.state, read.message.as_str()), (error.state, "no table"));
+        assert_eq!(
+            (read.state, read.message.as_str()),
+            (error.state, "no table")
+        );
         assert_eq!(read.hint, error.hint);
         let placed = Frame::new(b'E', b"SERROR\0P3\0Mx\0\0".to_vec()).moved(10);
         assert_eq!(placed.field(b'P').as_deref(), Some("13"));
@@ -275,6 +281,9 @@ mod tests {
     fn rows_have_values_or_none() {
         let row = Frame::new(b'D', b"\0\x02\0\0\0\x01a\xff\xff\xff\xff".to_vec());
         assert_eq!(row.values(), Some(vec![Some(Bytes::from("a")), None]));
-        assert_eq!(Frame::new(b'D', b"\0\x01\0\0\0\x09a".to_vec()).values(), None);
+        assert_eq!(
+            Frame::new(b'D', b"\0\x01\0\0\0\x09a".to_vec()).values(),
+            None
+        );
     }
 }

@@ -38,7 +38,10 @@ impl Session {
         let mut messages = BytesMut::new();
         put(text, &mut messages)?;
         frontend::sync(&mut messages);
-        self.backend.send(messages).await.map_err(Failure::Backend)?;
+        self.backend
+            .send(messages)
+            .await
+            .map_err(Failure::Backend)?;
         let mut rows = Vec::new();
         let mut failed = None;
         loop {
@@ -48,9 +51,11 @@ impl Session {
                 (Err(error), None) => return Err(Failure::Backend(error)),
             };
             match frame.tag {
-                b'D' => rows.push(frame.values().ok_or_else(|| {
-                    Failure::Backend(gone("it has sent a row that is none"))
-                })?),
+                b'D' => rows.push(
+                    frame
+                        .values()
+                        .ok_or_else(|| Failure::Backend(gone("it has sent a row that is none")))?,
+                ),
                 b'E' => failed = Some(frame),
                 b'S' => self.asides.push(frame),
                 b'Z' => break,

@@ -25,15 +25,24 @@ const STATEMENTS: &[(&[&str], &str)] = &[
     (&["set", "role"], "SET ROLE"),
     (&["set", "local", "role"], "SET ROLE"),
     (&["set", "session", "role"], "SET ROLE"),
-    (&["set", "session", "authorization"], "SET SESSION AUTHORIZATION"),
+    (
+        &["set", "session", "authorization"],
+        "SET SESSION AUTHORIZATION",
+    ),
     (&["set", "local", "session"], "SET SESSION AUTHORIZATION"),
     (&["set", "session", "session"], "SET SESSION AUTHORIZATION"),
 ];
 
 /// Beginnings of the names of functions that are refused, and what they do.
 const FUNCTIONS: &[(&str, &str)] = &[
-    ("pg_advisory_", "an advisory lock, which other sites would not see,"),
-    ("pg_try_advisory_", "an advisory lock, which other sites would not see,"),
+    (
+        "pg_advisory_",
+        "an advisory lock, which other sites would not see,",
+    ),
+    (
+        "pg_try_advisory_",
+        "an advisory lock, which other sites would not see,",
+    ),
     ("pg_notify", "NOTIFY"),
     ("lo_", "a large object"),
     ("loread", "a large object"),
@@ -65,8 +74,18 @@ const SETTINGS: &[&str] = &[
 
 /// Kinds of objects whose statements are replicated.
 const OBJECTS: &[&str] = &[
-    "table", "index", "view", "sequence", "type", "domain", "function", "procedure", "trigger",
-    "schema", "column", "constraint",
+    "table",
+    "index",
+    "view",
+    "sequence",
+    "type",
+    "domain",
+    "function",
+    "procedure",
+    "trigger",
+    "schema",
+    "column",
+    "constraint",
 ];
 
 /// Words between the verb and the kind of the object.
@@ -94,7 +113,10 @@ pub(super) fn check(text: &str, words: &[Word<'_>]) -> Result<()> {
             }
         }
     }
-    if text.to_ascii_lowercase().contains("session_replication_role") {
+    if text
+        .to_ascii_lowercase()
+        .contains("session_replication_role")
+    {
         return Err(SqlError::refused("session_replication_role"));
     }
     check_settings(words)?;
@@ -128,7 +150,9 @@ fn check_settings(words: &[Word<'_>]) -> Result<()> {
     if words.iter().take(4).any(|word| word.is("search_path")) && words.iter().any(names_mdbc) {
         return Err(own("the schema mdbc_internal"));
     }
-    let is_local = words.get(1).is_some_and(|word| word.is("local") || word.is("session"));
+    let is_local = words
+        .get(1)
+        .is_some_and(|word| word.is("local") || word.is("session"));
     let at = 1 + usize::from(is_local);
     let name = words.get(at).and_then(Word::name).unwrap_or_default();
     let value = words.get(at + 2).or_else(|| words.get(at + 1));
@@ -186,8 +210,10 @@ fn check_copy(words: &[Word<'_>]) -> Result<()> {
     let is_table = target.is_some_and(|word| word.is_symbol("(")) || target.is_none();
     let is_file = target.is_some_and(|word| word.is("program") || word.kind == Kind::Text);
     if is_file && !is_client && !is_table {
-        return Err(SqlError::refused("COPY with a file or a program of the server")
-            .with_hint("Use \\copy."));
+        return Err(
+            SqlError::refused("COPY with a file or a program of the server")
+                .with_hint("Use \\copy."),
+        );
     }
     Ok(())
 }
@@ -245,17 +271,38 @@ fn refuse_clauses(verb: &str, object: &str, words: &[Word<'_>]) -> Result<()> {
     let is_table = object == "table";
     for (is_there, what) in [
         (has("concurrently"), "CONCURRENTLY"),
-        (is_table && verb == "create" && is_made_of_query(words), "CREATE TABLE AS"),
+        (
+            is_table && verb == "create" && is_made_of_query(words),
+            "CREATE TABLE AS",
+        ),
         (is_table && pair("partition", "by"), "a partitioned table"),
         (is_table && pair("partition", "of"), "a partitioned table"),
-        (is_table && pair("attach", "partition"), "a partitioned table"),
-        (is_table && verb == "create" && has("inherits"), "an inherited table"),
-        (is_table && verb == "alter" && has("inherit"), "an inherited table"),
+        (
+            is_table && pair("attach", "partition"),
+            "a partitioned table",
+        ),
+        (
+            is_table && verb == "create" && has("inherits"),
+            "an inherited table",
+        ),
+        (
+            is_table && verb == "alter" && has("inherit"),
+            "an inherited table",
+        ),
         (is_table && pair("disable", "trigger"), "DISABLE TRIGGER"),
-        (is_table && pair("replica", "trigger"), "ENABLE REPLICA TRIGGER"),
-        (is_table && pair("always", "trigger"), "ENABLE ALWAYS TRIGGER"),
+        (
+            is_table && pair("replica", "trigger"),
+            "ENABLE REPLICA TRIGGER",
+        ),
+        (
+            is_table && pair("always", "trigger"),
+            "ENABLE ALWAYS TRIGGER",
+        ),
         (is_table && pair("owner", "to"), "OWNER TO"),
-        (object == "sequence" && verb == "alter" && has("increment"), "ALTER SEQUENCE INCREMENT"),
+        (
+            object == "sequence" && verb == "alter" && has("increment"),
+            "ALTER SEQUENCE INCREMENT",
+        ),
     ] {
         if is_there {
             return Err(SqlError::refused(what));
@@ -287,8 +334,14 @@ mod tests {
     fn refusal(text: &str) -> Option<State> {
         let words = words(text);
         let result = check(text, &words).and_then(|()| {
-            let is_schema = ["create", "alter", "drop"].iter().any(|verb| words[0].is(verb));
-            if is_schema { schema(&words).map(drop) } else { Ok(()) }
+            let is_schema = ["create", "alter", "drop"]
+                .iter()
+                .any(|verb| words[0].is(verb));
+            if is_schema {
+                schema(&words).map(drop)
+            } else {
+                Ok(())
+            }
         });
         result.err().map(|error| error.state)
     }
@@ -317,11 +370,27 @@ mod tests {
         ] {
             assert_eq!(refusal(text), Some(state::FEATURE_NOT_SUPPORTED), "{text}");
         }
-        assert_eq!(refusal("SELECT * FROM mdbc_internal.own"), Some(state::RESERVED_NAME));
-        assert_eq!(refusal("SET search_path = mdbc_internal"), Some(state::RESERVED_NAME));
-        assert_eq!(refusal("DROP TRIGGER \"$mdbc_x\" ON a"), Some(state::RESERVED_NAME));
-        for text in ["SET standard_conforming_strings = off", "SET client_encoding = 'latin1'"] {
-            assert_eq!(refusal(text), Some(state::INVALID_PARAMETER_VALUE), "{text}");
+        assert_eq!(
+            refusal("SELECT * FROM mdbc_internal.own"),
+            Some(state::RESERVED_NAME)
+        );
+        assert_eq!(
+            refusal("SET search_path = mdbc_internal"),
+            Some(state::RESERVED_NAME)
+        );
+        assert_eq!(
+            refusal("DROP TRIGGER \"$mdbc_x\" ON a"),
+            Some(state::RESERVED_NAME)
+        );
+        for text in [
+            "SET standard_conforming_strings = off",
+            "SET client_encoding = 'latin1'",
+        ] {
+            assert_eq!(
+                refusal(text),
+                Some(state::INVALID_PARAMETER_VALUE),
+                "{text}"
+            );
         }
     }
 

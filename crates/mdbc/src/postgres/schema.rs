@@ -46,7 +46,10 @@ pub(super) fn without_kind(text: &str, words: &[Word<'_>]) -> Result<(String, Op
     } else if is(at.checked_sub(1), "(") && is(Some(at + 3), ")") && is(at.checked_sub(2), "with") {
         (at - 2, at + 3)
     } else {
-        return Err(SqlError::new(state::SYNTAX_ERROR, "syntax error at or near \"music\""));
+        return Err(SqlError::new(
+            state::SYNTAX_ERROR,
+            "syntax error at or near \"music\"",
+        ));
     };
     let start = words.get(first).map_or(0, |word| word.start);
     let end = words.get(last).map_or(text.len(), Word::end);
@@ -115,8 +118,14 @@ mod tests {
         let create = "CREATE TABLE a (k int PRIMARY KEY)";
         for (text, rest) in [
             (" WITH (music = 'strong')", ""),
-            (" WITH (fillfactor = 70, music=strong);", "WITH (fillfactor = 70 );"),
-            (" WITH (music = 'strong', fillfactor = 70)", "WITH (  fillfactor = 70)"),
+            (
+                " WITH (fillfactor = 70, music=strong);",
+                "WITH (fillfactor = 70 );",
+            ),
+            (
+                " WITH (music = 'strong', fillfactor = 70)",
+                "WITH (  fillfactor = 70)",
+            ),
         ] {
             let (left, kind) = without(&format!("{create}{text}")).unwrap();
             assert_eq!(kind, Some(TableKind::Strong), "{text}");

@@ -118,13 +118,37 @@ pub(super) struct Transaction {
     pub(super) owned: Access,
     /// Tables that it has made.
     pub(super) fresh: BTreeSet<Name>,
-    /// What it has run, and the schema that this was understood by.
-    ran: Vec<Arc<Statement>>,
+    /// All that it has run, and the schema that this was understood by.
+    ran: Option<Statement>,
     version: u64,
+    /// The statement that it began with, as long as it has run no other.
+    first: Option<Arc<Statement>>,
     freshness: Freshness,
     /// `SET LOCAL music.read`, and `SET music.read` until it is committed.
     reads_local: Option<bool>,
     reads: Option<bool>,
+}
+
+impl Transaction {
+    /// Notes that a statement is to run, with those that it runs.
+    fn note(&mut self, statement: &Arc<Statement>, all: &[&Statement]) {
+        if self.ran.is_none() {
+            self.first = Some(Arc::clone(statement));
+        } else if self.first.as_ref().is_some_and(|first| first != statement) {
+            self.first = None;
+        }
+        for statement in all {
+            match &mut self.ran {
+                Some(ran) => ran.absorb(statement),
+                None => self.ran = Some((*statement).clone()),
+            }
+        }
+    }
+
+    /// Whether it has run nothing but this statement: it may begin anew.
+    pub(super) fn has_run_only(&self, statement: &Arc<Statement>) -> bool {
+        self.ran.is_none() || self.first.as_ref() == Some(statement)
+    }
 }
 
 /// A client's session.
@@ -155,7 +179,10 @@ impl Session {
         let slot = shared.local.slot().await?;
         let mut parameters = vec![("options".to_owned(), slot.startup_options())];
         for (name, value) in DEFAULTS {
-            if !wanted.iter().any(|(wanted, _)| wanted.eq_ignore_ascii_case(name)) {
+            if !wanted
+                .iter()
+                .any(|(wanted, _)| wanted.eq_ignore_ascii_case(name))
+            {
                 parameters.push(((*name).to_owned(), (*value).to_owned()));
             }
         }
@@ -245,15 +272,24 @@ impl Session {
 
     /// Owns what a statement touches, before it is told to the local PostgreSQL.
     pub(super) async fn enter(&mut self, statement: &Arc<Statement>) -> Result<(), Failure> {
-        self.transaction.ran.push(Arc::clone(statement));
         let executed = statement.executes.as_ref();
         let executed = executed.and_then(|name| self.statements.get(name)).cloned();
+        if let Some(name) = statement.executes.as_ref().filter(|_| executed.is_none()) {
+            return Err(SqlError::new(
+                state::INVALID_SQL_STATEMENT_NAME,
+                format!("prepared statement \"{name}\" does not exist"),
+            )
+            .into());
+        }
         let statements: Vec<&Statement> = [Some(statement), executed.as_ref()]
             .into_iter()
             .flatten()
             .map(|statement| &**statement)
             .collect();
-        let is_writing = executed.as_ref().is_some_and(|executed| !executed.is_read_only);
+        self.transaction.note(statement, &statements);
+        let is_writing = executed
+            .as_ref()
+            .is_some_and(|executed| !executed.is_read_only);
         self.transaction.has_changed |= is_writing;
         for _ in 0..ATTEMPTS_MAX {
             let model = self.shared.local.model();
@@ -281,8 +317,7 @@ impl Session {
             return Ok(());
         }
         self.transaction.is_announced = true;
-        let may_write =
-            self.transaction.block == Block::Explicit && !self.transaction.is_read_only;
+        let may_write = self.transaction.block == Block::Explicit && !self.transaction.is_read_only;
         let who = Who {
             session: self.id,
             transaction: self.transaction.number,
@@ -292,8 +327,10 @@ impl Session {
         if let Some(moment) = self.transaction.moment
             && self.shared.local.has_changed_since(access, moment)
         {
-            return Err(again("other sites have changed what the transaction began to read")
-                .with_detail("What the transaction has read may be different by now."));
+            return Err(
+                again("other sites have changed what the transaction began to read")
+                    .with_detail("What the transaction has read may be different by now."),
+            );
         }
         self.transaction.freshness = Freshness::Latest;
         extend(&mut self.transaction.owned, access);
@@ -346,7 +383,7 @@ impl Session {
         if model.version == transaction.version || transaction.freshness == Freshness::Local {
             return Ok(());
         }
-        let ran: Vec<&Statement> = transaction.ran.iter().map(|ran| &**ran).collect();
+        let ran: Vec<&Statement> = transaction.ran.iter().collect();
         if is_within(&access(&model, &ran, None), &transaction.owned) {
             return Ok(());
         }

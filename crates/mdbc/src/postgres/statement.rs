@@ -102,8 +102,18 @@ const ROWS: &[&str] = &[
 ];
 /// Words of a statement that may write something.
 const WRITING: &[&str] = &[
-    "insert", "update", "delete", "merge", "truncate", "into", "nextval", "setval", "share",
-    "lock", "analyze", "set_config",
+    "insert",
+    "update",
+    "delete",
+    "merge",
+    "truncate",
+    "into",
+    "nextval",
+    "setval",
+    "share",
+    "lock",
+    "analyze",
+    "set_config",
 ];
 
 impl Statement {
@@ -115,7 +125,11 @@ impl Statement {
         let words = words(text);
         refused::check(text, &words)?;
         let kind = kind(&words)?;
-        let is = |at: usize, keyword| words.get(at).is_some_and(|word: &Word<'_>| word.is(keyword));
+        let is = |at: usize, keyword| {
+            words
+                .get(at)
+                .is_some_and(|word: &Word<'_>| word.is(keyword))
+        };
         let first = words.first().and_then(Word::name).unwrap_or_default();
         let executes = is(0, "execute").then(|| words.get(1).and_then(Word::name));
         let is_known = match kind {
@@ -150,6 +164,18 @@ impl Statement {
             table,
             kind,
         })
+    }
+
+    /// What both touch.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.names.extend(other.names.iter().cloned());
+        self.targets.extend(other.targets.iter().cloned());
+        self.is_insert &= other.is_insert;
+        self.is_opaque |= other.is_opaque;
+        self.locks_rows |= other.locks_rows;
+        if matches!(other.kind, Kind::Schema(_)) && self.kind != Kind::Schema(Schema::All) {
+            self.kind = other.kind.clone();
+        }
     }
 
     /// Whether mdbc does what it says, and the local PostgreSQL does not see it.
@@ -241,7 +267,11 @@ fn read_only(words: &[Word<'_>]) -> Option<bool> {
 
 /// Whether `music.<name>` is at a place.
 fn is_setting(words: &[Word<'_>], at: usize, name: &str) -> bool {
-    let is = |at: usize, keyword| words.get(at).is_some_and(|word: &Word<'_>| word.is(keyword));
+    let is = |at: usize, keyword| {
+        words
+            .get(at)
+            .is_some_and(|word: &Word<'_>| word.is(keyword))
+    };
     let dot = words.get(at + 1).is_some_and(|word| word.is_symbol("."));
     is(at, "music") && dot && is(at + 2, name)
 }
@@ -374,10 +404,19 @@ mod tests {
     #[test]
     fn what_is_written_is_told_from_what_is_read() {
         for (text, targets) in [
-            ("INSERT INTO s.a SELECT * FROM b ON CONFLICT DO UPDATE SET x = 1", &["a"][..]),
+            (
+                "INSERT INTO s.a SELECT * FROM b ON CONFLICT DO UPDATE SET x = 1",
+                &["a"][..],
+            ),
             ("UPDATE ONLY \"A\" SET x = 1 FROM b", &["A"]),
-            ("WITH w AS (DELETE FROM a RETURNING *) SELECT * FROM w, b", &["a"]),
-            ("MERGE INTO a USING b ON a.k = b.k WHEN MATCHED THEN DELETE", &["a"]),
+            (
+                "WITH w AS (DELETE FROM a RETURNING *) SELECT * FROM w, b",
+                &["a"],
+            ),
+            (
+                "MERGE INTO a USING b ON a.k = b.k WHEN MATCHED THEN DELETE",
+                &["a"],
+            ),
             ("COPY a (x, y) FROM STDIN", &["a"]),
             ("COPY a TO STDOUT", &[]),
             ("SELECT * FROM a FOR UPDATE", &[]),
@@ -415,7 +454,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_touches_everything() {
-        for text in ["DO $$begin end$$", "CALL p()", "frobnicate", "SELECT * FROM U&\"\\0061\""] {
+        for text in [
+            "DO $$begin end$$",
+            "CALL p()",
+            "frobnicate",
+            "SELECT * FROM U&\"\\0061\"",
+        ] {
             assert!(of(text).is_opaque, "{text}");
             assert!(!of(text).is_read_only, "{text}");
         }
@@ -427,16 +471,28 @@ mod tests {
         let begin = |is_read_only| Kind::Begin { is_read_only };
         for (text, kind) in [
             ("begin", begin(None)),
-            ("START TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY", begin(Some(true))),
+            (
+                "START TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY",
+                begin(Some(true)),
+            ),
             ("BEGIN READ WRITE", begin(Some(false))),
             ("END", Kind::Commit { is_chained: false }),
             ("COMMIT AND CHAIN", Kind::Commit { is_chained: true }),
             ("ROLLBACK", Kind::Rollback { is_chained: false }),
             ("ROLLBACK TO SAVEPOINT a", Kind::Savepoint { is_back: true }),
-            ("SET TRANSACTION READ ONLY", Kind::SetTransaction { is_read_only: Some(true), is_session: false }),
+            (
+                "SET TRANSACTION READ ONLY",
+                Kind::SetTransaction {
+                    is_read_only: Some(true),
+                    is_session: false,
+                },
+            ),
             (
                 "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
-                Kind::SetTransaction { is_read_only: None, is_session: true },
+                Kind::SetTransaction {
+                    is_read_only: None,
+                    is_session: true,
+                },
             ),
             ("SET search_path = a", Kind::Plain),
             ("SHOW music.age", Kind::Age),
@@ -454,8 +510,14 @@ mod tests {
             wanted: wanted.map(str::to_owned),
             is_local,
         };
-        assert_eq!(of("SET music.read = 'local'").kind, freshness(Some("local"), false));
-        assert_eq!(of("SET LOCAL music.read TO latest").kind, freshness(Some("latest"), true));
+        assert_eq!(
+            of("SET music.read = 'local'").kind,
+            freshness(Some("local"), false)
+        );
+        assert_eq!(
+            of("SET LOCAL music.read TO latest").kind,
+            freshness(Some("latest"), true)
+        );
         assert_eq!(of("RESET music.read").kind, freshness(None, false));
         let wrong = Statement::of("SET music.read = 'old'").unwrap_err();
         assert_eq!(wrong.state, state::INVALID_PARAMETER_VALUE);

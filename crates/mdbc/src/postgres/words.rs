@@ -264,7 +264,9 @@ fn string(text: &str, mut at: usize, has_escapes: bool) -> usize {
             b'\'' => {
                 let rest = text.get(at..).unwrap_or_default();
                 let length = line_end(rest);
-                let goes_on = rest.get(length..).is_some_and(|rest| rest.starts_with('\''));
+                let goes_on = rest
+                    .get(length..)
+                    .is_some_and(|rest| rest.starts_with('\''));
                 if length == 0 || !goes_on {
                     return at;
                 }
@@ -354,7 +356,10 @@ mod tests {
             ("$a$ $b$ t $a$ u", vec!["$a$ $b$ t $a$", "u"]),
             ("$1$$x$$", vec!["$1", "$$x$$"]),
             ("a$b$ c$b$", vec!["a$b$", "c$b$"]),
-            ("\"a\"\"b\" U&\"\\0061\"", vec!["\"a\"\"b\"", "U&\"\\0061\""]),
+            (
+                "\"a\"\"b\" U&\"\\0061\"",
+                vec!["\"a\"\"b\"", "U&\"\\0061\""],
+            ),
             ("1e5x t", vec!["1e5x", "t"]),
             ("a+--b\nc", vec!["a", "+", "c"]),
         ] {

@@ -87,7 +87,9 @@ async fn the_extended_protocol_passes() {
         .unwrap();
     assert_eq!(row.get::<_, &str>(0), "y");
     assert_eq!(row.get::<_, &[u8]>(1), &[0, 255]);
-    let failed = client.execute(&insert, &[&1_i32, &"x", &(&[][..] as &[u8])]).await;
+    let failed = client
+        .execute(&insert, &[&1_i32, &"x", &(&[][..] as &[u8])])
+        .await;
     let state = failed.unwrap_err().code().unwrap().code().to_owned();
     assert_eq!(state, "23505");
     client.query_one("SELECT 1", &[]).await.unwrap();
@@ -130,7 +132,13 @@ async fn a_statement_is_canceled() {
         let observer = site.cluster.connect("site").await;
         let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' \
              AND query LIKE '%pg_sleep(600)' AND pid <> pg_backend_pid()";
-        while observer.query_one(running, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+        while observer
+            .query_one(running, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            == 0
+        {}
         token.cancel_query(tokio_postgres::NoTls).await.unwrap();
     };
     let (slept, ()) = tokio::join!(sleep, cancel);

@@ -16,8 +16,14 @@ async fn what_one_site_writes_the_others_read() {
          INSERT INTO p (v) VALUES ('x'), ('y'); INSERT INTO c SELECT id, id FROM p";
     soon(a.batch_execute(create)).await.unwrap();
     assert_eq!(all(&b, "SELECT v FROM w ORDER BY v").await, ["x", "y"]);
-    soon(b.batch_execute("DELETE FROM p WHERE v = 'x'")).await.unwrap();
-    assert_eq!(all(&a, "SELECT count(*) FROM c").await, ["1"], "it cascades");
+    soon(b.batch_execute("DELETE FROM p WHERE v = 'x'"))
+        .await
+        .unwrap();
+    assert_eq!(
+        all(&a, "SELECT count(*) FROM c").await,
+        ["1"],
+        "it cascades"
+    );
     let insert = "INSERT INTO p (v) VALUES ('z') RETURNING id";
     let (one, other) = (all(&a, insert).await, all(&b, insert).await);
     assert_ne!(one, other, "sequences do not collide");
@@ -44,10 +50,14 @@ async fn a_function_of_a_user_takes_every_table() {
 async fn a_site_that_was_cut_off_catches_up() {
     let sites = Sites::start(Duration::from_secs(1)).await;
     let (a, b) = (sites.client(0).await, sites.client(1).await);
-    soon(a.batch_execute("CREATE TABLE t (k int PRIMARY KEY)")).await.unwrap();
+    soon(a.batch_execute("CREATE TABLE t (k int PRIMARY KEY)"))
+        .await
+        .unwrap();
     assert_eq!(all(&b, "SELECT count(*) FROM t").await, ["0"]);
     sites.cut(0, true);
-    soon(b.batch_execute("INSERT INTO t VALUES (1)")).await.unwrap();
+    soon(b.batch_execute("INSERT INTO t VALUES (1)"))
+        .await
+        .unwrap();
     let refused = state(&a, "INSERT INTO t VALUES (2)").await;
     assert!(["40001", "57P03"].contains(&refused.as_str()), "{refused}");
     sites.cut(0, false);
