@@ -6,6 +6,8 @@
 //!                                        └ refused ─▶ ROLLBACK PREPARED
 //! ```
 
+use std::collections::BTreeMap;
+
 use super::own::Value;
 use super::session::{Block, Failure, Session};
 use crate::engine::Digest;
@@ -48,16 +50,20 @@ impl Session {
             return Ok(());
         }
         let has_changed_schema = self.transaction.has_changed_schema;
+        let mut sealed = None;
         if self.transaction.has_changed {
+            self.seat_sequences().await?;
             let id = Id::draw();
             let digest = self.seal(id).await?;
             if !digest.is_empty() {
                 self.commit_digest(id, &digest).await?;
                 if has_changed_schema {
-                    self.shared.local.reload().await?;
+                    let read = self.shared.local.reload().await;
+                    read.map_err(|error| in_log(&error))?;
                 }
                 return Ok(());
             }
+            sealed = Some(id);
         }
         self.check_owned()?;
         if self.transaction.is_announced {
@@ -65,8 +71,20 @@ impl Session {
             self.shared.replication.read(number).await?;
         }
         self.ask("COMMIT").await?;
+        if let Some(id) = sealed {
+            // Its id is of no use where what it did cancelled out.
+            self.shared.local.note_own(id, BTreeMap::new()).await;
+        }
         if has_changed_schema {
             self.shared.local.reload().await?;
+        }
+        Ok(())
+    }
+
+    /// What `setval` has set goes on to the next value of this site.
+    async fn seat_sequences(&mut self) -> Result<(), Failure> {
+        if self.has_set_sequences() {
+            self.ask("SELECT mdbc_internal.seat_sequences()").await?;
         }
         Ok(())
     }
@@ -127,7 +145,11 @@ impl Session {
     /// Undoes what the transaction has done.
     pub(super) async fn rollback(&mut self) -> Result<(), Failure> {
         let undone = if self.transaction.is_begun && self.backend.status != b'I' {
-            self.ask("ROLLBACK").await.map(drop)
+            let undone = self.ask("ROLLBACK").await.map(drop);
+            match undone {
+                Ok(()) => self.seat_sequences().await,
+                failed => failed,
+            }
         } else {
             Ok(())
         };

@@ -390,6 +390,12 @@ impl Session {
         Err(again("the schema has changed since the transaction began"))
     }
 
+    /// Whether the transaction may have set sequences, which is not undone with it.
+    pub(super) fn has_set_sequences(&self) -> bool {
+        let ran = self.transaction.ran.as_ref();
+        ran.is_some_and(|ran| ran.names.contains("setval"))
+    }
+
     /// The transaction has ended.
     pub(super) fn finish(&mut self, is_committed: bool) {
         let transaction = std::mem::take(&mut self.transaction);

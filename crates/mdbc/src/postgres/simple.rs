@@ -189,10 +189,6 @@ impl Connection {
     /// A statement has run.
     async fn after(&mut self, statement: &Arc<Statement>) -> Result<(), Failure> {
         let session = &mut self.session;
-        if statement.names.contains("setval") {
-            let seat = session.shared.local.after_setval();
-            session.ask(seat).await?;
-        }
         match &statement.kind {
             Kind::Schema(_) => self.after_ddl(statement).await?,
             Kind::Savepoint { is_back: true } => session.transaction.is_failed = false,

@@ -229,12 +229,6 @@ impl Postgres {
         )
     }
 
-    /// What a client's connection runs after a statement that may have set values
-    /// of sequences.
-    pub fn after_setval(&self) -> &'static str {
-        "SELECT mdbc_internal.seat_sequences()"
-    }
-
     /// What a client's connection runs when its transaction is complete: returns
     /// rows of [`Captured`], each of four texts, in order. Nothing may be changed
     /// after it.

@@ -186,9 +186,10 @@ impl Closure<'_> {
             self.access.reads.insert(parent.to_string());
         }
         for (child, is_written) in table.children.iter().filter(|_| is_change) {
-            match *is_written && !self.access.writes.contains(&child.to_string()) {
-                true => self.write(child, true)?,
-                false => drop(self.access.reads.insert(child.to_string())),
+            if *is_written && !self.access.writes.contains(&child.to_string()) {
+                self.write(child, true)?;
+            } else {
+                self.access.reads.insert(child.to_string());
             }
         }
         Ok(())

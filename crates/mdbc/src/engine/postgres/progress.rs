@@ -101,7 +101,8 @@ mod tests {
     fn those_of_an_entry_are_written_at_once() {
         let written = BTreeMap::from([("a".to_owned(), at(4))]);
         let both = noted(&[("a", 5), ("b", 2)]);
-        assert_eq!(plan(&written, &[both.clone()]), Plan::default());
+        let alone = std::slice::from_ref(&both);
+        assert_eq!(plan(&written, alone), Plan::default());
         let first = noted(&[("b", 1)]);
         let plan = plan(&written, &[both, first]);
         assert_eq!(reached(&plan), [("a", 5), ("b", 2)]);
