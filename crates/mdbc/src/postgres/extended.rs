@@ -81,7 +81,7 @@ impl Connection {
             while let Err(failure) = self.session.end_implicit().await {
                 attempt += 1;
                 let may = self.has_pipeline()
-                    && failure.state() == Some(state::SERIALIZATION_FAILURE)
+                    && failure.is_of_others()
                     && self.output.can_forget()
                     && attempt <= super::connection::ATTEMPTS_MAX;
                 if !may {

@@ -20,6 +20,8 @@ use crate::session::Cancel;
 const ATTEMPTS_MAX: usize = 3;
 /// Prepared statements of a session.
 pub(super) const STATEMENTS_MAX: usize = 10_000;
+/// The SQLSTATE of a transaction that was ended so that others can go on.
+const DEADLOCK: &str = "40P01";
 /// What sessions begin with, unless the client says another thing.
 const DEFAULTS: &[(&str, &str)] = &[
     ("client_encoding", "UTF8"),
@@ -62,6 +64,13 @@ impl Failure {
             Self::Told(frame) => Some(frame.as_error().state),
             Self::Client(_) | Self::Backend(_) => None,
         }
+    }
+
+    /// Whether others were faster, or stood in the way: the same transaction may
+    /// succeed now.
+    pub(super) fn is_of_others(&self) -> bool {
+        self.state()
+            .is_some_and(|state| state == state::SERIALIZATION_FAILURE || state.code() == DEADLOCK)
     }
 
     /// As mdbc's own.

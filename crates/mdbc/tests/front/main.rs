@@ -7,6 +7,8 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[cfg(feature = "clients")]
+mod application;
 #[path = "../sql/bank.rs"]
 mod bank;
 #[path = "../common/cluster.rs"]
@@ -19,6 +21,8 @@ mod deployment;
 #[allow(dead_code, reason = "shared with other tests")]
 mod dice;
 mod one;
+#[path = "../it/other_clients.rs"]
+mod other_clients;
 mod site;
 mod sites;
 mod three;
