@@ -33,6 +33,8 @@ pub(super) struct Backend {
     canceler: Canceler,
     /// `I`, `T` or `E`, as the server said last.
     pub(super) status: u8,
+    /// Whether it has not yet said that it is ready for more.
+    pub(super) is_busy: bool,
 }
 
 /// Asks the server to cancel what a connection runs.
@@ -94,6 +96,7 @@ impl Backend {
             socket: Framed::new(stream, FrameCodec::of_server()),
             canceler,
             status: b'I',
+            is_busy: false,
         };
         let user = server.get_user().unwrap_or("postgres");
         let database = server.get_dbname().unwrap_or(user);
@@ -176,6 +179,7 @@ impl Backend {
 
     /// Sends messages that were put together.
     pub(super) async fn send(&mut self, messages: BytesMut) -> Result<()> {
+        self.is_busy = true;
         self.socket.send(messages.freeze()).await.map_err(gone)
     }
 
@@ -192,6 +196,7 @@ impl Backend {
         let frame = next.ok_or_else(|| gone("the server has closed it"))?;
         let frame = frame.map_err(gone)?;
         if frame.tag == b'Z' {
+            self.is_busy = false;
             self.status = frame.body.first().copied().unwrap_or(b'E');
         }
         Ok(frame)

@@ -132,7 +132,12 @@ impl Connection {
     /// What is open is undone.
     async fn leave(self) {
         let mut session = self.session;
-        if let Err(failure) = session.rollback().await {
+        if session.backend.is_busy {
+            // Nobody waits for what it says; it undoes what is open.
+            if let Err(error) = session.backend.canceler().cancel().await {
+                tracing::debug!(%error, "a statement could not be canceled");
+            }
+        } else if let Err(failure) = session.rollback().await {
             let error = failure.into_error();
             tracing::debug!(%error, "a connection to the local PostgreSQL has ended");
         }
@@ -169,7 +174,7 @@ impl Connection {
         attempt < ATTEMPTS_MAX
             && self.session.transaction.block != Block::Explicit
             && !self.has_ended
-            && failure.state() == Some(state::SERIALIZATION_FAILURE)
+            && failure.is_of_others()
             && self.output.can_forget()
     }
 

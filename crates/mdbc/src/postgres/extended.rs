@@ -15,13 +15,6 @@ use crate::error::{SqlError, state};
 /// Portals of a session.
 const PORTALS_MAX: usize = 10_000;
 
-/// Whether an error may be gone when the schema is the latest.
-fn is_of_schema(failure: &Failure) -> bool {
-    failure
-        .state()
-        .is_some_and(|state| state.code().starts_with("42"))
-}
-
 fn answer(tag: u8) -> Frame {
     Frame::new(tag, Bytes::new())
 }
@@ -88,7 +81,7 @@ impl Connection {
             while let Err(failure) = self.session.end_implicit().await {
                 attempt += 1;
                 let may = self.has_pipeline()
-                    && failure.state() == Some(state::SERIALIZATION_FAILURE)
+                    && failure.is_of_others()
                     && self.output.can_forget()
                     && attempt <= super::connection::ATTEMPTS_MAX;
                 if !may {
@@ -155,31 +148,18 @@ impl Connection {
         }
         if self.session.transaction.block != Block::Idle && !statement.is_own() {
             self.enter(&statement).await?;
-            self.pass(&sent).await?;
-        } else {
-            self.parse_outside(&sent).await?;
+        }
+        match self.pass(&sent).await {
+            Err(failure) if self.refresh(&failure, &statement).await? => {
+                if self.session.transaction.block == Block::Explicit {
+                    self.enter(&statement).await?;
+                }
+                self.pass(&sent).await?;
+            }
+            parsed => parsed?,
         }
         self.remember(name, &statement)?;
         Ok(())
-    }
-
-    /// Parses where no transaction is open, so that nothing need be owned. A
-    /// statement that cannot be understood may rest on what was done to the schema
-    /// at another site a moment ago.
-    async fn parse_outside(&mut self, frame: &Frame) -> Result<(), Failure> {
-        let parsed = self.pass(frame).await;
-        match parsed {
-            Err(failure)
-                if is_of_schema(&failure) && self.session.transaction.block == Block::Idle =>
-            {
-                let refreshed = self.session.shared.replication.refresh().await;
-                if refreshed.is_err() {
-                    return Err(failure);
-                }
-                self.pass(frame).await
-            }
-            parsed => parsed,
-        }
     }
 
     async fn bind(&mut self, frame: &Frame) -> Result<(), Failure> {

@@ -20,6 +20,8 @@ use crate::session::Cancel;
 const ATTEMPTS_MAX: usize = 3;
 /// Prepared statements of a session.
 pub(super) const STATEMENTS_MAX: usize = 10_000;
+/// The SQLSTATE of a transaction that was ended so that others can go on.
+const DEADLOCK: &str = "40P01";
 /// What sessions begin with, unless the client says another thing.
 const DEFAULTS: &[(&str, &str)] = &[
     ("client_encoding", "UTF8"),
@@ -62,6 +64,13 @@ impl Failure {
             Self::Told(frame) => Some(frame.as_error().state),
             Self::Client(_) | Self::Backend(_) => None,
         }
+    }
+
+    /// Whether others were faster, or stood in the way: the same transaction may
+    /// succeed now.
+    pub(super) fn is_of_others(&self) -> bool {
+        self.state()
+            .is_some_and(|state| state == state::SERIALIZATION_FAILURE || state.code() == DEADLOCK)
     }
 
     /// As mdbc's own.
@@ -118,13 +127,37 @@ pub(super) struct Transaction {
     pub(super) owned: Access,
     /// Tables that it has made.
     pub(super) fresh: BTreeSet<Name>,
-    /// What it has run, and the schema that this was understood by.
-    ran: Vec<Arc<Statement>>,
+    /// All that it has run, and the schema that this was understood by.
+    ran: Option<Statement>,
     version: u64,
+    /// The statement that it began with, as long as it has run no other.
+    first: Option<Arc<Statement>>,
     freshness: Freshness,
     /// `SET LOCAL music.read`, and `SET music.read` until it is committed.
     reads_local: Option<bool>,
     reads: Option<bool>,
+}
+
+impl Transaction {
+    /// Notes that a statement is to run, with those that it runs.
+    fn note(&mut self, statement: &Arc<Statement>, all: &[&Statement]) {
+        if self.ran.is_none() {
+            self.first = Some(Arc::clone(statement));
+        } else if self.first.as_ref().is_some_and(|first| first != statement) {
+            self.first = None;
+        }
+        for statement in all {
+            match &mut self.ran {
+                Some(ran) => ran.absorb(statement),
+                None => self.ran = Some((*statement).clone()),
+            }
+        }
+    }
+
+    /// Whether it has run nothing but this statement: it may begin anew.
+    pub(super) fn has_run_only(&self, statement: &Arc<Statement>) -> bool {
+        self.ran.is_none() || self.first.as_ref() == Some(statement)
+    }
 }
 
 /// A client's session.
@@ -248,14 +281,21 @@ impl Session {
 
     /// Owns what a statement touches, before it is told to the local PostgreSQL.
     pub(super) async fn enter(&mut self, statement: &Arc<Statement>) -> Result<(), Failure> {
-        self.transaction.ran.push(Arc::clone(statement));
         let executed = statement.executes.as_ref();
         let executed = executed.and_then(|name| self.statements.get(name)).cloned();
+        if let Some(name) = statement.executes.as_ref().filter(|_| executed.is_none()) {
+            return Err(SqlError::new(
+                state::INVALID_SQL_STATEMENT_NAME,
+                format!("prepared statement \"{name}\" does not exist"),
+            )
+            .into());
+        }
         let statements: Vec<&Statement> = [Some(statement), executed.as_ref()]
             .into_iter()
             .flatten()
             .map(|statement| &**statement)
             .collect();
+        self.transaction.note(statement, &statements);
         let is_writing = executed
             .as_ref()
             .is_some_and(|executed| !executed.is_read_only);
@@ -352,7 +392,7 @@ impl Session {
         if model.version == transaction.version || transaction.freshness == Freshness::Local {
             return Ok(());
         }
-        let ran: Vec<&Statement> = transaction.ran.iter().map(|ran| &**ran).collect();
+        let ran: Vec<&Statement> = transaction.ran.iter().collect();
         if is_within(&access(&model, &ran, None), &transaction.owned) {
             return Ok(());
         }
@@ -361,8 +401,8 @@ impl Session {
 
     /// Whether the transaction may have set sequences, which is not undone with it.
     pub(super) fn has_set_sequences(&self) -> bool {
-        let mut ran = self.transaction.ran.iter();
-        ran.any(|statement| statement.names.iter().any(|name| name == "setval"))
+        let ran = self.transaction.ran.as_ref();
+        ran.is_some_and(|ran| ran.names.contains("setval"))
     }
 
     /// The transaction has ended.

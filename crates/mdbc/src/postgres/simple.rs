@@ -8,7 +8,16 @@ use super::relay::Ask;
 use super::session::{Block, Failure, STATEMENTS_MAX};
 use super::statement::{Kind, Statement};
 use super::words::split;
-use crate::error::{Result, SqlError, state};
+use crate::error::{Result, SqlError, State, state};
+
+/// What a statement fails with that names what is not there.
+const OF_SCHEMA: &[State] = &[
+    state::INVALID_SCHEMA_NAME,
+    state::UNDEFINED_COLUMN,
+    state::UNDEFINED_FUNCTION,
+    state::UNDEFINED_OBJECT,
+    state::UNDEFINED_TABLE,
+];
 
 /// How a statement is told to the local PostgreSQL.
 #[derive(Clone, Copy)]
@@ -26,7 +35,7 @@ fn no_block(what: &str) -> SqlError {
     )
 }
 
-fn warning(code: crate::error::State, message: &str) -> Frame {
+fn warning(code: State, message: &str) -> Frame {
     Frame::error(b'N', "WARNING", &SqlError::new(code, message))
 }
 
@@ -91,8 +100,46 @@ impl Connection {
             Kind::Schema(_) => statement.text.clone(),
             _ => text.to_owned(),
         };
-        self.enter(&statement).await?;
-        self.run(&statement, Message::Text(&text)).await
+        match self.enter_and_run(&statement, &text).await {
+            Err(failure) if self.refresh(&failure, &statement).await? => {
+                self.enter_and_run(&statement, &text).await
+            }
+            ran => ran,
+        }
+    }
+
+    async fn enter_and_run(
+        &mut self,
+        statement: &Arc<Statement>,
+        text: &str,
+    ) -> Result<(), Failure> {
+        self.enter(statement).await?;
+        self.run(statement, Message::Text(text)).await
+    }
+
+    /// A statement that cannot be understood may rest on what was done to the
+    /// schema at another site a moment ago: whether it may be now. The transaction
+    /// begins anew then, which has done nothing else.
+    pub(super) async fn refresh(
+        &mut self,
+        failure: &Failure,
+        statement: &Arc<Statement>,
+    ) -> Result<bool, Failure> {
+        let is_of_schema = |state: State| OF_SCHEMA.contains(&state);
+        let transaction = &self.session.transaction;
+        let is_alone = transaction.has_run_only(statement) && !transaction.is_failed;
+        if !failure.state().is_some_and(is_of_schema) || !is_alone || !self.output.can_forget() {
+            return Ok(false);
+        }
+        let (block, is_read_only) = (transaction.block, transaction.is_read_only);
+        let known = self.session.shared.local.model().version;
+        self.session.rollback().await?;
+        let refreshed = self.session.shared.replication.refresh().await;
+        if block == Block::Explicit {
+            self.begin(is_read_only.then_some(true)).await?;
+        }
+        let is_new = self.session.shared.local.model().version != known;
+        Ok(refreshed.is_ok() && is_new)
     }
 
     /// Opens a transaction, if there is none, and owns what a statement touches.

@@ -166,6 +166,18 @@ impl Statement {
         })
     }
 
+    /// What both touch.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.names.extend(other.names.iter().cloned());
+        self.targets.extend(other.targets.iter().cloned());
+        self.is_insert &= other.is_insert;
+        self.is_opaque |= other.is_opaque;
+        self.locks_rows |= other.locks_rows;
+        if matches!(other.kind, Kind::Schema(_)) && self.kind != Kind::Schema(Schema::All) {
+            self.kind = other.kind.clone();
+        }
+    }
+
     /// Whether mdbc does what it says, and the local PostgreSQL does not see it.
     pub(super) fn is_own(&self) -> bool {
         matches!(

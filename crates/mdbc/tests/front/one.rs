@@ -129,7 +129,7 @@ async fn a_statement_is_canceled() {
     let token = client.cancel_token();
     let sleep = client.batch_execute("SELECT pg_sleep(600)");
     let cancel = async {
-        let observer = crate::cluster::connect(&site.cluster.url("site")).await;
+        let observer = site.cluster.connect("music").await;
         let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' \
              AND query LIKE '%pg_sleep(600)' AND pid <> pg_backend_pid()";
         while observer

@@ -21,8 +21,8 @@ pub(crate) struct TestSite {
 
 impl TestSite {
     pub(crate) async fn start() -> Self {
-        let cluster = Cluster::start().await;
-        let url = cluster.database("site").await;
+        let cluster = Cluster::start();
+        let url = cluster.database("music").await;
         let config = Config {
             postgres: Some(PostgresConfig { url }),
             ..Config::new("127.0.0.1:0".parse().unwrap(), "", 1)
@@ -38,6 +38,11 @@ impl TestSite {
             cluster,
             _task: AbortOnDropHandle::new(task),
         }
+    }
+
+    #[cfg(feature = "clients")]
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://mdbc@127.0.0.1:{}/music", self.port)
     }
 
     pub(crate) async fn client(&self) -> Client {
