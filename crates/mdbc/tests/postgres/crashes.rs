@@ -1,8 +1,12 @@
 //! What is left where a process ends, at each step of a commit.
 
+use std::pin::pin;
+use std::task::Poll;
+
+use mdbc::engine::Postgres;
+
 use crate::cluster::Cluster;
 use crate::site::{Site, options};
-use mdbc::engine::Postgres;
 
 const TABLE: &str = "CREATE TABLE account (id int PRIMARY KEY, balance int)";
 
@@ -145,4 +149,56 @@ async fn two_processes_do_not_serve_one_database() {
         "{error}"
     );
     site.change(TABLE, 1).await;
+}
+
+#[tokio::test]
+async fn an_entry_whose_replay_was_dropped_is_replayed_once() {
+    let cluster = Cluster::start();
+    let (here, there) = (Site::new(&cluster, 1).await, Site::new(&cluster, 2).await);
+    there.apply(&here.change(TABLE, 1).await, 1).await;
+    let row = "INSERT INTO account VALUES (1, 0)";
+    there.apply(&here.write(row, 2).await, 2).await;
+    for polls in 0..25 {
+        let position = 3 + polls;
+        let update = "UPDATE account SET balance = balance + 1";
+        let digest = here.write(update, position).await;
+        {
+            let mut replay = pin!(there.apply(&digest, position));
+            let mut left = polls;
+            std::future::poll_fn(|context| {
+                if left == 0 || replay.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                left -= 1;
+                Poll::Pending
+            })
+            .await;
+        }
+        there.apply(&digest, position).await;
+        assert_eq!(there.position().await, position);
+        assert_eq!(
+            there.all("account").await,
+            here.all("account").await,
+            "{polls}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_local_reader_does_not_hold_up_what_other_sites_did_for_ever() {
+    let cluster = Cluster::start();
+    let (here, there) = (Site::new(&cluster, 1).await, Site::new(&cluster, 2).await);
+    there.apply(&here.change(TABLE, 1).await, 1).await;
+    let reader = there.another().await;
+    reader.run("BEGIN; SELECT * FROM account").await;
+    let digest = here.change("ALTER TABLE account ADD note text", 2).await;
+    there.apply(&digest, 2).await;
+    assert!(
+        reader
+            .client
+            .batch_execute("SELECT * FROM account")
+            .await
+            .is_err()
+    );
+    assert!(there.rows("SELECT note FROM account").await.is_empty());
 }
