@@ -14,6 +14,10 @@ use crate::engine::Digest;
 use crate::engine::postgres::{Captured, Id};
 use crate::error::{Result, SqlError, state};
 
+/// Whether the local PostgreSQL has given a transaction a number, which it gives to
+/// those that write.
+const HAS_WRITTEN: &str = "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL";
+
 /// The local database did not take what is in the log: it does so later.
 fn in_log(error: &SqlError) -> SqlError {
     SqlError::new(
@@ -51,7 +55,7 @@ impl Session {
         }
         let has_changed_schema = self.transaction.has_changed_schema;
         let mut sealed = None;
-        if self.transaction.has_changed {
+        if self.transaction.has_changed || self.has_written().await? {
             self.seat_sequences().await?;
             let id = Id::draw();
             let digest = self.seal(id).await?;
@@ -79,6 +83,16 @@ impl Session {
             self.shared.local.reload().await?;
         }
         Ok(())
+    }
+
+    /// Whether the transaction has written something after all.
+    async fn has_written(&mut self) -> Result<bool, Failure> {
+        let rows = self.ask(HAS_WRITTEN).await?;
+        let value = rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next());
+        Ok(value.flatten().is_none_or(|value| &*value != b"f"))
     }
 
     /// What `setval` has set goes on to the next value of this site.

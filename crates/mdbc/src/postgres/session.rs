@@ -304,6 +304,7 @@ impl Session {
             let model = self.shared.local.model();
             let access = access(&model, &statements, Some(&self.transaction.fresh));
             self.transaction.version = model.version;
+            self.transaction.has_changed |= !access.writes.is_empty() || access.is_schema;
             self.own(&access).await?;
             if self.shared.local.model().version == model.version {
                 self.take_moment();

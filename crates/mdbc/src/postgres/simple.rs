@@ -54,9 +54,11 @@ impl Connection {
         self.session.statements.remove("");
         self.output.mark();
         (self.current, self.has_ended) = (None, false);
+        // A block that was begun before is more than this text.
+        let is_whole = self.session.transaction.block == Block::Idle;
         let mut attempt = 1;
         while let Err(failure) = self.run_all(&text).await {
-            if !self.may_try_again(&failure, attempt) {
+            if !is_whole || !self.may_try_again(&failure, attempt) {
                 self.fail(failure).await?;
                 break;
             }

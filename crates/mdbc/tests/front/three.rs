@@ -63,3 +63,20 @@ async fn a_site_that_was_cut_off_catches_up() {
     sites.cut(0, false);
     assert_eq!(soon(all(&a, "SELECT k FROM t")).await, ["1"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_fails_is_told() {
+    let sites = Sites::start(Duration::from_secs(1)).await;
+    let client = sites.client(0).await;
+    let create = "CREATE TABLE t (k int PRIMARY KEY)";
+    soon(client.batch_execute(create)).await.unwrap();
+    let insert = "BEGIN; INSERT INTO t VALUES (1)";
+    soon(client.batch_execute(insert)).await.unwrap();
+    sites.cut(0, true);
+    let other = sites.client(1).await;
+    assert_eq!(soon(all(&other, "SELECT k FROM t")).await, [""; 0]);
+    let committed = soon(client.batch_execute("COMMIT")).await;
+    assert!(committed.is_err(), "what others have not is not committed");
+    sites.cut(0, false);
+    assert_eq!(soon(all(&client, "SELECT k FROM t")).await, [""; 0]);
+}
