@@ -71,6 +71,7 @@ pub(super) enum Schema {
 }
 
 /// A statement, understood as far as mdbc needs it.
+#[allow(clippy::struct_excessive_bools, reason = "each says another thing")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
     pub(super) kind: Kind,
@@ -257,12 +258,12 @@ fn is_chained(words: &[Word<'_>]) -> bool {
 
 /// What a statement says of writing; the last word counts.
 fn read_only(words: &[Word<'_>]) -> Option<bool> {
-    let said = words.windows(2).filter_map(|pair| match pair {
+    let mut said = words.windows(2).filter_map(|pair| match pair {
         [read, only] if read.is("read") && only.is("only") => Some(true),
         [read, write] if read.is("read") && write.is("write") => Some(false),
         _ => None,
     });
-    said.last()
+    said.next_back()
 }
 
 /// Whether `music.<name>` is at a place.
