@@ -30,6 +30,7 @@ pub(crate) const NEEDED_BY_TESTS: &[Package] = &[
 /// What the tests of mdbc with other clients need.
 pub(crate) const NEEDED_BY_SQL: &[Package] = &[
     package("postgresql-client", "psql"),
+    package("postgresql", "initdb"),
     package("python3", "python3"),
     package("nodejs", "node"),
     package("npm", "npm"),

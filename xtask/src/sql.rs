@@ -10,6 +10,13 @@ use crate::{packages, python, shell};
 
 /// Packages of Python, and the versions that the tests are written for.
 const PYTHON: &[&str] = &["psycopg[binary]>=3.2,<4", "sqlalchemy>=2.0,<3"];
+/// What the application needs, and how it is called.
+const DJANGO: &[&str] = &[
+    "django>=5.2,<6",
+    "psycopg[binary]>=3.2,<4",
+    "django-environ>=0.12,<1",
+];
+const GUARDIAN: (&str, &str) = ("django-guardian", "3.5.2");
 /// Packages of Node.
 const NODE: &[&str] = &["pg@8", "pg-cursor@2"];
 /// The driver of Java.
@@ -38,12 +45,43 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         "--test=it",
         "other_clients",
     ];
-    let mut test = shell::program(root, "cargo", &arguments);
-    test.env("MDBC_TEST_PYTHON", python)
-        .env("MDBC_TEST_NODE", node)
-        .env("MDBC_TEST_JDBC", jdbc)
-        .env("MDBC_TEST_SQLX", sqlx);
-    shell::run(&mut test)
+    let postgres = [
+        "test",
+        "--locked",
+        "--package=mdbc",
+        "--features=clients,postgres",
+        "--test=postgres",
+        "--test=front",
+    ];
+    let django = python::environment(root, folder.join("django"), DJANGO)?;
+    let guardian = guardian(root, &folder, &django)?;
+    for arguments in [arguments.as_slice(), &postgres] {
+        let mut test = shell::program(root, "cargo", arguments);
+        test.env("MDBC_TEST_PYTHON", &python)
+            .env("MDBC_TEST_NODE", &node)
+            .env("MDBC_TEST_JDBC", &jdbc)
+            .env("MDBC_TEST_SQLX", &sqlx)
+            .env("MDBC_TEST_DJANGO", &django)
+            .env("MDBC_TEST_GUARDIAN", &guardian);
+        shell::run(&mut test)?;
+    }
+    Ok(())
+}
+
+/// The source of an application with tests of its own, which wheels do not have.
+fn guardian(root: &Path, folder: &Path, python: &Path) -> Result<PathBuf> {
+    let (name, version) = GUARDIAN;
+    let unpacked = folder.join(format!("{}-{version}", name.replace('-', "_")));
+    let archive = format!("{}.tar.gz", unpacked.display());
+    if !Path::new(&archive).is_file() {
+        let python = python.display().to_string();
+        let mut pip = shell::program(root, &python, &["-m", "pip", "download", "--quiet"]);
+        pip.args(["--no-deps", "--no-binary", name, "--dest"]);
+        shell::run(pip.arg(folder).arg(format!("{name}=={version}")))?;
+    }
+    let mut tar = shell::program(root, "tar", &["-xzf", &archive, "-C"]);
+    shell::run(tar.arg(folder))?;
+    Ok(unpacked)
 }
 
 /// The folder with the packages of Node.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::engine::{Options, TableKind};
+use crate::engine::{Options, PostgresOptions, TableKind};
 
 /// The longest name of a database that other sites have too, in bytes.
 const DATABASE_BYTES_MAX: usize = 40;
@@ -25,8 +25,13 @@ pub struct Config {
     /// The name of the database, as clients give it.
     #[serde(default = "database_name")]
     pub database: String,
-    /// The file of the local database; its folder must be there.
+    /// The file of the local database, whose engine is SQLite then; its folder
+    /// must be there.
+    #[serde(default)]
     pub path: PathBuf,
+    /// The site's own PostgreSQL, which is the local database then.
+    #[serde(default)]
+    pub postgres: Option<PostgresConfig>,
     /// The number of this site, from 1, unlike that of every other.
     pub site: u16,
     /// How many sites there may be, the same at all of them. Values of a
@@ -52,6 +57,22 @@ pub struct Config {
     /// Who may connect. With none, everybody may, from this machine alone.
     #[serde(default)]
     pub users: Vec<UserConfig>,
+}
+
+/// The site's own PostgreSQL.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// Where it is, as `postgres://user@host:port/database`. The user is a
+    /// superuser there, and nobody but mdbc writes the database.
+    pub url: String,
+}
+
+impl fmt::Debug for PostgresConfig {
+    // There may be a password in the address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresConfig").finish_non_exhaustive()
+    }
 }
 
 /// Where MUSIC is, and which sites there are.
@@ -195,6 +216,7 @@ impl Config {
             metrics_listen: None,
             database: database_name(),
             path: path.into(),
+            postgres: None,
             site,
             sites_max: sites_max(),
             default_kind: default_kind(),
@@ -247,6 +269,10 @@ impl Config {
         check(
             !self.database.is_empty(),
             "database: a name is needed".to_owned(),
+        );
+        check(
+            self.path.as_os_str().is_empty() == self.postgres.is_some(),
+            "path, postgres: one of them is needed, and not both".to_owned(),
         );
         check(
             (1..=1024).contains(&self.sites_max),
@@ -357,7 +383,18 @@ impl Config {
         problems
     }
 
-    /// How the local database is opened.
+    /// How the local database is opened where it is the site's own PostgreSQL.
+    pub fn postgres_options(&self) -> Option<PostgresOptions> {
+        let postgres = self.postgres.as_ref()?;
+        Some(PostgresOptions {
+            url: postgres.url.clone(),
+            site: self.site,
+            sites_max: self.sites_max,
+            default_kind: self.default_kind,
+        })
+    }
+
+    /// How the local database is opened where it is a file.
     pub fn options(&self) -> Options {
         Options {
             path: self.path.clone(),
@@ -405,6 +442,18 @@ mod tests {
             error.contains("users[0]: a needs") && error.contains("is there twice"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_local_database_is_a_file_or_a_server() {
+        let postgres = "[postgres]\nurl = \"postgres://mdbc@127.0.0.1/site\"\n";
+        let neither = "listen = \"127.0.0.1:5432\"\nsite = 1\n";
+        for text in [neither.to_owned(), format!("{LEAST}{postgres}")] {
+            let error = Config::parse(&text).unwrap_err().to_string();
+            assert!(error.contains("path, postgres: one of them"), "{error}");
+        }
+        let config = Config::parse(&format!("{neither}{postgres}")).unwrap();
+        assert_eq!(config.postgres_options().unwrap().site, 1);
     }
 
     #[test]

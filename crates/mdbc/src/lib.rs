@@ -17,6 +17,7 @@
 //! | [`proxy`] | the PostgreSQL wire protocol |
 //! | [`server`] | the process at one site |
 //! | `session` | transactions and statements of a connection |
+//! | `postgres` | the same where the local engine is the site's own PostgreSQL |
 //! | `dialect`, `catalog`, [`types`] | what SQL means here |
 //! | [`engine`] | the local database |
 //! | [`replicated`] | what transactions have to do with other sites |
@@ -49,6 +50,7 @@ mod metrics;
 pub mod outbox;
 pub mod ownership;
 pub mod partition;
+mod postgres;
 pub mod proxy;
 mod ranges;
 pub mod redo_log;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::{Config, MusicConfig};
-use crate::engine::{Database, LocalOnly, OpenError};
+use crate::engine::{Database, Engine, LocalOnly, OpenError, Postgres, PostgresError};
 use crate::error::SqlError;
 pub use crate::metrics::MetricsError;
 use crate::metrics::{self, Measured, Metrics};
@@ -37,6 +37,9 @@ pub enum Error {
     /// The local database cannot be opened.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// The site's own PostgreSQL cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// The address is taken, or not one of this machine.
     #[error("cannot listen at {address}")]
     Listen {
@@ -87,7 +90,7 @@ pub struct Server {
 /// A database, and what joins it to others.
 #[derive(Debug)]
 struct Opened {
-    database: Database,
+    engine: Engine,
     replicated: Option<Replicated>,
 }
 
@@ -118,7 +121,9 @@ impl Server {
             Some(address) => Some(listen(address).await?.0),
             None => None,
         };
-        snapshot::tidy(&config.path);
+        if config.postgres.is_none() {
+            snapshot::tidy(&config.path);
+        }
         let progress = Progress::default();
         let opened = tokio::select! {
             opened = Box::pin(open(&config, &progress)) => opened?,
@@ -208,10 +213,12 @@ async fn live(
     shutdown: &CancellationToken,
 ) -> Result<End, Error> {
     let Opened {
-        database,
+        engine: database,
         replicated,
     } = opened;
-    metrics.watch(&database);
+    if let Engine::Sqlite(database) = &database {
+        metrics.watch(database);
+    }
     let progress = progress.clone();
     let Some(replicated) = replicated else {
         let site = Site {
@@ -280,6 +287,9 @@ fn restore_of(
     let Some(music) = &config.music else {
         return Ok(None);
     };
+    if config.postgres.is_some() {
+        return Err(RestoreError::ByHand(reason.to_owned()));
+    }
     let restore = Restore::of(config, music, progress.clone())?;
     restore
         .map(Some)
@@ -347,19 +357,28 @@ fn log_options(music: &MusicConfig, name: &str) -> Result<(Client, LogOptions), 
 /// Opens the database and joins the others; what was found out where that fails.
 async fn join(config: &Config) -> Result<Opened, (Error, Behind)> {
     let failed = |error| (error, Behind::default());
-    let database = Database::open(&config.options()).map_err(|error| failed(error.into()))?;
+    let engine = match config.postgres_options() {
+        Some(options) => Postgres::open(options)
+            .await
+            .map(Engine::from)
+            .map_err(Error::from),
+        None => Database::open(&config.options())
+            .map(Engine::from)
+            .map_err(Error::from),
+    };
+    let engine = engine.map_err(failed)?;
     let Some(music) = &config.music else {
         return Ok(Opened {
-            database,
+            engine,
             replicated: None,
         });
     };
     let (client, options) = log_options(music, &config.database).map_err(failed)?;
     let behind = options.behind.clone();
-    let joined = Box::pin(Replicated::join(client, options, database.clone())).await;
+    let joined = Box::pin(Replicated::join(client, options, engine.clone())).await;
     match joined {
         Ok(replicated) => Ok(Opened {
-            database,
+            engine,
             replicated: Some(replicated),
         }),
         Err(error) => Err((Error::Join(error), behind)),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::eventual::Rows;
 use crate::catalog::schema::TableKind;
+use crate::engine::postgres;
 use crate::outbox::Stamp;
 use crate::types::Value;
 
@@ -49,6 +50,8 @@ pub enum Change {
         /// The values of its primary key.
         key: Vec<Value>,
     },
+    /// A change of a database whose engine is PostgreSQL.
+    Postgres(postgres::Change),
 }
 
 impl Change {
@@ -66,6 +69,7 @@ impl Change {
             Self::Update { before, after, .. } => some(before) + some(after),
             Self::Schema(text) => text.len(),
             Self::Touch { key, .. } => all(key),
+            Self::Postgres(change) => change.size(),
         }
     }
 
@@ -76,7 +80,7 @@ impl Change {
             | Self::Update { table, .. }
             | Self::Delete { table, .. }
             | Self::Touch { table, .. } => Some(*table),
-            Self::Schema(_) => None,
+            Self::Schema(_) | Self::Postgres(_) => None,
         }
     }
 }

@@ -26,9 +26,10 @@ use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
 
 use super::copy_in::CopyIn;
 use super::extended::Portal;
-use super::{Hub, message, refusal};
+use super::{Hub, Sessions, message, refusal};
 use crate::error::{Result, SqlError, state};
-use crate::session::{Session, Status};
+use crate::postgres;
+use crate::session::{Cancel, Session, Status};
 
 /// How long a client may take to say who it is.
 const STARTUP_MAX: Duration = Duration::from_mins(1);
@@ -93,6 +94,28 @@ pub(super) struct Connection {
     pub(super) rest: VecDeque<String>,
 }
 
+/// The session of a client that is known.
+enum Known {
+    Sqlite(Box<Session>),
+    Postgres(Box<postgres::Session>),
+}
+
+impl Known {
+    fn all_reports(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Sqlite(session) => session.all_reports(),
+            Self::Postgres(session) => session.all_reports(),
+        }
+    }
+
+    fn cancel(&self) -> &Arc<Cancel> {
+        match self {
+            Self::Sqlite(session) => session.cancel(),
+            Self::Postgres(session) => session.cancel(),
+        }
+    }
+}
+
 /// Serves one connection to its end.
 pub(super) async fn serve(socket: TcpStream, hub: Arc<Hub>, is_full: bool) -> io::Result<()> {
     let negotiated = timeout(STARTUP_MAX, negotiate_tls::<()>(socket, hub.tls.clone())).await;
@@ -104,6 +127,20 @@ pub(super) async fn serve(socket: TcpStream, hub: Arc<Hub>, is_full: bool) -> io
         return stranger.close().await;
     };
     let parts = stranger.into_parts();
+    let session = match session {
+        Known::Sqlite(session) => *session,
+        Known::Postgres(session) => {
+            let client = postgres::Parts {
+                socket: parts.io,
+                read: parts.read_buf,
+                write: parts.write_buf,
+            };
+            let served = postgres::serve(client, *session, hub.shutdown.clone());
+            let result = Box::pin(served).await;
+            hub.unregister(pid);
+            return result;
+        }
+    };
     let mut bounded = FramedParts::new::<Message>(parts.io, Codec { inner: parts.codec });
     bounded.read_buf = parts.read_buf;
     bounded.write_buf = parts.write_buf;
@@ -122,7 +159,7 @@ pub(super) async fn serve(socket: TcpStream, hub: Arc<Hub>, is_full: bool) -> io
 }
 
 /// Learns who the client is; none where the connection ends here.
-async fn greet(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> Option<(Session, i32)> {
+async fn greet(socket: &mut Stranger, hub: &Arc<Hub>, is_full: bool) -> Option<(Known, i32)> {
     match greeted(socket, hub, is_full).await {
         Ok(known) => known,
         Err(error) => {
@@ -157,7 +194,7 @@ async fn greeted(
     socket: &mut Stranger,
     hub: &Arc<Hub>,
     is_full: bool,
-) -> PgWireResult<Option<(Session, i32)>> {
+) -> PgWireResult<Option<(Known, i32)>> {
     let mut handler = None;
     let mut session = None;
     while !matches!(socket.state(), PgWireConnectionState::ReadyForQuery) {
@@ -170,7 +207,8 @@ async fn greeted(
                 return Ok(None);
             }
             Request::Startup(startup) if session.is_none() => {
-                let (new, pid) = begin(&startup, hub, is_full).map_err(refused)?;
+                let begun = Box::pin(begin(&startup, hub, is_full)).await;
+                let (new, pid) = begun.map_err(refused)?;
                 let pids = RandomPidSecretKeyGenerator::default();
                 let parameters = Arc::new(Parameters {
                     reports: new.all_reports(),
@@ -205,7 +243,7 @@ async fn greeted(
 }
 
 /// Begins the session that a client asks for.
-fn begin(startup: &Startup, hub: &Arc<Hub>, is_full: bool) -> Result<(Session, i32)> {
+async fn begin(startup: &Startup, hub: &Arc<Hub>, is_full: bool) -> Result<(Known, i32)> {
     if is_full {
         let full = "sorry, too many clients already";
         return Err(SqlError::new(state::TOO_MANY_CONNECTIONS, full)
@@ -235,10 +273,17 @@ fn begin(startup: &Startup, hub: &Arc<Hub>, is_full: bool) -> Result<(Session, i
         .collect();
     let id = hub.next_session();
     let pid = i32::try_from(id % 1_000_000_000).unwrap_or_default() + 1000;
-    Ok((
-        Session::new(Arc::clone(&hub.shared), user, (id, pid), &wanted)?,
-        pid,
-    ))
+    let known = match &hub.engine {
+        Sessions::Sqlite(shared) => {
+            let session = Session::new(Arc::clone(shared), user, (id, pid), &wanted)?;
+            Known::Sqlite(Box::new(session))
+        }
+        Sessions::Postgres(shared) => {
+            let session = postgres::Session::new(Arc::clone(shared), id, &wanted).await?;
+            Known::Postgres(Box::new(session))
+        }
+    };
+    Ok((known, pid))
 }
 
 /// `-c name=value` in the option `options`.

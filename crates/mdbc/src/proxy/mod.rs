@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Facts;
 use crate::config::Config;
-use crate::engine::{Database, Replication};
+use crate::engine::{Database, Engine, Replication};
+use crate::postgres;
 use crate::session::{Cancel, Shared};
 use crate::snapshot::{Donor, Progress};
 
@@ -45,18 +46,24 @@ pub enum ServeError {
 
 /// A site that clients are served at.
 #[derive(Debug)]
-pub struct Site<R> {
+pub struct Site<R, D = Database> {
     /// How.
     pub config: Config,
-    /// The local database.
-    pub database: Database,
+    /// The local database: of either engine.
+    pub database: D,
     /// What keeps it the same as those of other sites.
     pub replication: R,
 }
 
+/// What sessions share, by engine.
+enum Sessions {
+    Sqlite(Arc<Shared>),
+    Postgres(Arc<postgres::Shared>),
+}
+
 /// What all connections share.
 struct Hub {
-    shared: Arc<Shared>,
+    engine: Sessions,
     tls: Option<TlsAcceptor>,
     users: auth::Users,
     database_name: String,
@@ -103,18 +110,18 @@ impl Hub {
 ///
 /// A dropped future closes all connections; transactions that are open are
 /// rolled back, one that is being committed may turn out either way.
-pub async fn serve<R: Replication>(
+pub async fn serve<R: Replication, D: Into<Engine>>(
     listener: TcpListener,
-    site: Site<R>,
+    site: Site<R, D>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     serve_at(&listener, site, Progress::default(), shutdown).await
 }
 
 /// The same, where clients are told of a restore that `progress` tells of.
-pub(crate) async fn serve_at<R: Replication>(
+pub(crate) async fn serve_at<R: Replication, D: Into<Engine>>(
     listener: &TcpListener,
-    site: Site<R>,
+    site: Site<R, D>,
     progress: Progress,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -126,28 +133,13 @@ pub(crate) async fn serve_at<R: Replication>(
     let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let certificate = config.tls.as_ref().map(tls::certificate).transpose()?;
     let users = auth::Users::new(&config.users, certificate.as_deref())?;
-    let mut roles: Vec<String> = config.users.iter().map(|user| user.name.clone()).collect();
-    if roles.is_empty() {
-        roles.push("mdbc".to_owned());
-    }
-    let facts = Facts {
-        database: config.database.clone(),
-        roles,
-        settings: crate::session::fixed_settings(),
-    };
-    let replication: Arc<dyn Replication> = Arc::new(replication);
-    database.inner.board.set(&replication, progress.clone());
-    let site = config.music.as_ref().map(|music| music.site.clone());
-    let place = (config.path.clone(), config.database.clone());
-    let shared = Shared {
-        donor: Donor::new(database.clone(), place, site, shutdown.clone()),
-        database,
-        replication,
-        facts: Arc::new(facts),
-        result_bytes_max: config.result_bytes_max,
-    };
     let hub = Arc::new(Hub {
-        shared: Arc::new(shared),
+        engine: sessions(
+            &config,
+            database.into(),
+            Arc::new(replication),
+            (&progress, &shutdown),
+        ),
         tls,
         users,
         database_name: config.database.clone(),
@@ -172,6 +164,43 @@ pub(crate) async fn serve_at<R: Replication>(
     }
     while connections.join_next().await.is_some() {}
     Ok(())
+}
+
+fn sessions(
+    config: &Config,
+    engine: Engine,
+    replication: Arc<dyn Replication>,
+    (progress, shutdown): (&Progress, &CancellationToken),
+) -> Sessions {
+    let database = match engine {
+        Engine::Sqlite(database) => database,
+        Engine::Postgres(local) => {
+            return Sessions::Postgres(Arc::new(postgres::Shared {
+                local,
+                replication,
+                transactions: AtomicU64::default(),
+            }));
+        }
+    };
+    let mut roles: Vec<String> = config.users.iter().map(|user| user.name.clone()).collect();
+    if roles.is_empty() {
+        roles.push("mdbc".to_owned());
+    }
+    let facts = Facts {
+        database: config.database.clone(),
+        roles,
+        settings: crate::session::fixed_settings(),
+    };
+    database.inner.board.set(&replication, progress.clone());
+    let site = config.music.as_ref().map(|music| music.site.clone());
+    let place = (config.path.clone(), config.database.clone());
+    Sessions::Sqlite(Arc::new(Shared {
+        donor: Donor::new(database.clone(), place, site, shutdown.clone()),
+        database,
+        replication,
+        facts: Arc::new(facts),
+        result_bytes_max: config.result_bytes_max,
+    }))
 }
 
 fn accept(

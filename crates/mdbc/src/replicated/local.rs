@@ -1,32 +1,30 @@
 //! The local database, as the owner of the logs sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Notify;
 
-use crate::engine::sqlite::lane::{Held, Lane};
+use crate::engine::local::{Local as Database, Quiet};
 use crate::engine::sqlite::mail::MailState;
-use crate::engine::{Applied as Redone, Database, Digest, Position};
+use crate::engine::{Applied as Redone, Digest, Position};
 use crate::error::{Result, SqlError, state};
 use crate::outbox::{Letter, Outbox};
 use crate::ownership;
 use crate::partition::Partition;
 use crate::redo_log::{Applied, Behind, Entry, Place, Point, Step};
 
-/// The session that reads: no client's.
-const SESSION: u64 = 0;
-
 /// The local database, and how far the logs are applied in it.
 #[derive(Debug)]
 pub(super) struct Local {
-    pub(super) database: Database,
-    /// A connection of its own, which waits for no transaction.
-    reader: Lane,
+    pub(super) database: Arc<dyn Database>,
     outbox: Arc<Outbox>,
     /// With what own transactions have appended and not rolled back.
     applied: Mutex<Applied>,
+    /// Own transactions that are appended and have not ended here.
+    flying: Mutex<BTreeMap<Partition, BTreeSet<u64>>>,
+    landed: Notify,
     /// Of several turns that hand over the same entry, one applies it.
     replays: tokio::sync::Mutex<()>,
     replayed: AtomicU64,
@@ -37,16 +35,16 @@ pub(super) struct Local {
 impl Local {
     /// Reads how far the logs are applied, and which stamps there are.
     pub(super) async fn open(
-        database: Database,
+        database: Arc<dyn Database>,
         outbox: Arc<Outbox>,
         behind: &Behind,
     ) -> Result<Self> {
-        let reader = database.reader().map_err(SqlError::internal)?;
         let local = Self {
             applied: Mutex::new(applied_of(database.positions().await?)?),
             database,
-            reader,
             outbox,
+            flying: Mutex::default(),
+            landed: Notify::new(),
             replays: tokio::sync::Mutex::default(),
             replayed: AtomicU64::default(),
             mail: Mutex::default(),
@@ -75,7 +73,7 @@ impl Local {
 
     /// What is known of letters.
     pub(super) async fn mail_state(&self) -> Result<MailState> {
-        let mail = self.reader.call(SESSION, Held::mail_state).await?;
+        let mail = self.database.mail_state().await?;
         let mut last = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
         last.clone_from(&mail);
         Ok(mail)
@@ -94,9 +92,7 @@ impl Local {
 
     /// Letters of this site from a number on, at most so many.
     pub(super) async fn letters(&self, first: u64, count: u64) -> Result<Vec<Letter>> {
-        self.reader
-            .call(SESSION, move |held| held.letters(first, count))
-            .await
+        self.database.letters(first, count).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Applied> {
@@ -106,12 +102,12 @@ impl Local {
     /// What the disk has. Waits for no transaction: one that is open for long must
     /// not keep other sites from what this one has applied.
     pub(super) async fn durable(&self) -> Result<Applied> {
-        applied_of(self.reader.call(SESSION, Held::positions).await?)
+        applied_of(self.database.positions().await?)
     }
 
     /// How many values of sequences this site has given, as the disk has it.
     pub(super) async fn given(&self) -> Result<BTreeMap<u32, i64>> {
-        self.reader.call(SESSION, |held| held.given()).await
+        self.database.given().await
     }
 
     /// The same with what own transactions have appended.
@@ -119,26 +115,58 @@ impl Local {
         self.lock().clone()
     }
 
-    /// An own transaction is in the log, or on its way there.
+    /// An own transaction is in the log, or on its way there. Where several are,
+    /// as PostgreSQL has them, they tell it in any order: one whose predecessor
+    /// has not told it yet, or is rolled back, counts only by its replay.
     pub(super) fn appended(&self, places: &[Place]) {
-        let mut applied = self.lock();
+        let mut flying = self.flying();
         for place in places {
-            applied.set(place.partition.clone(), place.point);
+            let positions = flying.entry(place.partition.clone()).or_default();
+            positions.insert(place.point.position);
         }
+        appended(&mut self.lock(), places);
     }
 
-    /// It is not, or its local transaction is rolled back: what came before it
-    /// is what the disk has.
-    pub(super) fn rolled_back(&self, places: &[Place]) {
-        let mut applied = self.lock();
+    /// It has ended here. Where it is not committed, what came before it is what
+    /// the disk has, and what comes after it fails with it.
+    pub(super) fn ended(&self, places: &[Place], is_committed: bool) {
+        let mut flying = self.flying();
         for place in places {
-            if applied.point(&place.partition) == place.point {
-                applied.set(place.partition.clone(), place.before());
+            if let Some(positions) = flying.get_mut(&place.partition) {
+                positions.remove(&place.point.position);
             }
         }
+        flying.retain(|_, positions| !positions.is_empty());
+        if !is_committed {
+            rolled_back(&mut self.lock(), places);
+        }
+        drop(flying);
+        self.landed.notify_waiters();
     }
 
-    async fn redo(&self, quiet: &OwnedSemaphorePermit, entry: &Entry) -> Result<()> {
+    fn flying(&self) -> MutexGuard<'_, BTreeMap<Partition, BTreeSet<u64>>> {
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until own transactions that stand before an entry have ended here.
+    async fn landed(&self, entry: &Entry) {
+        loop {
+            let landed = self.landed.notified();
+            let is_before = |place: &Place| {
+                let flying = self.flying();
+                let positions = flying.get(&place.partition);
+                positions.is_some_and(|positions| {
+                    positions.range(..place.point.position).next().is_some()
+                })
+            };
+            if !entry.places.iter().any(is_before) {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    async fn redo(&self, quiet: &Quiet, entry: &Entry) -> Result<()> {
         let digest = Digest::decode(&entry.digest).map_err(|error| {
             SqlError::new(
                 state::DATA_CORRUPTED,
@@ -165,10 +193,12 @@ impl ownership::Database for Local {
     async fn replay(&self, entries: Vec<Entry>) -> Result<()> {
         let _one_at_a_time = self.replays.lock().await;
         for entry in entries {
-            if self.lock().step(&entry) == Step::Done {
+            let before = self.lock().step(&entry);
+            if before == Step::Done {
                 continue;
             }
             // What own transactions have appended is decided by then.
+            self.landed(&entry).await;
             let quiet = self.database.quiet().await?;
             let step = self.lock().step(&entry);
             match step {
@@ -177,6 +207,9 @@ impl ownership::Database for Local {
                     self.redo(&quiet, &entry).await?;
                     self.lock().advance(&entry);
                     self.replayed.fetch_add(1, Ordering::Relaxed);
+                }
+                Step::Gap if before == Step::Next => {
+                    return Err(super::again("what came before an entry was rolled back"));
                 }
                 Step::Gap => {
                     return Err(SqlError::new(
@@ -188,6 +221,22 @@ impl ownership::Database for Local {
             }
         }
         Ok(())
+    }
+}
+
+fn appended(applied: &mut Applied, places: &[Place]) {
+    for place in places {
+        if applied.point(&place.partition) == place.before() {
+            applied.set(place.partition.clone(), place.point);
+        }
+    }
+}
+
+fn rolled_back(applied: &mut Applied, places: &[Place]) {
+    for place in places {
+        if applied.point(&place.partition).position >= place.point.position {
+            applied.set(place.partition.clone(), place.before());
+        }
     }
 }
 
@@ -216,4 +265,56 @@ fn point(position: &Position) -> Result<Point> {
         position: position.position,
         token: u64::from_be_bytes(token),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition() -> Partition {
+        Partition::of_table("t").unwrap()
+    }
+
+    fn place(position: u64) -> Vec<Place> {
+        vec![Place {
+            partition: partition(),
+            point: Point { position, token: 1 },
+            token_before: u64::from(position > 1),
+        }]
+    }
+
+    #[test]
+    fn transactions_that_fail_together_are_all_replayed() {
+        // Whatever the order in which two of a turn tell that they are appended,
+        // and that they have failed, the first is the next to be applied.
+        type Told = fn(&mut Applied, &[Place]);
+        let first: [(Told, u64); 2] = [(appended, 1), (rolled_back, 1)];
+        let second: [(Told, u64); 2] = [(appended, 2), (rolled_back, 2)];
+        let orders = [
+            [first[0], first[1], second[0], second[1]],
+            [first[0], second[0], first[1], second[1]],
+            [first[0], second[0], second[1], first[1]],
+            [second[0], first[0], first[1], second[1]],
+            [second[0], first[0], second[1], first[1]],
+            [second[0], second[1], first[0], first[1]],
+        ];
+        for order in orders {
+            let mut applied = Applied::default();
+            for (told, position) in order {
+                told(&mut applied, &place(position));
+            }
+            assert_eq!(applied.point(&partition()), Point::START);
+        }
+    }
+
+    #[test]
+    fn transactions_that_are_appended_one_after_the_other_count() {
+        let mut applied = Applied::default();
+        for position in 1..=3 {
+            appended(&mut applied, &place(position));
+        }
+        assert_eq!(applied.point(&partition()).position, 3);
+        rolled_back(&mut applied, &place(3));
+        assert_eq!(applied.point(&partition()).position, 2);
+    }
 }

@@ -24,6 +24,7 @@
 //! acknowledgement and the local commit. The entry is missed by its own site's
 //! database, and replayed.
 
+mod engines;
 mod follow;
 mod local;
 mod mail;
@@ -43,7 +44,7 @@ use tokio::sync::Notify;
 use self::local::Local;
 use crate::clock;
 use crate::engine::{
-    Access as Touched, Appended, Database, Digest, Notes, Replication, Stamped, Who,
+    Access as Touched, Appended, Digest, Engine, Notes, Replication, Stamped, Who,
 };
 use crate::error::{Result, SqlError, state};
 use crate::outbox::Outbox;
@@ -136,16 +137,23 @@ impl Replicated {
     ///
     /// # Cancel safety
     /// The logs may or may not be made.
-    pub async fn join(client: Client, options: LogOptions, database: Database) -> Result<Self> {
+    pub async fn join(
+        client: Client,
+        options: LogOptions,
+        engine: impl Into<Engine>,
+    ) -> Result<Self> {
+        let engine = engine.into();
         let name = options.database.clone();
+        let site = options.site.clone();
         let log = RedoLog::open(client.clone(), options)
             .await
             .map_err(unavailable)?;
+        engines::agree(&client, &name, &site, engine.name()).await?;
         let outbox = Outbox::open(client, &name, &log)
             .await
             .map_err(unavailable)?;
         let outbox = Arc::new(outbox);
-        let local = Local::open(database, Arc::clone(&outbox), log.behind()).await?;
+        let local = Local::open(engine.open()?, Arc::clone(&outbox), log.behind()).await?;
         let local = Arc::new(local);
         let ownership = Ownership::new(log.clone(), Arc::clone(&local), Pace::default());
         let inner = Arc::new(Inner {
@@ -429,9 +437,12 @@ impl Replication for Replicated {
             return;
         };
         self.inner.learn(&transaction, is_committed);
-        if !is_committed && !transaction.appended().is_empty() {
+        let appended = transaction.appended().clone();
+        if !appended.is_empty() {
+            self.inner.local.ended(&appended, is_committed);
+        }
+        if !is_committed && !appended.is_empty() {
             // What is in the log and not here is replayed by the next turn.
-            self.inner.local.rolled_back(&transaction.appended());
             transaction.pass.break_off();
         }
     }

@@ -39,6 +39,11 @@ impl Cancel {
         }
     }
 
+    /// Waits until it is asked for.
+    pub(crate) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
     /// Waits for something that may be dropped at any time.
     pub(crate) async fn wait<T>(
         &self,
@@ -93,14 +98,15 @@ impl Cancel {
         }
     }
 
-    fn running(&self) -> Running<'_> {
+    /// Something runs that can be canceled, as long as this is.
+    pub(crate) fn running(&self) -> Running<'_> {
         self.is_running.store(true, Ordering::SeqCst);
         Running(self)
     }
 }
 
 /// Something runs as long as this is.
-struct Running<'a>(&'a Cancel);
+pub(crate) struct Running<'a>(&'a Cancel);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {

@@ -40,6 +40,12 @@ pub enum RestoreError {
          password_file to the configuration"
     )]
     Nobody(String),
+    /// Snapshots are of SQLite.
+    #[error(
+        "{0}; with PostgreSQL as engine that is mended by hand: stop mdbc at another site, copy its \
+         database here (docs/sql.md), and start both"
+    )]
+    ByHand(String),
     /// The password cannot be read.
     #[error("cannot read the password in {path}")]
     Password {

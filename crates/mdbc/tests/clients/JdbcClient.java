@@ -71,7 +71,7 @@ public class JdbcClient {
         check(indexes, List.of("book_pkey", "book_by_title"));
         check(column(meta.getSchemas(), "TABLE_SCHEM").contains("public"), true);
         check(column(meta.getTypeInfo(), "TYPE_NAME").contains("int4"), true);
-        check(column(meta.getCatalogs(), "TABLE_CAT"), List.of("music"));
+        check(column(meta.getCatalogs(), "TABLE_CAT").contains("music"), true);
         check(column(meta.getTableTypes(), "TABLE_TYPE").contains("TABLE"), true);
     }
 

@@ -75,7 +75,8 @@ def reflects(engine):
     names = {index["name"]: index["unique"] for index in inspector.get_indexes("book")}
     check(names, {"book_by_title": False, "once": True})
     (rated,) = inspector.get_check_constraints("author")
-    check((rated["name"], rated["sqltext"]), ("rated", "rating >= 0"))
+    # PostgreSQL itself shows the type of the constant.
+    check((rated["name"], rated["sqltext"].replace("::numeric", "")), ("rated", "rating >= 0"))
     check(inspector.get_table_comment("author"), {"text": "who writes"})
     check(inspector.has_table("author"), True)
     check(inspector.has_table("nothing"), False)

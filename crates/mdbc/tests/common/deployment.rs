@@ -1,10 +1,11 @@
 //! Three sites with a database each, and clients of them.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use mdbc::config::{Config, MusicConfig, log_slots};
+use mdbc::config::{Config, MusicConfig, PostgresConfig, log_slots};
 use mdbc::engine::TableKind;
 use mdbc::server::Server;
 use music_core::time::Lease;
@@ -25,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) lease: Duration,
     /// What tables are that do not say.
     pub(crate) default_kind: TableKind,
+    /// Where the PostgreSQL of each site is; none where their engine is SQLite.
+    pub(crate) urls: Vec<String>,
 }
 
 /// Three sites.
@@ -64,10 +67,15 @@ impl Sites {
         let config = |(site, url): (&String, String)| {
             let number = names.iter().position(|name| name == site).unwrap() + 1;
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            let path = folder.path().join(format!("{site}.db"));
+            let own = plan.urls.get(number - 1).cloned();
+            let path = match own {
+                Some(_) => PathBuf::new(),
+                None => folder.path().join(format!("{site}.db")),
+            };
             Config {
                 default_kind: plan.default_kind,
                 result_bytes_max: 1 << 20,
+                postgres: own.map(|url| PostgresConfig { url }),
                 music: Some(MusicConfig {
                     nodes: vec![url],
                     site: site.clone(),

@@ -15,6 +15,7 @@ impl Sites {
             profile: "local3",
             lease: Duration::from_secs(2),
             default_kind: TableKind::Eventual,
+            urls: Vec::new(),
         })
         .await
     }

@@ -37,6 +37,7 @@ impl Sites {
             profile: "local3",
             lease: Duration::from_secs(2),
             default_kind: TableKind::Strong,
+            urls: Vec::new(),
         };
         let few_slots = |config: &mut Config| {
             config.music.as_mut().unwrap().log_slots = SLOTS;

@@ -19,6 +19,7 @@ impl Sites {
             profile,
             lease,
             default_kind: TableKind::Strong,
+            urls: Vec::new(),
         })
         .await
     }

@@ -169,6 +169,11 @@ impl Held {
                 Change::Schema(text) => {
                     setting.schema = self.run_ddl(text, "", &setting)?.0;
                 }
+                Change::Postgres(_) => {
+                    return Err(does_not_apply(
+                        "the engine of the site that made it is PostgreSQL",
+                    ));
+                }
                 row => self.apply_row(row, &setting.schema)?,
             }
         }
@@ -203,7 +208,7 @@ impl Held {
             Change::Update { before, after, .. } => {
                 before.len() == columns.len() && after.len() == columns.len()
             }
-            Change::Schema(_) | Change::Touch { .. } => false,
+            Change::Schema(_) | Change::Touch { .. } | Change::Postgres(_) => false,
         };
         if !width_is_right {
             return Err(does_not_apply(&format!(
@@ -277,7 +282,9 @@ fn statement<'c>(
                 new.iter().chain(&old).map(|(_, value)| *value).collect(),
             )
         }
-        Change::Schema(_) | Change::Touch { .. } => (String::new(), Vec::new()),
+        Change::Schema(_) | Change::Touch { .. } | Change::Postgres(_) => {
+            (String::new(), Vec::new())
+        }
     }
 }
 

@@ -121,7 +121,7 @@ fn sides(change: &Change) -> (Side<'_>, Side<'_>) {
             let new = new.collect();
             (old, new)
         }
-        Change::Schema(_) | Change::Touch { .. } => (Vec::new(), Vec::new()),
+        Change::Schema(_) | Change::Touch { .. } | Change::Postgres(_) => (Vec::new(), Vec::new()),
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) mod functions;
 pub(crate) mod group;
 pub(crate) mod history;
 pub(crate) mod lane;
+pub(crate) mod local;
 pub(crate) mod localise;
 pub(crate) mod mail;
 mod partitions;

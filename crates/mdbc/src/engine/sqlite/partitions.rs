@@ -121,7 +121,7 @@ fn values_at(change: &Change, at: usize) -> Vec<Value> {
         Change::Update { before, after, .. } => {
             some(before).into_iter().chain(some(after)).collect()
         }
-        Change::Schema(_) | Change::Touch { .. } => Vec::new(),
+        Change::Schema(_) | Change::Touch { .. } | Change::Postgres(_) => Vec::new(),
     }
 }
 

@@ -1,0 +1,526 @@
+//! What a statement is, told by its words: who runs it, and what it may touch.
+//!
+//! A table is touched only where its name, that of a view or that of a function
+//! is in the text, so that the names in it are all that can be touched: no
+//! grammar is needed for it. Which tables are *written* is told by the words
+//! before their names; what this should miss is found at the commit, where no
+//! table is changed that is not owned.
+
+use std::collections::BTreeSet;
+
+use super::words::{Kind as WordKind, Word, words};
+use super::{refused, schema};
+use crate::engine::TableKind;
+use crate::error::{Result, SqlError, state};
+
+/// What a statement is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing but space.
+    Empty,
+    /// The local PostgreSQL runs it within a transaction.
+    Plain,
+    /// The same, and it tells or takes data in a stream.
+    Copy,
+    /// It changes the schema.
+    Schema(Schema),
+    /// The local PostgreSQL runs it outside transactions.
+    Outside,
+    /// `BEGIN`; whether it may write, where it says so.
+    Begin {
+        is_read_only: Option<bool>,
+    },
+    Commit {
+        is_chained: bool,
+    },
+    Rollback {
+        is_chained: bool,
+    },
+    /// `SAVEPOINT` and its kin, only in a block; whether it goes back to one.
+    Savepoint {
+        is_back: bool,
+    },
+    /// `SET TRANSACTION`; whether it may write, where it says so. Of the session:
+    /// what later ones are.
+    SetTransaction {
+        is_read_only: Option<bool>,
+        is_session: bool,
+    },
+    /// `SET music.read`; none where it is reset.
+    Freshness {
+        wanted: Option<String>,
+        is_local: bool,
+    },
+    /// `SHOW music.age`.
+    Age,
+    /// `PREPARE name AS …`.
+    Prepare(String),
+    /// `DEALLOCATE name`; all without a name.
+    Deallocate(Option<String>),
+}
+
+/// Which tables a change of the schema concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Schema {
+    /// Those that are named.
+    Named,
+    /// None that is there: something new is made that is no table.
+    New,
+    /// It cannot be told.
+    All,
+}
+
+/// A statement, understood as far as mdbc needs it.
+#[allow(clippy::struct_excessive_bools, reason = "each says another thing")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub(super) kind: Kind,
+    /// Every name in it, folded.
+    pub(super) names: BTreeSet<String>,
+    /// The names that are written to.
+    pub(super) targets: BTreeSet<String>,
+    /// Whether what it writes are new rows alone.
+    pub(super) is_insert: bool,
+    /// Whether it may touch what is not named, and write it.
+    pub(super) is_opaque: bool,
+    /// Whether it locks rows of what it reads.
+    pub(super) locks_rows: bool,
+    /// Whether the local PostgreSQL may be told that nothing is written.
+    pub(super) is_read_only: bool,
+    /// The statement that it runs, by name.
+    pub(super) executes: Option<String>,
+    /// What the local PostgreSQL is told, where mdbc tells it later.
+    pub(super) text: String,
+    /// What a table is to be that it makes.
+    pub(super) table: Option<TableKind>,
+}
+
+/// Words that begin a statement of rows.
+const ROWS: &[&str] = &[
+    "select", "values", "table", "with", "insert", "update", "delete", "merge", "explain",
+    "declare", "fetch", "move", "close", "show", "set", "reset", "discard", "lock", "analyze",
+    "truncate", "unlisten",
+];
+/// Words of a statement that may write something.
+const WRITING: &[&str] = &[
+    "insert",
+    "update",
+    "delete",
+    "merge",
+    "truncate",
+    "into",
+    "nextval",
+    "setval",
+    "share",
+    "lock",
+    "analyze",
+    "set_config",
+];
+
+impl Statement {
+    /// Understands a text of one statement.
+    ///
+    /// # Errors
+    /// What mdbc refuses, by its name.
+    pub(super) fn of(text: &str) -> Result<Self> {
+        let words = words(text);
+        refused::check(text, &words)?;
+        let kind = kind(&words)?;
+        let is = |at: usize, keyword| {
+            words
+                .get(at)
+                .is_some_and(|word: &Word<'_>| word.is(keyword))
+        };
+        let first = words.first().and_then(Word::name).unwrap_or_default();
+        let executes = is(0, "execute").then(|| words.get(1).and_then(Word::name));
+        let is_known = match kind {
+            Kind::Plain => {
+                ROWS.contains(&&*first) || words.first().is_some_and(|word| word.is_symbol("("))
+            }
+            _ => true,
+        };
+        let has_escapes = words.iter().any(|word| word.kind == WordKind::Escaped);
+        let is_writing = words
+            .iter()
+            .any(|word| WRITING.iter().any(|keyword| word.is(keyword)));
+        let (text, table) = match kind {
+            Kind::Schema(_) => schema::without_kind(text, &words)?,
+            Kind::Outside => (text.to_owned(), None),
+            _ => (String::new(), None),
+        };
+        let is_reading = kind == Kind::Plain && is_known && !has_escapes && !is_writing;
+        Ok(Self {
+            names: words
+                .iter()
+                .filter_map(Word::name)
+                .map(Into::into)
+                .collect(),
+            targets: targets(&words),
+            is_insert: is_insert(&words),
+            is_opaque: has_escapes || (!is_known && executes.is_none()),
+            locks_rows: locks_rows(&words),
+            is_read_only: is_reading || (kind == Kind::Copy && !is_copy_in(&words) && !is_writing),
+            executes: executes.flatten().map(Into::into),
+            text,
+            table,
+            kind,
+        })
+    }
+
+    /// What both touch.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.names.extend(other.names.iter().cloned());
+        self.targets.extend(other.targets.iter().cloned());
+        self.is_insert &= other.is_insert;
+        self.is_opaque |= other.is_opaque;
+        self.locks_rows |= other.locks_rows;
+        if matches!(other.kind, Kind::Schema(_)) && self.kind != Kind::Schema(Schema::All) {
+            self.kind = other.kind.clone();
+        }
+    }
+
+    /// Whether mdbc does what it says, and the local PostgreSQL does not see it.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Begin { .. }
+                | Kind::Commit { .. }
+                | Kind::Rollback { .. }
+                | Kind::SetTransaction { .. }
+                | Kind::Outside
+        )
+    }
+}
+
+/// Whether nothing but new rows is written.
+fn is_insert(words: &[Word<'_>]) -> bool {
+    let changing = ["update", "delete", "merge", "conflict", "truncate", "lock"];
+    let has_change = |word: &Word<'_>| changing.iter().any(|keyword| word.is(keyword));
+    !words.iter().any(has_change)
+}
+
+/// Whether two or more words are these, from a place on.
+fn matches(words: &[Word<'_>], at: usize, keywords: &[&str]) -> bool {
+    keywords
+        .iter()
+        .enumerate()
+        .all(|(offset, keyword)| words.get(at + offset).is_some_and(|word| word.is(keyword)))
+}
+
+fn kind(words: &[Word<'_>]) -> Result<Kind> {
+    let Some(first) = words.first() else {
+        return Ok(Kind::Empty);
+    };
+    let is = |keywords: &[&str]| matches(words, 0, keywords);
+    let keyword = first.name().unwrap_or_default();
+    if first.kind != WordKind::Name {
+        return Ok(Kind::Plain);
+    }
+    Ok(match &*keyword {
+        "begin" => Kind::Begin {
+            is_read_only: read_only(words),
+        },
+        "start" if is(&["start", "transaction"]) => Kind::Begin {
+            is_read_only: read_only(words),
+        },
+        "commit" | "end" => Kind::Commit {
+            is_chained: is_chained(words),
+        },
+        "rollback" | "abort" if words.iter().any(|word| word.is("to")) => {
+            Kind::Savepoint { is_back: true }
+        }
+        "rollback" | "abort" => Kind::Rollback {
+            is_chained: is_chained(words),
+        },
+        "savepoint" | "release" => Kind::Savepoint { is_back: false },
+        "set" | "reset" => set(words)?,
+        "show" if is_setting(words, 1, "age") => Kind::Age,
+        "prepare" => Kind::Prepare(name_at(words, 1)?),
+        "deallocate" => deallocate(words)?,
+        "copy" => Kind::Copy,
+        "vacuum" | "reindex" | "cluster" | "checkpoint" => Kind::Outside,
+        "create" | "alter" | "drop" | "comment" => Kind::Schema(refused::schema(words)?),
+        _ => Kind::Plain,
+    })
+}
+
+fn name_at(words: &[Word<'_>], at: usize) -> Result<String> {
+    let name = words.get(at).and_then(Word::name);
+    name.map(Into::into)
+        .ok_or_else(|| SqlError::new(state::SYNTAX_ERROR, "syntax error: a name was expected"))
+}
+
+fn is_chained(words: &[Word<'_>]) -> bool {
+    words
+        .windows(2)
+        .any(|pair| matches!(pair, [a, b] if a.is("and") && b.is("chain")))
+}
+
+/// What a statement says of writing; the last word counts.
+fn read_only(words: &[Word<'_>]) -> Option<bool> {
+    let mut said = words.windows(2).filter_map(|pair| match pair {
+        [read, only] if read.is("read") && only.is("only") => Some(true),
+        [read, write] if read.is("read") && write.is("write") => Some(false),
+        _ => None,
+    });
+    said.next_back()
+}
+
+/// Whether `music.<name>` is at a place.
+fn is_setting(words: &[Word<'_>], at: usize, name: &str) -> bool {
+    let is = |at: usize, keyword| {
+        words
+            .get(at)
+            .is_some_and(|word: &Word<'_>| word.is(keyword))
+    };
+    let dot = words.get(at + 1).is_some_and(|word| word.is_symbol("."));
+    is(at, "music") && dot && is(at + 2, name)
+}
+
+fn deallocate(words: &[Word<'_>]) -> Result<Kind> {
+    let at = usize::from(matches(words, 1, &["prepare"])) + 1;
+    if words.get(at).is_some_and(|word| word.is("all")) {
+        return Ok(Kind::Deallocate(None));
+    }
+    Ok(Kind::Deallocate(Some(name_at(words, at)?)))
+}
+
+fn set(words: &[Word<'_>]) -> Result<Kind> {
+    let is_transaction = matches(words, 1, &["transaction"])
+        || matches(words, 1, &["local", "transaction"])
+        || matches(words, 1, &["session", "characteristics"])
+        || words
+            .iter()
+            .take(3)
+            .any(|word| word.is("transaction_isolation") || word.is("transaction_deferrable"));
+    if is_transaction && words.first().is_some_and(|word| word.is("set")) {
+        return Ok(Kind::SetTransaction {
+            is_read_only: read_only(words),
+            is_session: matches(words, 1, &["session", "characteristics"]),
+        });
+    }
+    let is_local = matches(words, 1, &["local"]);
+    let at = 1 + usize::from(is_local || matches(words, 1, &["session"]));
+    if !is_setting(words, at, "read") {
+        return Ok(Kind::Plain);
+    }
+    let value = words.get(at + 4).filter(|word| !word.is("default"));
+    let wanted = match value {
+        Some(word) if words.first().is_some_and(|word| word.is("set")) => {
+            let given = word.constant().or_else(|| word.name().map(Into::into));
+            let given = given.unwrap_or_default();
+            if given != "local" && given != "latest" {
+                return Err(SqlError::new(
+                    state::INVALID_PARAMETER_VALUE,
+                    format!("invalid value for parameter \"music.read\": \"{given}\""),
+                )
+                .with_hint("It is local or latest."));
+            }
+            Some(given)
+        }
+        _ => None,
+    };
+    Ok(Kind::Freshness { wanted, is_local })
+}
+
+/// Whether a `COPY` takes data.
+pub(super) fn is_copy_in(words: &[Word<'_>]) -> bool {
+    let mut depth = 0_usize;
+    for word in words {
+        if word.is_symbol("(") {
+            depth += 1;
+        } else if word.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        } else if depth == 0 && word.is("from") {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether it says `FOR UPDATE` or `FOR SHARE`.
+fn locks_rows(words: &[Word<'_>]) -> bool {
+    words.iter().enumerate().any(|(at, word)| {
+        word.is("for")
+            && (matches(words, at + 1, &["update"])
+                || matches(words, at + 1, &["share"])
+                || matches(words, at + 1, &["no", "key", "update"])
+                || matches(words, at + 1, &["key", "share"]))
+    })
+}
+
+/// The names that are written to.
+fn targets(words: &[Word<'_>]) -> BTreeSet<String> {
+    let mut targets = BTreeSet::new();
+    let is_list = |keyword: &Word<'_>| keyword.is("truncate") || keyword.is("lock");
+    for (at, word) in words.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| words.get(at));
+        let is_clause = before.is_some_and(|word| {
+            ["for", "do", "key", "on", ".", ","]
+                .iter()
+                .any(|keyword| word.is(keyword) || word.is_symbol(keyword))
+        });
+        let name_at = if matches(words, at, &["insert", "into"])
+            || matches(words, at, &["merge", "into"])
+            || matches(words, at, &["delete", "from"])
+        {
+            at + 2
+        } else if word.is("update") && !is_clause {
+            at + 1
+        } else if at == 0 && word.is("copy") && is_copy_in(words) {
+            1
+        } else if at == 0 && is_list(word) {
+            targets.extend(words.iter().filter_map(Word::name).map(String::from));
+            continue;
+        } else {
+            continue;
+        };
+        targets.extend(last_of_name(words, name_at));
+    }
+    targets
+}
+
+/// The last part of a name with its schema.
+fn last_of_name(words: &[Word<'_>], at: usize) -> Option<String> {
+    let mut at = at + usize::from(words.get(at).is_some_and(|word| word.is("only")));
+    at += usize::from(words.get(at).is_some_and(|word| word.is_symbol("(")));
+    while words.get(at + 1).is_some_and(|word| word.is_symbol(".")) {
+        at += 2;
+    }
+    words.get(at).and_then(Word::name).map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Statement {
+        Statement::of(text).unwrap()
+    }
+
+    fn set_of(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_told_from_what_is_read() {
+        for (text, targets) in [
+            (
+                "INSERT INTO s.a SELECT * FROM b ON CONFLICT DO UPDATE SET x = 1",
+                &["a"][..],
+            ),
+            ("UPDATE ONLY \"A\" SET x = 1 FROM b", &["A"]),
+            (
+                "WITH w AS (DELETE FROM a RETURNING *) SELECT * FROM w, b",
+                &["a"],
+            ),
+            (
+                "MERGE INTO a USING b ON a.k = b.k WHEN MATCHED THEN DELETE",
+                &["a"],
+            ),
+            ("COPY a (x, y) FROM STDIN", &["a"]),
+            ("COPY a TO STDOUT", &[]),
+            ("SELECT * FROM a FOR UPDATE", &[]),
+            ("SELECT a.update FROM a", &[]),
+        ] {
+            assert_eq!(of(text).targets, set_of(targets), "{text}");
+        }
+        assert!(of("TRUNCATE a, b").targets.contains("b"));
+    }
+
+    #[test]
+    fn what_only_reads_is_told() {
+        for text in [
+            "SELECT * FROM a",
+            "(SELECT 1)",
+            "WITH x AS (SELECT 1) TABLE x",
+            "COPY (SELECT * FROM a) TO STDOUT",
+            "SHOW search_path",
+        ] {
+            assert!(of(text).is_read_only, "{text}");
+            assert!(!of(text).is_opaque, "{text}");
+        }
+        for text in [
+            "SELECT nextval('s')",
+            "SELECT 1 INTO x",
+            "SELECT * FROM a FOR NO KEY UPDATE",
+            "WITH x AS (INSERT INTO a VALUES (1) RETURNING *) TABLE x",
+            "COPY a FROM STDIN",
+            "CREATE TABLE a (k int PRIMARY KEY)",
+        ] {
+            assert!(!of(text).is_read_only, "{text}");
+        }
+        assert!(of("SELECT * FROM a FOR KEY SHARE").locks_rows);
+    }
+
+    #[test]
+    fn what_cannot_be_told_touches_everything() {
+        for text in [
+            "DO $$begin end$$",
+            "CALL p()",
+            "frobnicate",
+            "SELECT * FROM U&\"\\0061\"",
+        ] {
+            assert!(of(text).is_opaque, "{text}");
+            assert!(!of(text).is_read_only, "{text}");
+        }
+        assert_eq!(of("EXECUTE \"P\"(1)").executes.as_deref(), Some("P"));
+    }
+
+    #[test]
+    fn transactions_are_mdbc_s() {
+        let begin = |is_read_only| Kind::Begin { is_read_only };
+        for (text, kind) in [
+            ("begin", begin(None)),
+            (
+                "START TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY",
+                begin(Some(true)),
+            ),
+            ("BEGIN READ WRITE", begin(Some(false))),
+            ("END", Kind::Commit { is_chained: false }),
+            ("COMMIT AND CHAIN", Kind::Commit { is_chained: true }),
+            ("ROLLBACK", Kind::Rollback { is_chained: false }),
+            ("ROLLBACK TO SAVEPOINT a", Kind::Savepoint { is_back: true }),
+            (
+                "SET TRANSACTION READ ONLY",
+                Kind::SetTransaction {
+                    is_read_only: Some(true),
+                    is_session: false,
+                },
+            ),
+            (
+                "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+                Kind::SetTransaction {
+                    is_read_only: None,
+                    is_session: true,
+                },
+            ),
+            ("SET search_path = a", Kind::Plain),
+            ("SHOW music.age", Kind::Age),
+            ("DEALLOCATE ALL", Kind::Deallocate(None)),
+            ("VACUUM", Kind::Outside),
+            ("-- nothing", Kind::Empty),
+        ] {
+            assert_eq!(of(text).kind, kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn freshness_is_local_or_latest() {
+        let freshness = |wanted: Option<&str>, is_local| Kind::Freshness {
+            wanted: wanted.map(str::to_owned),
+            is_local,
+        };
+        assert_eq!(
+            of("SET music.read = 'local'").kind,
+            freshness(Some("local"), false)
+        );
+        assert_eq!(
+            of("SET LOCAL music.read TO latest").kind,
+            freshness(Some("latest"), true)
+        );
+        assert_eq!(of("RESET music.read").kind, freshness(None, false));
+        let wrong = Statement::of("SET music.read = 'old'").unwrap_err();
+        assert_eq!(wrong.state, state::INVALID_PARAMETER_VALUE);
+    }
+}

@@ -1,0 +1,24 @@
+//! Clients of sites whose local engine is PostgreSQL.
+
+#![cfg(test)]
+#![cfg(feature = "postgres")]
+
+#[cfg(feature = "clients")]
+mod application;
+#[path = "../sql/bank.rs"]
+mod bank;
+#[path = "../common/cluster.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod cluster;
+#[path = "../common/deployment.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod deployment;
+#[path = "../redo/dice.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod dice;
+mod one;
+#[path = "../it/other_clients.rs"]
+mod other_clients;
+mod site;
+mod sites;
+mod three;

@@ -1,0 +1,13 @@
+//! The local side of PostgreSQL as engine: what is captured at one site and
+//! applied at another, and what crashes leave behind.
+
+#![cfg(test)]
+#![cfg(feature = "postgres")]
+
+mod capture;
+#[path = "../common/cluster.rs"]
+mod cluster;
+mod crashes;
+mod schema;
+mod site;
+mod types;
