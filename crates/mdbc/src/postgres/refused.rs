@@ -207,7 +207,7 @@ fn check_copy(words: &[Word<'_>]) -> Result<()> {
     let mut ends = words.iter().skip_while(|word| !word.is(direction));
     let target = ends.nth(1);
     let is_client = target.is_some_and(|word| word.is("stdin") || word.is("stdout"));
-    let is_table = target.is_some_and(|word| word.is_symbol("(")) || target.is_none();
+    let is_table = target.is_none_or(|word| word.is_symbol("("));
     let is_file = target.is_some_and(|word| word.is("program") || word.kind == Kind::Text);
     if is_file && !is_client && !is_table {
         return Err(

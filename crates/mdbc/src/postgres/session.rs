@@ -108,6 +108,10 @@ enum Freshness {
 
 /// A transaction.
 #[derive(Debug, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what has happened in it, each on its own"
+)]
 pub(super) struct Transaction {
     pub(super) block: Block,
     pub(super) number: u64,

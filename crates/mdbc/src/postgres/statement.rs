@@ -72,6 +72,10 @@ pub(super) enum Schema {
 
 /// A statement, understood as far as mdbc needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what is known of it, each on its own"
+)]
 pub(super) struct Statement {
     pub(super) kind: Kind,
     /// Every name in it, folded.
@@ -257,12 +261,12 @@ fn is_chained(words: &[Word<'_>]) -> bool {
 
 /// What a statement says of writing; the last word counts.
 fn read_only(words: &[Word<'_>]) -> Option<bool> {
-    let said = words.windows(2).filter_map(|pair| match pair {
+    let mut said = words.windows(2).filter_map(|pair| match pair {
         [read, only] if read.is("read") && only.is("only") => Some(true),
         [read, write] if read.is("read") && write.is("write") => Some(false),
         _ => None,
     });
-    said.last()
+    said.next_back()
 }
 
 /// Whether `music.<name>` is at a place.

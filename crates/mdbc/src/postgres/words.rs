@@ -386,7 +386,8 @@ mod tests {
         assert_eq!(parts(""), Vec::<&str>::new());
         let body = "create function f() returns int begin atomic select 1; select case when \
                     true then 2 end; end";
-        assert_eq!(parts(&format!("{body}; select 3")), vec![body, "select 3"]);
+        let two = format!("{body}; select 3");
+        assert_eq!(parts(&two), vec![body, "select 3"]);
         let rule = "create rule r as on insert to t do (select 1; select 2)";
         assert_eq!(parts(rule), vec![rule]);
     }
