@@ -107,6 +107,7 @@ enum Freshness {
 }
 
 /// A transaction.
+#[allow(clippy::struct_excessive_bools, reason = "each says another thing")]
 #[derive(Debug, Default)]
 #[allow(
     clippy::struct_excessive_bools,

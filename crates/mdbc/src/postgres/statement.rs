@@ -71,6 +71,7 @@ pub(super) enum Schema {
 }
 
 /// A statement, understood as far as mdbc needs it.
+#[allow(clippy::struct_excessive_bools, reason = "each says another thing")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(
     clippy::struct_excessive_bools,

@@ -1,11 +1,7 @@
 //! Clients of sites whose local engine is PostgreSQL.
+
+#![cfg(test)]
 #![cfg(feature = "postgres")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails"
-)]
 
 #[cfg(feature = "clients")]
 mod application;

@@ -75,7 +75,8 @@ async fn what_triggers_and_foreign_keys_do_is_captured_and_not_done_twice() {
         "CREATE TABLE entry (id int PRIMARY KEY, account int REFERENCES account ON DELETE CASCADE \
          ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED, note text)",
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-         UPDATE account SET balance = coalesce(balance, 0) + 1 WHERE id > NEW.id; RETURN NEW; END $$",
+         UPDATE account SET balance = coalesce(balance, 0) + 1 WHERE id > NEW.id; \
+         RETURN NEW; END $$",
         "CREATE TRIGGER note AFTER UPDATE ON account FOR EACH ROW WHEN (pg_trigger_depth() = 0) \
          EXECUTE FUNCTION note()",
     ];

@@ -1,7 +1,8 @@
 //! The local side of PostgreSQL as engine: what is captured at one site and
 //! applied at another, and what crashes leave behind.
 
-#![cfg(all(test, feature = "postgres"))]
+#![cfg(test)]
+#![cfg(feature = "postgres")]
 
 mod capture;
 #[path = "../common/cluster.rs"]

@@ -107,7 +107,8 @@ async fn what_cannot_be_the_same_everywhere_is_refused_by_name() {
             "inherited",
         ),
         (
-            "CREATE TABLE t (id int PRIMARY KEY); CREATE RULE r AS ON DELETE TO t DO INSTEAD NOTHING",
+            "CREATE TABLE t (id int PRIMARY KEY); \
+             CREATE RULE r AS ON DELETE TO t DO INSTEAD NOTHING",
             "a rule",
         ),
         ("CREATE SEQUENCE s CYCLE", "cycles"),

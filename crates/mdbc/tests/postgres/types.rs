@@ -194,7 +194,8 @@ fn every_value_is_the_same_at_another_site() {
                 there.apply(&digest, position.get()).await;
                 position.set(position.get() + 1);
             }
-            let query = "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres'; \
+            let query = "SET timezone = 'UTC'; SET datestyle = 'ISO'; \
+                         SET intervalstyle = 'postgres'; \
                          SET extra_float_digits = 1; SET bytea_output = 'hex'";
             let beside = here.another().await;
             beside.run(query).await;

@@ -22,7 +22,8 @@ pub(super) struct Columns {
 pub(super) async fn columns(transaction: &Transaction<'_>, table: &Name) -> Result<Columns> {
     let query = "SELECT a.attname::text, a.attgenerated = '', \
             coalesce(a.attnum = ANY (i.indkey), false) \
-        FROM pg_attribute AS a LEFT JOIN pg_index AS i ON i.indrelid = a.attrelid AND i.indisprimary \
+        FROM pg_attribute AS a \
+        LEFT JOIN pg_index AS i ON i.indrelid = a.attrelid AND i.indisprimary \
         WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped \
         ORDER BY a.attnum";
     let rows = transaction.query(query, &[&table.quoted()]).await;
