@@ -109,10 +109,6 @@ enum Freshness {
 /// A transaction.
 #[allow(clippy::struct_excessive_bools, reason = "each says another thing")]
 #[derive(Debug, Default)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "what has happened in it, each on its own"
-)]
 pub(super) struct Transaction {
     pub(super) block: Block,
     pub(super) number: u64,

@@ -73,10 +73,6 @@ pub(super) enum Schema {
 /// A statement, understood as far as mdbc needs it.
 #[allow(clippy::struct_excessive_bools, reason = "each says another thing")]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "what is known of it, each on its own"
-)]
 pub(super) struct Statement {
     pub(super) kind: Kind,
     /// Every name in it, folded.
