@@ -186,24 +186,24 @@ impl Connection {
             failure => return Err(failure),
         };
         self.output.drop_tag();
+        let mut undone = Ok(());
         match self.session.transaction.block {
             Block::Idle => {}
             Block::Implicit => {
                 self.portals.clear();
-                self.session.rollback().await?;
+                undone = self.session.rollback().await;
             }
             Block::Explicit => self.session.transaction.is_failed = true,
         }
         self.tell_asides().await?;
         self.output.tell(&frame).await?;
-        if frame
-            .field(b'V')
-            .is_some_and(|severity| severity == "FATAL")
-        {
+        let severity = frame.field(b'V');
+        if severity.is_some_and(|severity| severity == "FATAL") {
+            // The connection to the server is gone with it.
             self.output.flush().await?;
             return Err(gone().into());
         }
-        Ok(())
+        undone
     }
 
     /// Tells what the session has to say beside results.

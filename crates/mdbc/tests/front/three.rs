@@ -70,10 +70,11 @@ async fn a_commit_that_fails_is_told() {
     let client = sites.client(0).await;
     let create = "CREATE TABLE t (k int PRIMARY KEY)";
     soon(client.batch_execute(create)).await.unwrap();
+    let other = sites.client(1).await;
+    assert_eq!(soon(all(&other, "SELECT k FROM t")).await, [""; 0]);
     let insert = "BEGIN; INSERT INTO t VALUES (1)";
     soon(client.batch_execute(insert)).await.unwrap();
     sites.cut(0, true);
-    let other = sites.client(1).await;
     assert_eq!(soon(all(&other, "SELECT k FROM t")).await, [""; 0]);
     let committed = soon(client.batch_execute("COMMIT")).await;
     assert!(committed.is_err(), "what others have not is not committed");
