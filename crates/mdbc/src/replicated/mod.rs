@@ -437,6 +437,10 @@ impl Replication for Replicated {
             return;
         };
         self.inner.learn(&transaction, is_committed);
+        if places::schema().is_ok_and(|schema| transaction.touched().writes.contains(&schema)) {
+            // Whoever goes on with its tables would keep the schema from other sites.
+            transaction.pass.close_turn();
+        }
         let appended = transaction.appended().clone();
         if !appended.is_empty() {
             self.inner.local.ended(&appended, is_committed);

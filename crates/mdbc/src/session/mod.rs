@@ -201,6 +201,11 @@ impl Session {
         match plan {
             Err(error) if is_free => {
                 let refreshed = self.shared.replication.refresh().await;
+                if refreshed.is_err() && error.hint.is_none() {
+                    return Err(error.with_hint(
+                        "What other sites did to the schema a moment ago is not known here.",
+                    ));
+                }
                 if refreshed.is_err() || self.shared.database.schema().version == known {
                     return Err(error);
                 }
