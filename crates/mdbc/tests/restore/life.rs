@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mdbc::config::{Config, RestoreConfig};
 use mdbc::engine::TableKind;
@@ -23,9 +23,6 @@ const MISS: &str = "INSERT INTO strong (pad) \
     SELECT repeat('x', 1000) FROM generate_series(1, 100)";
 /// How many rows there are then.
 pub(crate) const ALL: &str = "3200";
-
-/// How long connections of a site that has stopped may take to close.
-const CLOSED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What all tests begin with, at the first site.
 const TABLES: &str = "CREATE TABLE strong (id bigserial PRIMARY KEY, pad text) \
@@ -99,17 +96,19 @@ pub(crate) fn files(config: &Config) -> Vec<String> {
 }
 
 /// Loses the disk of a site that is not served.
-pub(crate) fn lose_disk(config: &Config) {
+pub(crate) async fn lose_disk(config: &Config) {
     let file = |suffix: &str| {
         let mut path = config.path.clone().into_os_string();
         path.push(suffix);
         PathBuf::from(path)
     };
     // The last connection that closes removes its log, by name.
-    let began = Instant::now();
-    while file("-wal").exists() && began.elapsed() < CLOSED_WITHIN {
-        std::thread::yield_now();
-    }
+    let closed = async {
+        while file("-wal").exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(closed).await;
     for suffix in ["", "-wal", "-shm"] {
         let _absent = std::fs::remove_file(file(suffix));
     }

@@ -31,7 +31,7 @@ async fn a_site_whose_disk_was_lost_uses_no_number_twice() {
     )
     .await;
     sites.stop(2).await;
-    lose_disk(&config);
+    lose_disk(&config).await;
 
     let life = Life::start(&config).await;
     let client = life.client().await;
@@ -63,7 +63,7 @@ async fn a_snapshot_that_lacks_what_the_site_has_said_is_not_taken() {
     let behind = format!("SELECT entries_behind FROM mdbc_sites WHERE site = '{name}'");
     until(&second, &behind, "0").await;
     sites.stop(2).await;
-    lose_disk(&config);
+    lose_disk(&config).await;
     let error = Life::try_start(&config).await.err().unwrap().to_string();
     assert!(error.contains("this site has said"), "{error}");
     sites.deployment.resume(&sites.nodes[0]).unwrap();
