@@ -288,7 +288,7 @@ fn restore_of(
         return Ok(None);
     };
     if config.postgres.is_some() {
-        return Err(RestoreError::ByHand(reason.to_owned()));
+        return Err(RestoreError::Engine(reason.to_owned()));
     }
     let restore = Restore::of(config, music, progress.clone())?;
     restore

@@ -32,6 +32,7 @@ const CHANCES: &[Chance] = &[
             "crates/music-server/src/node/world.rs",
             "crates/music-sim/src/clock.rs",
             "crates/music-sim/src/deployment/world.rs",
+            "crates/music-store/src/cassandra/coordinators.rs",
             "crates/music-store/src/cassandra/pace.rs",
             "crates/music-store/src/embedded/network.rs",
             "crates/music-store/src/embedded/shared.rs",

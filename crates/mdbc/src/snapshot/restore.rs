@@ -41,11 +41,8 @@ pub enum RestoreError {
     )]
     Nobody(String),
     /// Snapshots are of SQLite.
-    #[error(
-        "{0}; with PostgreSQL as engine that is mended by hand: stop mdbc at another site, copy its \
-         database here (docs/sql.md), and start both"
-    )]
-    ByHand(String),
+    #[error("{0}; a site whose engine is PostgreSQL is not restored by mdbc (docs/sql.md)")]
+    Engine(String),
     /// The password cannot be read.
     #[error("cannot read the password in {path}")]
     Password {

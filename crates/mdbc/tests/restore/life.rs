@@ -1,12 +1,12 @@
 //! One process of a site, with a configuration of its own, and what its clients do.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mdbc::config::{Config, RestoreConfig};
 use mdbc::engine::TableKind;
 use mdbc::server::{Error, Server};
+use rusqlite::Connection;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
@@ -97,21 +97,20 @@ pub(crate) fn files(config: &Config) -> Vec<String> {
 
 /// Loses the disk of a site that is not served.
 pub(crate) async fn lose_disk(config: &Config) {
-    let file = |suffix: &str| {
-        let mut path = config.path.clone().into_os_string();
-        path.push(suffix);
-        PathBuf::from(path)
+    // Who closes the last connection removes its log, by name. Whoever leaves the
+    // mode of such logs has the database alone: then all are closed.
+    let leave = || {
+        let connection = Connection::open(&config.path)?;
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
     };
-    // The last connection that closes removes its log, by name.
     let closed = async {
-        while file("-wal").exists() {
+        while leave().is_err() {
             tokio::task::yield_now().await;
         }
     };
     soon(closed).await;
-    for suffix in ["", "-wal", "-shm"] {
-        let _absent = std::fs::remove_file(file(suffix));
-    }
+    std::fs::remove_file(&config.path).unwrap();
 }
 
 /// A process that serves a site.
