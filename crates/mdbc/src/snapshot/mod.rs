@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A snapshot is a copy of a file of `COPY` in PostgreSQL's binary format, with
-//! one column, `piece`: the [`Head`] as JSON, the bytes of the SQLite file in
-//! pieces of at most [`PIECE_BYTES`], and the checksum of all these pieces.
+//! one column, `piece`: the `Head` as JSON, the bytes of the SQLite file in
+//! pieces of at most `PIECE_BYTES`, and the checksum of all these pieces.
 //!
 //! *Invariant*: a database is replaced only by one that has applied all that this
 //! site has said, or its file says, that it has. Others rest on that: what enough

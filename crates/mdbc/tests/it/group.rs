@@ -419,6 +419,23 @@ async fn a_table_of_the_site_alone_is_changed_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_the_site_alone_is_not_changed_on_top_of_what_fails() {
+    let (run, client) = Run::start().await;
+    let row = run.append("INSERT INTO t VALUES (1)").await;
+    let other = run.client().await;
+    let here = "BEGIN; INSERT INTO l VALUES (1); INSERT INTO t VALUES (2)";
+    assert_eq!(state_of(&other, here).await, "00000", "it runs on top");
+    let here = tokio::spawn(async move { state_of(&other, "COMMIT").await });
+    run.tell(0, not_applied());
+    let states = [told(row).await, told(here).await];
+    assert_eq!(states, ["40001", "40001"]);
+    assert_eq!(*run.log.appended.borrow(), 1, "it is in no log");
+    for table in ["l", "t"] {
+        assert!(keys(&client, table).await.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_old_where_a_table_that_was_read_has_changed() {
     let (run, client) = Run::start().await;
     run.log.holds.store(false, Ordering::SeqCst);

@@ -77,7 +77,7 @@ async fn where_a_donor_ends_in_the_middle_another_is_asked() {
     // What it was asked for in vain is given up there.
     let again = sites.restored_from(1, &[0]);
     sites.stop(1).await;
-    crate::life::lose_disk(&again);
+    crate::life::lose_disk(&again).await;
     let life = Life::start(&again).await;
     life.until(COUNT, ALL).await;
     life.stop().await;

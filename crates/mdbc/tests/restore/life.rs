@@ -1,12 +1,12 @@
 //! One process of a site, with a configuration of its own, and what its clients do.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mdbc::config::{Config, RestoreConfig};
 use mdbc::engine::TableKind;
 use mdbc::server::{Error, Server};
+use rusqlite::Connection;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
@@ -23,10 +23,6 @@ const MISS: &str = "INSERT INTO strong (pad) \
     SELECT repeat('x', 1000) FROM generate_series(1, 100)";
 /// How many rows there are then.
 pub(crate) const ALL: &str = "3200";
-
-/// How often it is looked whether the connections of a site that has stopped are
-/// closed.
-const LOOKS_MAX: u32 = 10_000_000;
 
 /// What all tests begin with, at the first site.
 const TABLES: &str = "CREATE TABLE strong (id bigserial PRIMARY KEY, pad text) \
@@ -100,22 +96,21 @@ pub(crate) fn files(config: &Config) -> Vec<String> {
 }
 
 /// Loses the disk of a site that is not served.
-pub(crate) fn lose_disk(config: &Config) {
-    let file = |suffix: &str| {
-        let mut path = config.path.clone().into_os_string();
-        path.push(suffix);
-        PathBuf::from(path)
+pub(crate) async fn lose_disk(config: &Config) {
+    // Who closes the last connection removes its log, by name. Whoever leaves the
+    // mode of such logs has the database alone: then all are closed.
+    let leave = || {
+        let connection = Connection::open(&config.path)?;
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
     };
-    // The last connection that closes removes its log, by name.
-    for _ in 0..LOOKS_MAX {
-        if !file("-wal").exists() {
-            break;
+    let closed = async {
+        while leave().is_err() {
+            tokio::task::yield_now().await;
         }
-        std::thread::yield_now();
-    }
-    for suffix in ["", "-wal", "-shm"] {
-        let _absent = std::fs::remove_file(file(suffix));
-    }
+    };
+    soon(closed).await;
+    std::fs::remove_file(&config.path).unwrap();
 }
 
 /// A process that serves a site.

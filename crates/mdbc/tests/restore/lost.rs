@@ -2,7 +2,7 @@
 
 use mdbc::config::Config;
 
-use crate::life::{Life, Sites, files, insist, lose_disk, rows, run, until};
+use crate::life::{Life, Sites, files, insist, lose_disk, restored_from, rows, run, until};
 
 const PAGES: &str = "SELECT string_agg(page, ',' ORDER BY page) FROM eventual";
 
@@ -31,7 +31,7 @@ async fn a_site_whose_disk_was_lost_uses_no_number_twice() {
     )
     .await;
     sites.stop(2).await;
-    lose_disk(&config);
+    lose_disk(&config).await;
 
     let life = Life::start(&config).await;
     let client = life.client().await;
@@ -46,6 +46,32 @@ async fn a_site_whose_disk_was_lost_uses_no_number_twice() {
     }
     insist(&client, "INSERT INTO strong (pad) VALUES ('again')").await;
     until(&first, "SELECT count(DISTINCT id) FROM strong", "2").await;
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_lacks_what_the_site_has_said_is_not_taken() {
+    let sites = Sites::with_tables().await;
+    let config = sites.restored_from(2, &[0]);
+    let (second, third) = (sites.client(1).await, sites.client(2).await);
+    // The only donor is heard of, and hears nothing.
+    sites.deployment.suspend(&sites.nodes[0]).unwrap();
+    insist(&third, "INSERT INTO strong (pad) VALUES ('said')").await;
+    run(&third, "INSERT INTO eventual (page) VALUES ('sent')").await;
+    until(&second, PAGES, "sent").await;
+    let name = &config.music.as_ref().unwrap().site;
+    let behind = format!("SELECT entries_behind FROM mdbc_sites WHERE site = '{name}'");
+    until(&second, &behind, "0").await;
+    sites.stop(2).await;
+    lose_disk(&config).await;
+    let error = Life::try_start(&config).await.err().unwrap().to_string();
+    assert!(error.contains("this site has said"), "{error}");
+    sites.deployment.resume(&sites.nodes[0]).unwrap();
+
+    let life = Life::start(&config).await;
+    life.until("SELECT count(*) FROM strong WHERE pad = 'said'", "1")
+        .await;
+    life.until(PAGES, "sent").await;
     life.stop().await;
 }
 
@@ -67,12 +93,14 @@ async fn a_fourth_site_joins_a_used_database_while_others_write() {
     };
     let mut lives = Vec::new();
     lives.push(Life::start(&widened(sites.config(0))).await);
+    let donor = vec![lives[0].address.to_string()];
     for site in 1..3 {
         // It may have missed more than the log keeps before it was stopped.
-        lives.push(Life::start(&widened(sites.restored_from(site, &[0]))).await);
+        let config = restored_from(sites.config(site), donor.clone());
+        lives.push(Life::start(&widened(config)).await);
     }
     let donors = lives.iter().map(|life| life.address.to_string()).collect();
-    let mut config = crate::life::restored_from(widened(sites.config(0)), donors);
+    let mut config = restored_from(widened(sites.config(0)), donors);
     config.site = 4;
     config.path.set_file_name("fourth.db");
     config.music.as_mut().unwrap().site = "fourth".to_owned();
