@@ -5,10 +5,14 @@
 //! | [`recipes`] | recipes on deployments at three sites |
 //! | [`wan`] | critical sections on deployments at three sites |
 //! | [`etcd`] | starts etcd and the load of its own client, and stops them |
+//! | [`sql`] | transactions on SQL databases at three sites |
+//! | [`bars`] | pictures |
 //! | [`summary`] | medians of runs, ratios, the table |
 
+mod bars;
 mod etcd;
 mod recipes;
+mod sql;
 mod summary;
 mod wan;
 
@@ -32,7 +36,9 @@ pub(crate) enum Bench {
     Recipes(recipes::Recipes),
     /// Critical sections beside those of etcd, ZooKeeper and Cassandra, at three sites; as root
     Wan(wan::Wan),
-    /// Measure round trips to hosts, for `wan`
+    /// Transactions of mdbc beside those of Galera and PostgreSQL, at three sites; as root
+    Sql(sql::Sql),
+    /// Measure round trips to hosts, for `wan` and `sql`
     #[command(hide = true)]
     Probe {
         /// Where to
@@ -81,6 +87,10 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
         Bench::Wan(wan) => {
             let target = shell::target(root)?;
             wan::run(root, wan, || build(root, &target).map(PathBuf::from))
+        }
+        Bench::Sql(sql) => {
+            let target = shell::target(root)?;
+            sql::run(root, sql, || build(root, &target).map(PathBuf::from))
         }
         Bench::Probe { hosts } => wan::probe::run(hosts),
         Bench::Sections { arguments } => {

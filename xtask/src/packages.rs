@@ -38,6 +38,14 @@ pub(crate) const NEEDED_BY_SQL: &[Package] = &[
     package("maven", "mvn"),
 ];
 
+/// What mdbc is measured beside. MariaDB's replicas get their first data by rsync.
+pub(crate) const NEEDED_BY_BENCH_SQL: &[Package] = &[
+    package("mariadb-server", "mariadbd"),
+    package("galera-4", "galera-4"),
+    package("rsync", "rsync"),
+    package("postgresql", "pg_ctlcluster"),
+];
+
 /// What the tests of the Python client need.
 pub(crate) const NEEDED_BY_PYTHON: &[Package] = &[package("python3", "python3")];
 

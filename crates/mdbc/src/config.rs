@@ -18,6 +18,10 @@ const DATABASE_BYTES_MAX: usize = 40;
 pub struct Config {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// Where counts and times are told to Prometheus, at `/metrics`; nowhere
+    /// without it. Everybody who reaches it may read them.
+    #[serde(default)]
+    pub metrics_listen: Option<SocketAddr>,
     /// The name of the database, as clients give it.
     #[serde(default = "database_name")]
     pub database: String,
@@ -84,6 +88,40 @@ pub struct MusicConfig {
     /// Goes up whenever `sites` changes.
     #[serde(default = "sites_version")]
     pub sites_version: u64,
+    /// Who gives a snapshot where this site is new, or was away for too long.
+    #[serde(default)]
+    pub restore: Option<RestoreConfig>,
+    /// How many entries a log keeps for sites that are away, the same at all of them,
+    /// for ever: no file can say it, but tests, which have no time to fill a log.
+    #[serde(skip, default = "log_slots")]
+    pub log_slots: u64,
+}
+
+/// How many entries a log keeps.
+pub fn log_slots() -> u64 {
+    1024
+}
+
+/// Who gives snapshots.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreConfig {
+    /// Where other sites listen, as `host:port`; they are asked in this order.
+    pub from: Vec<String>,
+    /// A user of theirs.
+    #[serde(default = "restore_user")]
+    pub user: String,
+    /// A file with the password on its first line, where the user needs one.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Certificates, in PEM, of whom theirs are; without them the connection is not
+    /// encrypted.
+    #[serde(default)]
+    pub authority: Option<PathBuf>,
+}
+
+fn restore_user() -> String {
+    "mdbc".to_owned()
 }
 
 fn sites_version() -> u64 {
@@ -175,6 +213,7 @@ impl Config {
     pub fn new(listen: SocketAddr, path: impl Into<PathBuf>, site: u16) -> Self {
         Self {
             listen,
+            metrics_listen: None,
             database: database_name(),
             path: path.into(),
             postgres: None,
@@ -285,6 +324,24 @@ impl Config {
                     "database: {}, as tables of MUSIC are named after it, must have at most \
                      {DATABASE_BYTES_MAX} lower-case letters, digits and underscores",
                     self.database
+                ),
+            );
+            let from = music.restore.as_ref().map(|restore| &restore.from);
+            check(
+                from.is_none_or(|from| !from.is_empty()),
+                "music.restore.from: a site is needed".to_owned(),
+            );
+            let wrong = from.into_iter().flatten().find(|address| {
+                let port = address
+                    .rsplit_once(':')
+                    .map(|(_, port)| port.parse::<u16>());
+                !matches!(port, Some(Ok(_)))
+            });
+            check(
+                wrong.is_none(),
+                format!(
+                    "music.restore.from: {} is not host:port",
+                    wrong.map_or("", String::as_str)
                 ),
             );
         }

@@ -22,10 +22,13 @@
 //! | [`engine`] | the local database |
 //! | [`replicated`] | what transactions have to do with other sites |
 //! | [`partition`] | what is owned as one |
+//! | `ranges` | which ranges of tables a statement touches |
 //! | [`redo_log`] | strong tables: what committed, in order |
 //! | [`ownership`] | turns shared by the transactions of a site |
 //! | [`outbox`] | eventual tables: what each site tells the others |
 //! | [`sites`] | what the sites tell each other |
+//! | [`snapshot`] | a site's database, given to another |
+//! | [`status`], `metrics` | what a site tells of itself |
 
 #![allow(
     clippy::map_err_ignore,
@@ -43,14 +46,18 @@ mod dialect;
 mod dice;
 pub mod engine;
 pub mod error;
+mod metrics;
 pub mod outbox;
 pub mod ownership;
 pub mod partition;
 mod postgres;
 pub mod proxy;
+mod ranges;
 pub mod redo_log;
 pub mod replicated;
 pub mod server;
 mod session;
 pub mod sites;
+pub mod snapshot;
+pub mod status;
 pub mod types;

@@ -1,7 +1,8 @@
 //! Partitions: what a site owns as one.
 //!
 //! A strong table is one partition, or several: one for each declared range of
-//! its primary key. A transaction owns all partitions that it reads or writes.
+//! its primary key. Tables of a group have theirs in common. A transaction owns
+//! all partitions that it reads or writes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -47,8 +48,8 @@ impl Partition {
     /// # Errors
     /// [`PartitionError::Length`] where the table's name is too long.
     pub fn of_table(table: &str) -> Result<Self, PartitionError> {
-        // What follows the last slash tells a table from a range of another
-        // one, whatever their names are.
+        // What follows the last slash tells a table from a range of another one
+        // and from a group, whatever their names are.
         Self::try_from(format!("{table}/all"))
     }
 
@@ -58,6 +59,22 @@ impl Partition {
     /// [`PartitionError::Length`] where the table's name is too long.
     pub fn of_range(table: &str, range: u32) -> Result<Self, PartitionError> {
         Self::try_from(format!("{table}/{range}"))
+    }
+
+    /// The partition of a group of tables.
+    ///
+    /// # Errors
+    /// [`PartitionError::Length`] where the group's name is too long.
+    pub fn of_group(group: &str) -> Result<Self, PartitionError> {
+        Self::try_from(format!("{group}/group"))
+    }
+
+    /// The partition of one range of a group of tables, by its number.
+    ///
+    /// # Errors
+    /// [`PartitionError::Length`] where the group's name is too long.
+    pub fn of_group_range(group: &str, range: u32) -> Result<Self, PartitionError> {
+        Self::try_from(format!("{group}/group.{range}"))
     }
 
     /// The name.

@@ -10,6 +10,7 @@
 //! | `k` | up to which of these it has deleted |
 //! | `t` | a time by the site's clock: what it had committed by then, it has said |
 //! | `r:<site>` | the last eventual digest that it has applied of that site |
+//! | `q:<object id>` | how many values of a sequence it has given |
 //!
 //! All of these only grow, and all are true when they are written: what is read
 //! late at another site is a lower bound. So nothing but speed rests on how soon
@@ -137,6 +138,8 @@ pub struct Report {
     pub collected: u64,
     /// The last eventual digest that it has applied, of each site.
     pub received: BTreeMap<String, u64>,
+    /// How many values of each sequence it has given, by object id.
+    pub given: BTreeMap<u32, i64>,
     /// When it said last what it has committed, in microseconds since 1970 by its
     /// clock; 0 for never.
     pub said_us: u64,
@@ -162,6 +165,11 @@ impl Report {
             (_, Some(("r", site))) => {
                 self.received
                     .insert(site.to_owned(), text.parse().unwrap_or_default());
+            }
+            (_, Some(("q", sequence))) => {
+                if let (Ok(sequence), Ok(given)) = (sequence.parse(), text.parse()) {
+                    self.given.insert(sequence, given);
+                }
             }
             (_, Some((kind, partition))) => {
                 let partition = Partition::try_from(partition.to_owned());
@@ -253,6 +261,7 @@ pub(crate) struct News {
     pub(crate) sent: u64,
     pub(crate) collected: u64,
     pub(crate) received: BTreeMap<String, u64>,
+    pub(crate) given: BTreeMap<u32, i64>,
     pub(crate) said_us: u64,
 }
 
@@ -425,6 +434,13 @@ impl Sites {
             if sequence > *known {
                 *known = sequence;
                 fields.push((format!("r:{site}"), sequence.to_string()));
+            }
+        }
+        for (sequence, given) in news.given {
+            let known = next.given.entry(sequence).or_default();
+            if given > *known {
+                *known = given;
+                fields.push((format!("q:{sequence}"), given.to_string()));
             }
         }
         for fields in fields.chunks(FIELDS_MAX) {

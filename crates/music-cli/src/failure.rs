@@ -39,6 +39,15 @@ pub(crate) enum Failure {
     /// The settings of a site's database cannot be used.
     #[error(transparent)]
     SqlConfiguration(#[from] mdbc::config::ConfigError),
+    /// No database can be asked with this.
+    #[error(transparent)]
+    SqlPeer(#[from] mdbc::snapshot::PeerError),
+    /// None of the databases tells its status.
+    #[error("none of the {sites} databases tells its status")]
+    NoDatabase {
+        /// How many were asked.
+        sites: usize,
+    },
     /// The engines cannot be used.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -174,10 +183,11 @@ impl Failure {
             Self::StepLost(_) => Exit::Lost,
             Self::ResultTooLarge { .. } => Exit::Interrupted,
             Self::NotInterrupted(_) => Exit::Refused,
-            Self::NoNode { .. } | Self::Bench(_) => Exit::Unavailable,
+            Self::NoNode { .. } | Self::NoDatabase { .. } | Self::Bench(_) => Exit::Unavailable,
             Self::Configuration(_)
             | Self::ActivePassive(_)
             | Self::SqlConfiguration(_)
+            | Self::SqlPeer(_)
             | Self::Logging(_)
             | Self::Dev(music_server::dev::Error::Config(_)) => Exit::Configuration,
             Self::Serve(error) | Self::Dev(music_server::dev::Error::Serve(error)) => {
@@ -248,7 +258,10 @@ fn exit_of_start(error: &serve::Error) -> Exit {
 
 fn exit_of_sql(error: &mdbc::server::Error) -> Exit {
     match error {
-        mdbc::server::Error::Join(_) => Exit::Unavailable,
+        mdbc::server::Error::Join(_)
+        | mdbc::server::Error::Log(_)
+        | mdbc::server::Error::Outbox(_)
+        | mdbc::server::Error::Restore(_) => Exit::Unavailable,
         mdbc::server::Error::Database(_) | mdbc::server::Error::Listen { .. } => Exit::Io,
         _ => Exit::Configuration,
     }

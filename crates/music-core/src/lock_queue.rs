@@ -73,6 +73,8 @@ pub struct Marks {
     pub last: LockRef,
     /// The highest lockRef removed by force.
     pub forced: LockRef,
+    /// The first ticket; `None` where there is none.
+    pub first: Option<LockRef>,
 }
 
 /// The queue of one key.
@@ -422,9 +424,22 @@ impl LockQueue {
 
     /// How far it has come.
     pub fn marks(&self) -> Marks {
+        self.marks_beyond(self.released)
+    }
+
+    /// How far it has come with a release that is known beside it.
+    pub fn marks_beyond(&self, released: Holding) -> Marks {
+        let stays = |(lock_ref, ticket): &(LockRef, &Ticket)| {
+            let holding = Holding {
+                lock_ref: *lock_ref,
+                incarnation: ticket.incarnation,
+            };
+            holding > released
+        };
         Marks {
             last: self.last,
             forced: self.forced,
+            first: self.tickets().find(stays).map(|(first, _)| first),
         }
     }
 

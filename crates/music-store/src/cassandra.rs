@@ -8,6 +8,7 @@
 //! | `cells` | records: a partition a key, stamps as timestamps |
 //! | `register` | a value that changes by lightweight transactions |
 //! | `pace` | when a transaction begins again |
+//! | `coordinators` | through which data centre it does |
 //! | `queues` | lock queues: a register a key, and releases beside it |
 //! | `glance` | hints: a watched queue is looked at from time to time |
 //! | `catalogue` | the tables there are: one register |
@@ -59,6 +60,7 @@ mod catalogue;
 mod cells;
 mod codec;
 mod config;
+mod coordinators;
 mod failure;
 mod glance;
 #[cfg(test)]
@@ -311,8 +313,10 @@ impl LockStore for Cassandra {
 
     fn watch(&self, id: &RecordId) {
         let queues = &self.inner.queues;
-        if let Some(life) = queues.watches().add(id, &self.inner.life) {
-            let follow = glance::follow(Arc::downgrade(queues), id.clone());
+        let life = queues.watches().add(id, &self.inner.life);
+        let said = queues.watches().said(id);
+        if let Some((life, said)) = life.zip(said) {
+            let follow = glance::follow(Arc::downgrade(queues), id.clone(), said);
             self.inner
                 .runtime
                 .spawn(life.run_until_cancelled_owned(follow));
@@ -321,6 +325,11 @@ impl LockStore for Cassandra {
 
     fn unwatch(&self, id: &RecordId) {
         self.inner.queues.watches().remove(id);
+    }
+
+    fn glance(&self, id: &RecordId) -> bool {
+        let said = self.inner.queues.watches().said(id);
+        said.inspect(|said| said.notify_one()).is_some()
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

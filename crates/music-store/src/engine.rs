@@ -295,6 +295,10 @@ impl LockStore for LockEngine {
         with_locks!(self, engine => engine.unwatch(id));
     }
 
+    fn glance(&self, id: &RecordId) -> bool {
+        with_locks!(self, engine => engine.glance(id))
+    }
+
     fn hints(&self) -> mpsc::Receiver<Hint> {
         with_locks!(self, engine => engine.hints())
     }

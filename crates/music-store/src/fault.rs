@@ -390,6 +390,10 @@ impl<E: LockStore> LockStore for Faulty<E> {
         }
     }
 
+    fn glance(&self, id: &RecordId) -> bool {
+        !self.faults.is_deaf() && self.inner.glance(id)
+    }
+
     fn hints(&self) -> mpsc::Receiver<Hint> {
         self.inner.hints()
     }

@@ -118,6 +118,13 @@ pub trait LockStore: Clone + Send + Sync + 'static {
     /// Takes one [`LockStore::watch`] back. Free.
     fn unwatch(&self, id: &RecordId);
 
+    /// Somebody says that a watched queue has changed. Returns whether the engine
+    /// finds out by itself what is true of it, without a round, and gives a hint
+    /// where it is; otherwise the node looks. Free.
+    fn glance(&self, _id: &RecordId) -> bool {
+        false
+    }
+
     /// The hints for the watched keys, for the one node that uses this view;
     /// a second call ends the stream of the first. Hints may be lost: they
     /// save time, and nothing rests on them.

@@ -2,11 +2,11 @@
 //! are services of their own have in common.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use music_core::id::RecordId;
 use music_core::lock_queue::Marks;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::Hint;
@@ -25,6 +25,8 @@ struct Watched {
     count: usize,
     /// Ends what follows the queue.
     life: CancellationToken,
+    /// Somebody says that it has changed.
+    said: Arc<Notify>,
 }
 
 impl Watches {
@@ -40,6 +42,7 @@ impl Watches {
         let first = Watched {
             count: 1,
             life: life.clone(),
+            said: Arc::default(),
         };
         watched.insert(id.clone(), first);
         Some(life)
@@ -54,6 +57,13 @@ impl Watches {
                 watched.remove(id);
             }
         }
+    }
+
+    /// What is told where somebody says that a watched queue has changed.
+    #[cfg(feature = "cassandra")]
+    pub(crate) fn said(&self, id: &RecordId) -> Option<Arc<Notify>> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.get(id).map(|one| Arc::clone(&one.said))
     }
 
     /// Begins a new stream of hints, and ends the one before.

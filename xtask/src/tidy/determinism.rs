@@ -21,6 +21,7 @@ const CHANCES: &[Chance] = &[
         name: "the clock",
         needles: &["Instant::now", "SystemTime::now"],
         owners: &[
+            "bench/sql/src/clock.rs",
             "crates/mdbc/src/clock.rs",
             "crates/music-cli/src/active_passive/clock.rs",
             "crates/music-cli/src/bench/clock.rs",
@@ -44,6 +45,7 @@ const CHANCES: &[Chance] = &[
         name: "dice",
         needles: &["rand::", "fastrand::", "getrandom::", "Uuid::new_v4"],
         owners: &[
+            "bench/sql/src/dice.rs",
             "crates/mdbc/src/dice.rs",
             "crates/music-client/src/dice.rs",
             "crates/music-history/src/workload/dice.rs",

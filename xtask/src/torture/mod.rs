@@ -270,6 +270,31 @@ pub(crate) fn serve(
     served.map(|()| true)
 }
 
+/// Makes the sites, with nothing at them, for the length of `work`. Says why
+/// where that cannot be done here, which is no failure.
+///
+/// # Errors
+///
+/// As `work`, and when the sites cannot be made.
+pub(crate) fn at_sites(
+    root: &Path,
+    profile: &str,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<bool> {
+    let target = shell::target(root)?;
+    let network = match Network::find(root, &target, profile)? {
+        Ok(network) => network,
+        Err(missing) => {
+            println!("skipped, not failed: {missing}");
+            return Ok(false);
+        }
+    };
+    network.up()?;
+    let worked = work();
+    network.down()?;
+    worked.map(|()| true)
+}
+
 /// A new folder for this run.
 fn folder(target: &Path, torture: &Torture) -> Result<PathBuf> {
     new_folder(target, torture.engine, torture.seed)

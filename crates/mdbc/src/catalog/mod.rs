@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::dialect::parse::Place;
+use crate::status;
 use crate::types::{Base, SqlType};
 
 pub(crate) use rows::{Facts, all as rows};
@@ -53,6 +54,8 @@ pg_catalog mdbc_version 3 version:int8";
 /// Tables of the local database that clients may read, where no catalogue has
 /// them.
 pub(crate) const LOCAL: &str = "main";
+/// Relations that the site computes when they are read.
+pub(crate) const STATUS: &str = "status";
 const LOCAL_TABLES: &str = "\
 main mdbc_conflicts 4 number:int8 noted_at:timestamptz relation:text key:jsonb lost:jsonb \
 lost_site:text lost_at:timestamptz kept_site:text kept_at:timestamptz";
@@ -63,6 +66,7 @@ static SYSTEM_TABLES: LazyLock<HashMap<&str, HashMap<&str, SystemTable>>> = Lazy
         .lines()
         .chain(OWN_TABLES.lines())
         .chain(LOCAL_TABLES.lines())
+        .chain(status::RELATIONS.lines())
         .filter_map(|line| {
             let mut words = line.split(' ');
             let (schema, name) = (words.next()?, words.next()?);
@@ -97,10 +101,9 @@ pub(crate) fn find(place: Place, name: &str) -> Option<&'static SystemTable> {
     };
     let found = SYSTEM_TABLES.get(schema)?.get(name);
     found.or_else(|| {
-        SYSTEM_TABLES
-            .get(LOCAL)?
-            .get(name)
-            .filter(|_| place == Place::Anywhere)
+        let own = [LOCAL, STATUS].into_iter();
+        let mut own = own.filter_map(|schema| SYSTEM_TABLES.get(schema)?.get(name));
+        own.next().filter(|_| place == Place::Anywhere)
     })
 }
 
@@ -111,7 +114,10 @@ pub(crate) fn system_table(name: &str) -> Option<&'static SystemTable> {
 
 /// All tables of catalogues, with their names.
 pub(crate) fn system_tables() -> impl Iterator<Item = (&'static str, &'static SystemTable)> {
-    let catalogues = SYSTEM_TABLES.iter().filter(|(schema, _)| **schema != LOCAL);
+    let is_catalogue = |schema: &str| !matches!(schema, LOCAL | STATUS);
+    let catalogues = SYSTEM_TABLES
+        .iter()
+        .filter(|(schema, _)| is_catalogue(schema));
     let mut tables: Vec<_> = catalogues
         .flat_map(|(_, tables)| tables)
         .map(|(name, table)| (*name, table))

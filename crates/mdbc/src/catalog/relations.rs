@@ -5,6 +5,7 @@ use super::rows::{Row, count, numbers};
 use super::schema::{Column, Identity, Index, Schema, Sequence, Table, View};
 use super::settled::{BTREE, HEAP, collation_of};
 use super::{OWNER, PUBLIC, system_table};
+use crate::dialect::ddl::{GROUP, RANGES, shown_ranges};
 use crate::types::Value;
 
 /// Object ids of row types, of defaults and of rules follow from their tables'.
@@ -34,6 +35,7 @@ pub(super) fn table(table: &Table, schema: &Schema) -> Vec<Row> {
             .set("reltype", table.oid + ROW_TYPE)
             .set("relnatts", table.next_column - 1)
             .set("relchecks", count(table.checks.len()))
+            .set("reloptions", options(table))
             .set("relhasindex", has_index)
             .set("relhastriggers", has_triggers),
         Row::of("pg_tables")
@@ -54,6 +56,18 @@ pub(super) fn table(table: &Table, schema: &Schema) -> Vec<Row> {
         rows.extend(index_rows(table, index, index.oid, false));
     }
     rows
+}
+
+/// How a table is owned, as `WITH` had it; nothing where that is as a whole.
+fn options(table: &Table) -> Value {
+    let ranges = shown_ranges(table).map(|ranges| format!("{RANGES}={ranges}"));
+    let group = table.owned.group.as_ref();
+    let group = group.map(|group| format!("{GROUP}={group}"));
+    let options: Vec<String> = ranges.into_iter().chain(group).collect();
+    if options.is_empty() {
+        return Value::Null;
+    }
+    Value::Text(serde_json::Value::from(options).to_string())
 }
 
 fn comment(oid: u32, part: i16, comment: Option<&str>) -> Option<Row> {

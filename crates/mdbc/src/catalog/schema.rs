@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ranges::Owned;
 use crate::types::SqlType;
 
 /// How a table is kept the same at all sites.
@@ -83,6 +84,9 @@ pub(crate) struct Table {
     pub(crate) oid: u32,
     pub(crate) name: String,
     pub(crate) kind: TableKind,
+    /// What of it is owned as one; fixed when it is made.
+    #[serde(default)]
+    pub(crate) owned: Owned,
     pub(crate) columns: Vec<Column>,
     /// The number that the next column gets: numbers are never used again.
     pub(crate) next_column: i16,
@@ -96,6 +100,15 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    pub(crate) fn column_at(&self, number: i16) -> Option<&Column> {
+        self.columns.iter().find(|column| column.number == number)
+    }
+
+    /// The column by whose values its rows are owned apart.
+    pub(crate) fn range_column(&self) -> Option<&Column> {
+        self.column_at(self.owned.ranges.as_ref()?.column)
     }
 
     /// The names of the primary key's columns; none where there is no key.
@@ -257,15 +270,29 @@ pub(crate) struct Schema {
     /// Another number for another schema.
     pub(crate) version: i64,
     relations: BTreeMap<String, Relation>,
+    has_ranges: bool,
 }
 
 impl Schema {
     pub(crate) fn new(version: i64, relations: impl IntoIterator<Item = Relation>) -> Self {
-        let relations = relations
+        let relations: BTreeMap<String, Relation> = relations
             .into_iter()
             .map(|relation| (relation.name().to_owned(), relation))
             .collect();
-        Self { version, relations }
+        let has_ranges = relations.values().any(|relation| match relation {
+            Relation::Table(table) => table.owned.ranges.is_some(),
+            Relation::View(_) | Relation::Sequence(_) => false,
+        });
+        Self {
+            version,
+            relations,
+            has_ranges,
+        }
+    }
+
+    /// Whether any table has ranges.
+    pub(crate) fn has_ranges(&self) -> bool {
+        self.has_ranges
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Relation> {

@@ -7,10 +7,12 @@ use sqlparser::ast::{
 use super::from::known;
 use super::insert::{column_of, stored, target};
 use super::query::Rows;
+use super::reach::How;
 use super::{Compiler, Run, Typed, Verb, parse};
 use crate::catalog::schema::{Column, Relation, Table};
 use crate::error::{Result, SqlError, state};
-use crate::types::SqlType;
+use crate::snapshot::RELATION;
+use crate::types::{Base, SqlType};
 
 /// How rows are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(crate) struct Copy {
     pub(crate) is_out: bool,
     /// The names and types of the columns.
     pub(crate) columns: Vec<(String, SqlType)>,
+    /// Whether it is the whole database that goes out.
+    pub(crate) is_snapshot: bool,
 }
 
 /// The parts of a `COPY`.
@@ -56,6 +60,9 @@ impl Statement<'_> {
             _ => return Err(SqlError::refused("COPY to or from a file of the server")),
         }
         let (format, has_header) = self.format()?;
+        if self.is_snapshot() {
+            return snapshot(compiler, format);
+        }
         let (run, columns) = match (self.source, self.is_out) {
             (CopySource::Query(query), true) => {
                 let rows = compiler.query(query, None)?;
@@ -91,7 +98,20 @@ impl Statement<'_> {
             run,
             is_out: self.is_out,
             columns,
+            is_snapshot: false,
         })
+    }
+
+    fn is_snapshot(&self) -> bool {
+        let CopySource::Table {
+            table_name,
+            columns,
+        } = self.source
+        else {
+            return false;
+        };
+        let is_named = table_name.to_string() == RELATION;
+        self.is_out && columns.is_empty() && is_named
     }
 
     fn format(&self) -> Result<(CopyFormat, bool)> {
@@ -155,6 +175,25 @@ impl Statement<'_> {
     }
 }
 
+/// The whole database, for another site.
+fn snapshot(compiler: Compiler<'_>, format: CopyFormat) -> Result<Copy> {
+    if format != CopyFormat::Binary {
+        return Err(SqlError::new(
+            state::FEATURE_NOT_SUPPORTED,
+            format!("{RELATION} can be copied in binary format alone"),
+        )
+        .with_hint(format!("COPY {RELATION} TO STDOUT (FORMAT binary)")));
+    }
+    Ok(Copy {
+        format,
+        has_header: false,
+        run: compiler.finish(Vec::new(), None, Verb::Select),
+        is_out: true,
+        columns: vec![("piece".to_owned(), SqlType::of(Base::Bytea))],
+        is_snapshot: true,
+    })
+}
+
 /// The names and types of columns.
 type Columns = Vec<(String, SqlType)>;
 
@@ -202,7 +241,6 @@ fn insert_of(
     table: &Table,
     names: &[Ident],
 ) -> Result<(Run, Vec<(String, SqlType)>)> {
-    compiler.writes(&table.name);
     let given: Result<Vec<&Column>> = if names.is_empty() {
         Ok(stored(table).collect())
     } else {
@@ -212,6 +250,9 @@ fn insert_of(
             .collect()
     };
     let given = given?;
+    let touch = compiler.touch(&table.name, true);
+    compiler.writes(table, &How::Insert(touch));
+    compiler.note_copied(table, touch, &given);
     let mut listed = Vec::new();
     for column in stored(table) {
         let at = given.iter().position(|other| other.number == column.number);

@@ -1,17 +1,19 @@
 //! `UPDATE`, `DELETE`, `TRUNCATE`.
 
 use sqlparser::ast::{
-    Delete, FromTable, ObjectName, SelectItem, TableAlias, TableFactor, TableWithJoins, Truncate,
-    TruncateIdentityOption, Update, UpdateTableFromKind,
+    Assignment, Delete, FromTable, ObjectName, SelectItem, TableAlias, TableFactor, TableWithJoins,
+    Truncate, TruncateIdentityOption, Update, UpdateTableFromKind,
 };
 
 use super::from::source_of;
 use super::insert::target;
 use super::projection::Hoisted;
+use super::reach::How;
 use super::scope::{Scope, Source};
 use super::{Compiler, Output, Run, Verb, parse};
 use crate::catalog::schema::{Relation, Table};
 use crate::error::{Result, SqlError, state};
+use crate::ranges::plan::TouchId;
 
 impl Compiler<'_> {
     pub(super) fn update(self, update: &Update) -> Result<Run> {
@@ -28,9 +30,12 @@ impl Compiler<'_> {
         let table = target(&self, name)?;
         let shown = alias.map_or_else(|| table.name.clone(), |alias| parse::fold(&alias.name));
         self.reads(&table.name);
-        self.writes(&table.name);
         let mut scope = Scope::default();
         scope.add(source_of(table, &shown))?;
+        let before = self.touch(&table.name, true);
+        scope
+            .touches
+            .extend(before.map(|before| (shown.clone(), before)));
         let from = match &update.from {
             None => String::new(),
             Some(UpdateTableFromKind::AfterSet(from) | UpdateTableFromKind::BeforeSet(from)) => {
@@ -54,10 +59,42 @@ impl Compiler<'_> {
         );
         if let Some(selection) = &update.selection {
             let value = self.expression(selection, &scope)?;
+            self.narrow(selection, &scope, &|_| true);
             sql.push_str(&format!(" WHERE {}", self.condition(value, "WHERE")?.sql));
         }
+        self.writes_update(table, before, &update.assignments)?;
         let outputs = self.returning(table, &shown, update.returning.as_deref(), &mut sql)?;
         Ok(self.finish(vec![sql], outputs, Verb::Update))
+    }
+
+    /// An update's rows, before and after it, and what it reaches.
+    pub(super) fn writes_update(
+        &self,
+        table: &Table,
+        before: Option<TouchId>,
+        assignments: &[Assignment],
+    ) -> Result<()> {
+        let given = Self::assigned(assignments)?;
+        let mut columns: Vec<String> = given.iter().map(|(name, _)| name.clone()).collect();
+        // Where there are none, the first is written as it is.
+        if columns.is_empty() {
+            columns.extend(table.columns.first().map(|column| column.name.clone()));
+        }
+        let generated = table.columns.iter();
+        let generated = generated.filter(|column| column.generated.is_some());
+        columns.extend(generated.map(|column| column.name.clone()));
+        let after = self.after_update(table, before, &columns);
+        let given = given
+            .iter()
+            .map(|(name, value)| (name.as_str(), vec![Some(*value)]));
+        self.note_given(table, after, &given.collect::<Vec<_>>());
+        let how = How::Update {
+            before,
+            after,
+            columns,
+        };
+        self.writes(table, &how);
+        Ok(())
     }
 
     pub(super) fn delete(self, delete: &Delete) -> Result<Run> {
@@ -75,9 +112,13 @@ impl Compiler<'_> {
         let table = target(&self, name)?;
         let shown = alias.map_or_else(|| table.name.clone(), |alias| parse::fold(&alias.name));
         self.reads(&table.name);
-        self.writes(&table.name);
         let mut scope = Scope::default();
         scope.add(source_of(table, &shown))?;
+        let touch = self.touch(&table.name, true);
+        scope
+            .touches
+            .extend(touch.map(|touch| (shown.clone(), touch)));
+        self.writes(table, &How::Delete(touch));
         let mut sql = format!(
             "DELETE FROM main.{} AS {}",
             parse::quote(&table.name),
@@ -90,6 +131,7 @@ impl Compiler<'_> {
         let condition = match &delete.selection {
             Some(selection) => {
                 let value = self.expression(selection, &scope)?;
+                self.narrow(selection, &scope, &|_| true);
                 Some(self.condition(value, "WHERE")?.sql)
             }
             None => None,
@@ -149,7 +191,8 @@ impl Compiler<'_> {
         // References among the tables hold again once all are empty.
         let mut sql = vec!["PRAGMA defer_foreign_keys = ON".to_owned()];
         for table in &tables {
-            self.writes(&table.name);
+            let touch = self.touch(&table.name, true);
+            self.writes(table, &How::Delete(touch));
             sql.push(format!("DELETE FROM main.{}", parse::quote(&table.name)));
         }
         if matches!(truncate.identity, Some(TruncateIdentityOption::Restart)) {

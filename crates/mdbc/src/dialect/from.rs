@@ -11,6 +11,7 @@ use super::{Compiler, Output, VIEW_DEPTH_MAX, parse};
 use crate::catalog;
 use crate::catalog::schema::{Relation, Table, View};
 use crate::error::{Result, SqlError, state};
+use crate::status;
 use crate::types::{Base, SqlType};
 
 impl Compiler<'_> {
@@ -122,7 +123,7 @@ impl Compiler<'_> {
             }
         }
         if let Some(system) = catalog::find(place, &last) {
-            if system.schema != catalog::LOCAL {
+            if !matches!(system.schema, catalog::LOCAL | catalog::STATUS) {
                 self.uses_catalog.set(true);
             }
             let quoted = parse::quote(&shown);
@@ -141,6 +142,10 @@ impl Compiler<'_> {
                 key: Vec::new(),
             };
             scope.add(rename(source, alias)?)?;
+            if system.schema == catalog::STATUS {
+                let columns = system.columns.iter().map(|(name, _)| name.clone());
+                return Ok(format!("{} AS {quoted}", status::query(&last, columns)));
+            }
             return Ok(format!(
                 "{}.{} AS {quoted}",
                 system.schema,
@@ -160,6 +165,9 @@ impl Compiler<'_> {
         self.needs_freedom("another table")?;
         self.reads(&table.name);
         scope.add(rename(source_of(table, shown), alias)?)?;
+        if let Some(touch) = self.touch(&table.name, false) {
+            scope.touches.push((shown.to_owned(), touch));
+        }
         Ok(format!(
             "main.{} AS {}",
             parse::quote(&table.name),

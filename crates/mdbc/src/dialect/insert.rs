@@ -6,6 +6,7 @@ use sqlparser::ast::{
 };
 
 use super::from::source_of;
+use super::reach::{Given, How, given_rows};
 use super::scope::{Scope, Source};
 use super::{Compiler, Run, Typed, Verb, parse};
 use crate::catalog::schema::{Column, Identity, Relation, Table};
@@ -50,13 +51,24 @@ impl Compiler<'_> {
             .map(|alias| parse::fold(&alias.alias));
         let shown = alias.clone().unwrap_or_else(|| table.name.clone());
         self.reads(&table.name);
-        self.writes(&table.name);
         let columns = Self::insert_columns(insert, table)?;
+        let touch = self.touch(&table.name, true);
+        self.writes(table, &How::Insert(touch));
         let overriding = insert.overriding;
         let source = match insert.source.as_deref() {
-            None => self.default_row(table)?,
+            None => {
+                let given = table.columns.iter();
+                let given: Vec<Given<'_>> = given
+                    .map(|column| (column.name.as_str(), vec![None]))
+                    .collect();
+                self.note_given(table, touch, &given);
+                self.default_row(table)?
+            }
             Some(query) => match plain_values(query) {
-                Some(values) => self.insert_values(table, &columns, values, overriding)?,
+                Some(values) => {
+                    self.note_given(table, touch, &given_rows(table, &columns, values));
+                    self.insert_values(table, &columns, values, overriding)?
+                }
                 None => self.insert_query(table, &columns, query, overriding)?,
             },
         };
@@ -77,6 +89,9 @@ impl Compiler<'_> {
                 ));
             };
             sql.push_str(&self.on_conflict(table, &shown, conflict)?);
+            if let OnConflictAction::DoUpdate(update) = &conflict.action {
+                self.writes_instead(table, touch, &update.assignments)?;
+            }
         }
         let outputs = self.returning(table, &shown, insert.returning.as_deref(), &mut sql)?;
         Ok(self.finish(vec![sql], outputs, Verb::Insert))
@@ -305,13 +320,8 @@ impl Compiler<'_> {
         ))
     }
 
-    /// What stands behind `SET`.
-    pub(super) fn assignments(
-        &self,
-        table: &Table,
-        assignments: &[Assignment],
-        scope: &Scope<'_>,
-    ) -> Result<String> {
+    /// The columns behind `SET`, and what they become.
+    pub(super) fn assigned(assignments: &[Assignment]) -> Result<Vec<(String, &Expr)>> {
         use sqlparser::ast::AssignmentTarget;
         let mut pairs: Vec<(String, &Expr)> = Vec::new();
         for assignment in assignments {
@@ -329,6 +339,17 @@ impl Compiler<'_> {
                 _ => return Err(SqlError::refused("SET (…) = a subquery")),
             }
         }
+        Ok(pairs)
+    }
+
+    /// What stands behind `SET`.
+    pub(super) fn assignments(
+        &self,
+        table: &Table,
+        assignments: &[Assignment],
+        scope: &Scope<'_>,
+    ) -> Result<String> {
+        let pairs = Self::assigned(assignments)?;
         let mut list: Vec<String> = Vec::new();
         let mut seen: Vec<String> = Vec::new();
         for (name, value) in pairs {

@@ -47,8 +47,9 @@ impl Compiler<'_> {
         let on = match constraint {
             JoinConstraint::None => None,
             JoinConstraint::On(condition) => {
-                let condition = self.expression(condition, scope)?;
-                Some(self.condition(condition, "JOIN/ON")?.sql)
+                let value = self.expression(condition, scope)?;
+                self.narrow(condition, scope, &narrowed(word, first, middle));
+                Some(self.condition(value, "JOIN/ON")?.sql)
             }
             JoinConstraint::Using(names) => {
                 let names: Result<Vec<String>> =
@@ -89,6 +90,11 @@ impl Compiler<'_> {
             let right = find(rights, name)?.clone();
             let (left_value, right_value) = self.unify(left.typed(), right.typed(), "=")?;
             tests.push(format!("({} = {})", left_value.collated(), right_value.sql));
+            self.equate(
+                scope.place_of(&left.sql),
+                scope.place_of(&right.sql),
+                &narrowed(word, first, middle),
+            );
             let sql = match word {
                 "RIGHT JOIN" => right_value.sql,
                 "FULL JOIN" => format!("coalesce({}, {})", left_value.sql, right_value.sql),
@@ -110,6 +116,18 @@ impl Compiler<'_> {
         }
         Ok((!tests.is_empty()).then(|| tests.join(" AND ")))
     }
+}
+
+/// The sources whose rows a join leaves out where its condition does not hold, by
+/// their numbers.
+fn narrowed(word: &str, first: usize, middle: usize) -> impl Fn(usize) -> bool {
+    let (left, right) = match word {
+        "LEFT JOIN" => (false, true),
+        "RIGHT JOIN" => (true, false),
+        "FULL JOIN" => (false, false),
+        _ => (true, true),
+    };
+    move |source| source >= first && if source < middle { left } else { right }
 }
 
 fn find<'s>(sources: &'s [Source], name: &str) -> Result<&'s SourceColumn> {

@@ -18,11 +18,13 @@ mod insert;
 mod join;
 mod keyword;
 mod membership;
+mod narrow;
 mod operator;
 pub(crate) mod parse;
 mod projection;
 mod quantified;
 mod query;
+mod reach;
 mod row_functions;
 mod scope;
 mod select;
@@ -36,12 +38,16 @@ mod time_arithmetic;
 mod type_name;
 mod window;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::catalog::schema::{Schema, TableKind};
 use crate::error::{Result, SqlError, state};
-use crate::types::{Base, Look, SqlType};
+use crate::partition::Partition;
+use crate::ranges::plan::{self as ranges, RangeAccess};
+use crate::types::{Base, Look, SqlType, Value};
 
 pub(crate) use copy::{Copy, CopyFormat, Csv};
 pub(crate) use insert::stored as stored_columns;
@@ -77,6 +83,10 @@ pub struct Access {
     pub is_schema: bool,
     /// Whether it draws from a sequence.
     pub is_sequence: bool,
+    /// Which ranges of tables it touches; all of a table that is not among them.
+    pub ranges: BTreeMap<String, RangeAccess>,
+    /// The partitions of tables that it makes, renames or drops.
+    pub partitions: BTreeSet<Partition>,
 }
 
 impl Access {
@@ -119,10 +129,26 @@ pub(crate) struct Run {
     /// The columns of its rows; none where it has no result.
     pub(crate) columns: Option<Vec<Output>>,
     pub(crate) access: Access,
+    /// What is known of the rows that it touches.
+    pub(crate) ranges: Arc<ranges::Plan>,
     pub(crate) uses_catalog: bool,
     pub(crate) verb: Verb,
     /// The version of the schema that it was understood against.
     pub(crate) version: i64,
+}
+
+impl Run {
+    /// What it touches with each of these lists of parameters.
+    pub(crate) fn access(&self, parameters: &[Vec<Value>]) -> Cow<'_, Access> {
+        if self.ranges.is_empty() {
+            return Cow::Borrowed(&self.access);
+        }
+        let ranges = self.ranges.ranges(&self.parameters, parameters);
+        Cow::Owned(Access {
+            ranges,
+            ..self.access.clone()
+        })
+    }
 }
 
 /// What to do about a statement.
@@ -201,6 +227,7 @@ pub(crate) struct Compiler<'e> {
     pub(crate) environment: &'e Environment<'e>,
     parameters: RefCell<Vec<Option<SqlType>>>,
     access: RefCell<Access>,
+    ranges: RefCell<ranges::Plan>,
     uses_catalog: Cell<bool>,
     view_depth: Cell<usize>,
     aliases: Cell<usize>,
@@ -214,6 +241,7 @@ impl<'e> Compiler<'e> {
             environment,
             parameters: RefCell::new(environment.parameters.to_vec()),
             access: RefCell::default(),
+            ranges: RefCell::default(),
             uses_catalog: Cell::new(false),
             view_depth: Cell::new(0),
             aliases: Cell::new(0),
@@ -246,29 +274,6 @@ impl<'e> Compiler<'e> {
 
     fn reads(&self, table: &str) {
         self.access.borrow_mut().reads.insert(table.to_owned());
-    }
-
-    /// A table is written, and with it those that its foreign keys reach.
-    fn writes(&self, table: &str) {
-        let mut access = self.access.borrow_mut();
-        let mut waiting = vec![table.to_owned()];
-        while let Some(name) = waiting.pop() {
-            if !access.writes.insert(name.clone()) {
-                continue;
-            }
-            let own = self.schema().table(&name);
-            let parents = own.iter().flat_map(|table| &table.foreign_keys);
-            access.reads.extend(parents.map(|key| key.parent.clone()));
-            for (child, key) in self.schema().children(&name) {
-                use crate::catalog::schema::Action::{Nothing, Restrict};
-                let is_passive = |action| matches!(action, Nothing | Restrict);
-                if is_passive(key.on_delete) && is_passive(key.on_update) {
-                    access.reads.insert(child.name.clone());
-                } else {
-                    waiting.push(child.name.clone());
-                }
-            }
-        }
     }
 
     /// A name that no statement uses.
@@ -306,6 +311,7 @@ impl<'e> Compiler<'e> {
             parameters: parameters.map(|ty| ty.unwrap_or(text)).collect(),
             columns,
             access: self.access.into_inner(),
+            ranges: Arc::new(self.ranges.into_inner()),
             uses_catalog: self.uses_catalog.get(),
             verb,
             version: self.environment.schema.version,

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use super::{Output, Typed};
 use crate::error::{Result, SqlError, state};
+use crate::ranges::plan::TouchId;
 use crate::types::SqlType;
 
 /// Something in a `FROM`.
@@ -86,6 +87,8 @@ pub(super) struct Scope<'p> {
     pub(super) allows_aggregates: Cell<bool>,
     aggregate_depth: Cell<usize>,
     bare: RefCell<Vec<Bare>>,
+    /// The rows of tables that sources are, by the sources' names.
+    pub(super) touches: Vec<(String, TouchId)>,
 }
 
 impl<'p> Scope<'p> {

@@ -25,6 +25,7 @@ impl Compiler<'_> {
         let condition = match &select.selection {
             Some(selection) => {
                 let value = self.expression(selection, &scope)?;
+                self.narrow(selection, &scope, &|_| true);
                 Some(self.condition(value, "WHERE")?.sql)
             }
             None => None,
@@ -206,6 +207,12 @@ impl Compiler<'_> {
         };
         let mut scope = Scope::within(Some(around));
         self.from(&select.from, &mut scope)?;
+        if let Some(selection) = &select.selection {
+            self.narrow(selection, &scope, &|_| true);
+        }
+        for (_, touch) in &scope.touches {
+            self.ranges.borrow_mut().lock(*touch);
+        }
         for oid in scope.sources.iter().filter_map(|source| source.oid) {
             let table = self.schema().tables().find(|table| table.oid == oid);
             if let Some(table) = table {

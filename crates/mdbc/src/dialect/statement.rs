@@ -1,5 +1,7 @@
 //! What kind of statement it is, and what to do about it.
 
+use std::sync::Arc;
+
 use sqlparser::ast::{
     CloseCursor, DescribeAlias, DiscardObject, Expr, FetchDirection, Ident, Statement,
     TransactionAccessMode, TransactionMode, UtilityOption, Value,
@@ -202,6 +204,7 @@ pub(crate) fn explained(mut run: Run, is_json: bool) -> Result<Run> {
     // Nothing is changed: SQLite tells what it would do.
     run.access.writes.clear();
     run.access.is_sequence = false;
+    run.ranges = Arc::default();
     Ok(run)
 }
 

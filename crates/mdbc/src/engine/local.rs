@@ -1,6 +1,6 @@
 //! What the owner of the logs needs of a local database, whichever engine it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::sqlite::mail::MailState;
-use super::{Applied, Database, Position, Postgres, Stamped, TableKind};
+use super::{Access, Applied, Database, Digest, Position, Postgres, Stamped, TableKind};
 use crate::error::{Result, SqlError};
 use crate::outbox::Letter;
+use crate::partition::Partition;
 
 /// The engine of a site's local database.
 #[derive(Debug, Clone)]
@@ -60,6 +61,46 @@ pub(crate) trait Local: fmt::Debug + Send + Sync + 'static {
     /// The names of the tables with their object ids and kinds, in their order.
     fn tables(&self) -> Vec<(String, u32, TableKind)>;
 
+    /// The partitions of all strong tables.
+    fn partitions(&self) -> Result<BTreeSet<Partition>> {
+        let tables = self.tables().into_iter();
+        let strong = tables.filter(|(_, _, kind)| *kind == TableKind::Strong);
+        strong.map(|(name, _, _)| whole(&name)).collect()
+    }
+
+    /// The partitions that a statement reads, and those that it writes.
+    fn touched(&self, access: &Access) -> Result<(BTreeSet<Partition>, BTreeSet<Partition>)> {
+        let tables = self.tables().into_iter();
+        let kinds: BTreeMap<String, TableKind> =
+            tables.map(|(name, _, kind)| (name, kind)).collect();
+        // A table that is not there is being made, by a change of the schema that
+        // has named it.
+        let is_strong = |name: &&String| match kinds.get(*name) {
+            Some(kind) => *kind == TableKind::Strong || access.is_schema,
+            None => access.is_schema,
+        };
+        let of = |names: &BTreeSet<String>| -> Result<BTreeSet<Partition>> {
+            let strong = names.iter().filter(is_strong);
+            strong.map(|name| whole(name)).collect()
+        };
+        Ok((of(&access.reads)?, of(&access.writes)?))
+    }
+
+    /// Makes sure that each row that has changed is in a partition that is owned
+    /// for writing, where rows of a table are in several.
+    fn check_owned(&self, _digest: &Digest, _owned: &BTreeSet<Partition>) -> Result<()> {
+        Ok(())
+    }
+
+    /// How many values of each sequence this site has given, as the disk has it;
+    /// nothing, where the database keeps that to itself.
+    async fn given(&self) -> Result<BTreeMap<u32, i64>> {
+        Ok(BTreeMap::new())
+    }
+
+    /// Leaves out values of sequences that this site has given.
+    fn outrun_sequences(&self, _said: &BTreeMap<u32, i64>) {}
+
     /// How far the logs are applied, by partition, as it is on the disk. Waits for
     /// no transaction: one that is open for long must not keep other sites from
     /// what this one has applied.
@@ -97,4 +138,9 @@ pub(crate) trait Local: fmt::Debug + Send + Sync + 'static {
     async fn forget(&self, _letters: u64, _others: Vec<String>, _before_us: u64) -> Result<()> {
         Ok(())
     }
+}
+
+/// The partition of a table that is owned as a whole.
+fn whole(table: &str) -> Result<Partition> {
+    Partition::of_table(table).map_err(SqlError::refused)
 }

@@ -9,6 +9,7 @@ pub(crate) mod sqlite;
 
 pub use crate::catalog::schema::TableKind;
 pub use crate::dialect::Access;
+pub use crate::ranges::plan::RangeAccess;
 pub use digest::{Change, Digest, DigestError};
 pub use eventual::{Row, Rows, Stamped};
 pub use local::Engine;

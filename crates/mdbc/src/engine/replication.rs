@@ -22,6 +22,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Access, Digest, Position, Stamped};
 use crate::error::Result;
+use crate::status::SiteStatus;
 
 /// Whose a statement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,6 +193,11 @@ pub trait Replication: Send + Sync + 'static {
     /// How old the strong tables of the local database are at most, by the
     /// clocks of the sites; none where that is not known.
     fn age(&self) -> Option<Duration>;
+
+    /// What the site tells of itself and of the others, without asking anybody.
+    fn status(&self) -> SiteStatus {
+        SiteStatus::default()
+    }
 
     /// Called when a transaction for which `before` was called has ended, and
     /// whether it is committed locally.

@@ -389,6 +389,39 @@ impl Outbox {
         Ok(last.saturating_sub(report.collected))
     }
 
+    /// What is deleted of another site's digests though this site, which has applied
+    /// that many, lacks it.
+    pub(crate) fn gone(&self, applied: &BTreeMap<String, u64>) -> Option<OutboxError> {
+        let reports = self.sites.reports();
+        let mut others = reports.iter().filter(|(site, _)| *site != self.sites.own());
+        others.find_map(|(site, report)| {
+            let last = applied.get(site).copied().unwrap_or_default();
+            let (site, sequence) = (site.to_owned(), last.saturating_add(1));
+            (report.collected > last).then_some(OutboxError::Behind { site, sequence })
+        })
+    }
+
+    /// How many values of sequences this site has said that it has given.
+    pub(crate) fn given(&self) -> BTreeMap<u32, i64> {
+        let reports = self.sites.reports();
+        let own = reports.of(self.sites.own());
+        own.map(|report| report.given.clone()).unwrap_or_default()
+    }
+
+    /// A digest that this site has sent; none where it is not at its replica.
+    ///
+    /// # Errors
+    /// [`OutboxError::Music`], [`OutboxError::Damaged`].
+    ///
+    /// # Cost
+    /// A request to the own site.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub(crate) async fn own(&self, sequence: u64) -> Result<Option<Letter>, OutboxError> {
+        self.read(self.sites.own(), sequence).await
+    }
+
     fn record(&self, site: &str, sequence: u64) -> RecordKey {
         let key = format!("{site}/{sequence:020}");
         RecordKey::from((self.table.as_str(), &key))

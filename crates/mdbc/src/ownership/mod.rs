@@ -50,7 +50,9 @@ mod table;
 
 pub use pass::Pass;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,7 +61,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock;
 use crate::ownership::table::{Next, Table, TurnId, WaiterId};
-use crate::partition::PartitionSet;
+use crate::partition::{Partition, PartitionSet};
 use crate::redo_log::{Access, Applied, Entry, RedoLog, Turn};
 
 /// The most transactions that wait for a turn at a time.
@@ -151,6 +153,7 @@ struct Shared<D> {
     /// Told when a turn was closed, or a user has left it.
     used: Notify,
     keepers: TaskTracker,
+    opened: AtomicU64,
 }
 
 impl<D> Shared<D> {
@@ -179,6 +182,7 @@ impl<D: Database> Ownership<D> {
             changed: Notify::new(),
             used: Notify::new(),
             keepers: TaskTracker::new(),
+            opened: AtomicU64::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -231,6 +235,21 @@ impl<D: Database> Ownership<D> {
             }
             Ok(Next::Wait) | Err(_) => Err(EnterError::TimedOut { waited: waited() }),
         }
+    }
+
+    /// How many turns were opened.
+    pub(crate) fn turns(&self) -> u64 {
+        self.shared.opened.load(Ordering::Relaxed)
+    }
+
+    /// How many transactions wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.table().waiting()
+    }
+
+    /// What turns own that are open now.
+    pub(crate) fn owned(&self) -> BTreeSet<Partition> {
+        self.shared.table().owned()
     }
 
     /// Waits until all turns have ended. What enters meanwhile is waited for,
@@ -301,6 +320,7 @@ impl<D: Database> Opening<'_, D> {
         let turn = Arc::new(turn);
         let opened = (Arc::clone(&turn), turn.is_shared());
         shared.table().opened(self.id, opened, &owned);
+        shared.opened.fetch_add(1, Ordering::Relaxed);
         self.is_open = true;
         shared.changed.notify_waiters();
         let keep = keeper::keep(Arc::clone(shared), self.id, Arc::clone(&turn));

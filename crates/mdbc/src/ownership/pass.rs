@@ -106,6 +106,13 @@ impl<D: Database> Pass<D> {
         }
     }
 
+    /// Lets no more transactions into the turn: it owns what they hardly need, and
+    /// other sites may wait for.
+    pub fn close_turn(&self) {
+        self.shared.table().close(self.id);
+        self.shared.used.notify_waiters();
+    }
+
     /// Whether the turn is one to read, beside other sites: a transaction in it
     /// that has to write after all is tried again, with write access.
     pub fn is_shared(&self) -> bool {

@@ -6,10 +6,10 @@
 //! opens a turn of its own, unless somebody that came before it waits for one of
 //! the same partitions: so nobody starves, and nobody waits for a later comer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::partition::PartitionSet;
+use crate::partition::{Partition, PartitionSet};
 use crate::redo_log::Access;
 
 /// Names a turn, within a table.
@@ -95,6 +95,13 @@ impl<T> Table<T> {
     /// How many transactions wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiters.len()
+    }
+
+    /// What open turns own.
+    pub(super) fn owned(&self) -> BTreeSet<Partition> {
+        let open = self.seats.values().filter(|seat| seat.turn.is_some());
+        open.flat_map(|seat| seat.partitions.iter().cloned())
+            .collect()
     }
 
     /// A transaction waits no more.
@@ -232,7 +239,6 @@ impl<T> Table<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::partition::Partition;
 
     fn set(names: &str) -> PartitionSet {
         let partition = |name: char| Partition::try_from(name.to_string()).unwrap();

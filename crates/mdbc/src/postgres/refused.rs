@@ -130,10 +130,10 @@ fn own(what: &str) -> SqlError {
 fn check_settings(words: &[Word<'_>]) -> Result<()> {
     for (at, word) in words.iter().enumerate() {
         if word.is("set_config") {
-            // The constant is the whole of the argument.
-            let is_whole = words.get(at + 3).is_some_and(|word| word.is_symbol(","));
+            let is_whole = words.get(at + 3).is_some_and(|next| next.is_symbol(","));
             let name = words.get(at + 2).filter(|_| is_whole);
-            let name = name.and_then(Word::constant).ok_or_else(|| {
+            let name = name.and_then(Word::constant);
+            let name = name.ok_or_else(|| {
                 SqlError::refused("set_config with a name that is not a constant")
             })?;
             let is_fixed = SETTINGS.contains(&name.to_ascii_lowercase().as_str());

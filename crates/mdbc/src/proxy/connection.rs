@@ -26,7 +26,7 @@ use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
 
 use super::copy_in::CopyIn;
 use super::extended::Portal;
-use super::{Hub, Sessions, message};
+use super::{Hub, Sessions, message, refusal};
 use crate::error::{Result, SqlError, state};
 use crate::postgres;
 use crate::session::{Cancel, Session, Status};
@@ -320,8 +320,7 @@ impl Connection {
             let limit = self.session.idle_timeout().unwrap_or(Duration::MAX);
             let next = tokio::select! {
                 () = hub.shutdown.cancelled() => {
-                    let ended = "terminating connection due to administrator command";
-                    let error = SqlError::new(state::ADMIN_SHUTDOWN, ended);
+                    let error = refusal::ending(&hub.progress);
                     return self.socket.send(message::fatal(&error)).await;
                 }
                 next = timeout(limit, self.socket.next()) => next,

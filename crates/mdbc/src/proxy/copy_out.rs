@@ -1,5 +1,8 @@
 //! `COPY … TO STDOUT`.
 
+use std::io;
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
 use pgwire::messages::PgWireBackendMessage as Message;
 use pgwire::messages::copy::{CopyData, CopyDone, CopyOutResponse};
@@ -9,11 +12,17 @@ use crate::dialect::{Copy, CopyFormat, Csv};
 use crate::error::{Result, SqlError};
 use crate::types::{Look, SqlType, Value, binary, text};
 
+/// How long the client may take to take a piece of a snapshot.
+const PIECE_WAIT: Duration = Duration::from_mins(1);
+
 /// What a binary copy begins with: a signature, no flags, no extension.
 pub(super) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 impl Connection {
     pub(super) async fn copy_out(&mut self, copy: Copy, text: &str) -> Result<(), Failure> {
+        if copy.is_snapshot {
+            return self.snapshot_out(&copy).await;
+        }
         let (_, outcome) = self.session.run(copy.run.clone(), text, Vec::new()).await?;
         let code = i8::from(copy.format == CopyFormat::Binary);
         let count = i16::try_from(copy.columns.len()).map_err(SqlError::internal)?;
@@ -22,18 +31,44 @@ impl Connection {
             code, count, formats,
         )))
         .await?;
-        if let Some(head) = head(&copy) {
-            self.tell(data(head)).await?;
+        let mut buffer = head(&copy).unwrap_or_default();
+        if copy.format != CopyFormat::Binary && !buffer.is_empty() {
+            self.tell(data(buffer.split())).await?;
         }
         for row in &outcome.rows {
-            let line = line(&copy, row, self.session.look())?;
-            self.tell(data(line)).await?;
+            // As in PostgreSQL, a binary head comes with the first row.
+            buffer.unsplit(line(&copy, row, self.session.look())?);
+            self.tell(data(buffer.split())).await?;
         }
         if copy.format == CopyFormat::Binary {
-            self.tell(data(BytesMut::from(&[0xff, 0xff][..]))).await?;
+            buffer.put_i16(-1);
+            self.tell(data(buffer)).await?;
         }
         self.tell(Message::CopyDone(CopyDone::new())).await?;
         self.tag = Some(format!("COPY {}", outcome.rows.len()));
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// The whole database goes out, in pieces.
+    async fn snapshot_out(&mut self, copy: &Copy) -> Result<(), Failure> {
+        let mut donation = self.session.donate().await?;
+        let begin = CopyOutResponse::new(1, 1, vec![1]);
+        self.tell(Message::CopyOutResponse(begin)).await?;
+        let mut buffer = head(copy).unwrap_or_default();
+        let look = self.session.look().clone();
+        let mut count = 0_u64;
+        while let Some(piece) = donation.next().await? {
+            buffer.unsplit(line(copy, &[Value::Blob(piece.into())], &look)?);
+            let told = tokio::time::timeout(PIECE_WAIT, self.tell(data(buffer.split()))).await;
+            told.map_err(io::Error::other)??;
+            count += 1;
+        }
+        buffer.put_i16(-1);
+        self.tell(data(buffer)).await?;
+        self.tell(Message::CopyDone(CopyDone::new())).await?;
+        self.tag = Some(format!("COPY {count}"));
         Ok(())
     }
 }

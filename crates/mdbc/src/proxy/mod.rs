@@ -6,6 +6,7 @@ mod copy_in;
 mod copy_out;
 mod extended;
 mod message;
+mod refusal;
 mod simple;
 mod tls;
 
@@ -25,8 +26,10 @@ use crate::config::Config;
 use crate::engine::{Database, Engine, Replication};
 use crate::postgres;
 use crate::session::{Cancel, Shared};
+use crate::snapshot::{Donor, Progress};
 
 pub use auth::UserError;
+pub(crate) use refusal::refuse;
 pub use tls::TlsError;
 
 /// Why clients cannot be served.
@@ -68,6 +71,7 @@ struct Hub {
     running: Mutex<HashMap<i32, (SecretKey, Arc<Cancel>)>>,
     sessions: AtomicU64,
     shutdown: CancellationToken,
+    progress: Progress,
 }
 
 impl Hub {
@@ -111,6 +115,16 @@ pub async fn serve<R: Replication, D: Into<Engine>>(
     site: Site<R, D>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    serve_at(&listener, site, Progress::default(), shutdown).await
+}
+
+/// The same, where clients are told of a restore that `progress` tells of.
+pub(crate) async fn serve_at<R: Replication, D: Into<Engine>>(
+    listener: &TcpListener,
+    site: Site<R, D>,
+    progress: Progress,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
     let Site {
         config,
         database,
@@ -120,13 +134,19 @@ pub async fn serve<R: Replication, D: Into<Engine>>(
     let certificate = config.tls.as_ref().map(tls::certificate).transpose()?;
     let users = auth::Users::new(&config.users, certificate.as_deref())?;
     let hub = Arc::new(Hub {
-        engine: sessions(&config, database.into(), Arc::new(replication)),
+        engine: sessions(
+            &config,
+            database.into(),
+            Arc::new(replication),
+            (&progress, &shutdown),
+        ),
         tls,
         users,
         database_name: config.database.clone(),
         running: Mutex::default(),
         sessions: AtomicU64::new(1),
         shutdown: shutdown.clone(),
+        progress,
     });
     let places = Arc::new(Semaphore::new(config.connections_max));
     let mut connections = JoinSet::new();
@@ -146,7 +166,12 @@ pub async fn serve<R: Replication, D: Into<Engine>>(
     Ok(())
 }
 
-fn sessions(config: &Config, engine: Engine, replication: Arc<dyn Replication>) -> Sessions {
+fn sessions(
+    config: &Config,
+    engine: Engine,
+    replication: Arc<dyn Replication>,
+    (progress, shutdown): (&Progress, &CancellationToken),
+) -> Sessions {
     let database = match engine {
         Engine::Sqlite(database) => database,
         Engine::Postgres(local) => {
@@ -166,7 +191,11 @@ fn sessions(config: &Config, engine: Engine, replication: Arc<dyn Replication>) 
         roles,
         settings: crate::session::fixed_settings(),
     };
+    database.inner.board.set(&replication, progress.clone());
+    let site = config.music.as_ref().map(|music| music.site.clone());
+    let place = (config.path.clone(), config.database.clone());
     Sessions::Sqlite(Arc::new(Shared {
+        donor: Donor::new(database.clone(), place, site, shutdown.clone()),
         database,
         replication,
         facts: Arc::new(facts),
@@ -180,6 +209,10 @@ fn accept(
     places: &Arc<Semaphore>,
     connections: &mut JoinSet<()>,
 ) {
+    // Else an answer of several messages waits for the client's acknowledgement.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "a connection's answers may be late");
+    }
     let place = Arc::clone(places).try_acquire_owned().ok();
     let hub = Arc::clone(hub);
     connections.spawn(async move {

@@ -183,7 +183,7 @@ impl Case<'_> {
             applied.set(partition.clone(), *end);
         }
         loop {
-            match settle(&self.readings, &applied)? {
+            match self.inner.note(settle(&self.readings, &applied))? {
                 Verdict::Settled { entries, ends } => return Ok(Settled::Entries(entries, ends)),
                 Verdict::Own(more) => return Ok(Settled::Own(more)),
                 // Each is looked at once.

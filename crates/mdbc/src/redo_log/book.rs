@@ -94,6 +94,11 @@ impl Book {
         }
     }
 
+    /// How many entries the log holds.
+    pub(crate) fn entries(&self) -> usize {
+        self.sizes.len()
+    }
+
     /// The same log in a turn that follows the last one.
     pub(crate) fn follow(mut self, token: u64) -> Option<Self> {
         let follows = self.token.checked_add(1) == Some(token);

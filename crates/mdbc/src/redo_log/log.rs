@@ -10,12 +10,13 @@ use music_client::api::table::TableMode;
 use music_client::{Client, RecordKey};
 
 use crate::partition::{Partition, PartitionSet};
+use crate::redo_log::behind::Behind;
 use crate::redo_log::book::Book;
 use crate::redo_log::entry::Entry;
 use crate::redo_log::error::Error;
 use crate::redo_log::point::{Applied, Point};
 use crate::redo_log::ring::{Ring, View};
-use crate::redo_log::settle::{Reading, Readings, is_behind, visible};
+use crate::redo_log::settle::{LogFault, Reading, Readings, is_behind, visible};
 use crate::redo_log::turn::{Access, Turn};
 use crate::sites::{SiteList, Sites};
 
@@ -41,6 +42,8 @@ pub struct LogOptions {
     pub turn: Duration,
     /// How many slots a partition's log has, the same at all sites. 1024.
     pub slots: u64,
+    /// Told where the site's database lacks what is gone.
+    pub behind: Behind,
 }
 
 impl LogOptions {
@@ -52,6 +55,7 @@ impl LogOptions {
             sites,
             turn: Duration::from_millis(250),
             slots: 1024,
+            behind: Behind::default(),
         }
     }
 }
@@ -73,6 +77,7 @@ pub(crate) struct Inner {
     table: String,
     /// Of the partitions whose last turn ended well.
     books: Mutex<BTreeMap<Partition, Book>>,
+    behind: Behind,
 }
 
 /// What is known of one partition.
@@ -109,6 +114,7 @@ impl RedoLog {
             sites,
             turn,
             slots,
+            behind,
         } = options;
         if slots < SLOTS_MIN {
             return Err(Error::Slots {
@@ -132,6 +138,7 @@ impl RedoLog {
             turn,
             table,
             books: Mutex::default(),
+            behind,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -141,6 +148,42 @@ impl RedoLog {
     /// What the sites tell each other.
     pub fn sites(&self) -> &Arc<Sites> {
         &self.inner.sites
+    }
+
+    /// Whether the database needs a snapshot, as far as that was found out.
+    pub fn behind(&self) -> &Behind {
+        &self.inner.behind
+    }
+
+    /// Notes where a log has gone round since what a database has applied, as far as
+    /// sites have said: what it lacks is overwritten for certain.
+    pub(crate) fn check_round<'p>(
+        &self,
+        partitions: impl IntoIterator<Item = &'p Partition>,
+        applied: &Applied,
+    ) -> Result<(), LogFault> {
+        let reports = self.inner.sites.reports();
+        for partition in partitions {
+            let at = applied.point(partition).position;
+            let claims = reports.claims(partition).into_iter();
+            let last = claims.map(|point| point.position).max().unwrap_or_default();
+            if last > at.saturating_add(self.inner.ring.slots) {
+                let (partition, applied) = (partition.clone(), at);
+                return self
+                    .inner
+                    .note(Err(LogFault::Behind { partition, applied }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The partitions whose last turn ended well here, with how many entries their
+    /// logs hold, and whether the site works on them alone.
+    pub fn kept(&self) -> BTreeMap<Partition, (usize, bool)> {
+        let books = self.inner.books();
+        let kept = books.iter();
+        kept.map(|(partition, book)| (partition.clone(), (book.entries(), book.is_alone)))
+            .collect()
     }
 
     /// Becomes the owner of partitions. `applied` is what the local database has
@@ -247,6 +290,14 @@ impl RedoLog {
 }
 
 impl Inner {
+    /// Notes where an error says that the database needs a snapshot.
+    pub(crate) fn note<T>(&self, result: Result<T, LogFault>) -> Result<T, LogFault> {
+        if let Err(fault @ LogFault::Behind { .. }) = &result {
+            self.behind.note(fault);
+        }
+        result
+    }
+
     /// The record of a partition's log.
     pub(crate) fn record(&self, partition: &Partition) -> RecordKey {
         RecordKey::from((self.table.as_str(), partition.name()))

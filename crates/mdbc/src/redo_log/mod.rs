@@ -18,6 +18,7 @@
 //! | `ring` | slots, and what a reading of them shows |
 //! | [`settle`] | which entries count: the rules, and why they are safe |
 //! | `book` | what a site remembers of a log; what may be overwritten |
+//! | [`behind`] | a database that lacks what is gone |
 //! | `acquire` | becoming the owner |
 //! | [`turn`] | a turn: the owner's transactions |
 //! | `lanes` | what a turn owns, and what is under way there |
@@ -26,6 +27,7 @@
 
 mod acquire;
 mod append;
+pub mod behind;
 mod book;
 pub mod entry;
 pub mod error;
@@ -36,6 +38,7 @@ mod ring;
 pub mod settle;
 pub mod turn;
 
+pub use behind::Behind;
 pub use entry::{DIGEST_BYTES_MAX, Entry, Place};
 pub use error::{Cause, Error, Failure};
 pub use lanes::Footprint;

@@ -1,6 +1,7 @@
 //! The local database, as the owner of the logs sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -12,7 +13,7 @@ use crate::error::{Result, SqlError, state};
 use crate::outbox::{Letter, Outbox};
 use crate::ownership;
 use crate::partition::Partition;
-use crate::redo_log::{Applied, Entry, Place, Point, Step};
+use crate::redo_log::{Applied, Behind, Entry, Place, Point, Step};
 
 /// The local database, and how far the logs are applied in it.
 #[derive(Debug)]
@@ -26,11 +27,18 @@ pub(super) struct Local {
     landed: Notify,
     /// Of several turns that hand over the same entry, one applies it.
     replays: tokio::sync::Mutex<()>,
+    replayed: AtomicU64,
+    /// What was known of letters last.
+    mail: Mutex<MailState>,
 }
 
 impl Local {
     /// Reads how far the logs are applied, and which stamps there are.
-    pub(super) async fn open(database: Arc<dyn Database>, outbox: Arc<Outbox>) -> Result<Self> {
+    pub(super) async fn open(
+        database: Arc<dyn Database>,
+        outbox: Arc<Outbox>,
+        behind: &Behind,
+    ) -> Result<Self> {
         let local = Self {
             applied: Mutex::new(applied_of(database.positions().await?)?),
             database,
@@ -38,11 +46,19 @@ impl Local {
             flying: Mutex::default(),
             landed: Notify::new(),
             replays: tokio::sync::Mutex::default(),
+            replayed: AtomicU64::default(),
+            mail: Mutex::default(),
         };
         let mail = local.mail_state().await?;
         local.outbox.observe(mail.highest_us);
         let sent = local.outbox.sent();
+        if let Some(gone) = local.outbox.gone(&mail.received) {
+            behind.note(&gone);
+            return Err(SqlError::new(state::DATA_CORRUPTED, gone.to_string()));
+        }
+        local.database.outrun_sequences(&local.outbox.given());
         if mail.last < sent {
+            behind.note(&"the local database is an old copy, or a new one of a site that has been");
             return Err(SqlError::new(
                 state::DATA_CORRUPTED,
                 format!(
@@ -57,7 +73,21 @@ impl Local {
 
     /// What is known of letters.
     pub(super) async fn mail_state(&self) -> Result<MailState> {
-        self.database.mail_state().await
+        let mail = self.database.mail_state().await?;
+        let mut last = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone_from(&mail);
+        Ok(mail)
+    }
+
+    /// The same as it was known last.
+    pub(super) fn last_mail(&self) -> MailState {
+        let mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        mail.clone()
+    }
+
+    /// How many entries of other sites were applied since the start.
+    pub(super) fn replayed(&self) -> u64 {
+        self.replayed.load(Ordering::Relaxed)
     }
 
     /// Letters of this site from a number on, at most so many.
@@ -73,6 +103,11 @@ impl Local {
     /// not keep other sites from what this one has applied.
     pub(super) async fn durable(&self) -> Result<Applied> {
         applied_of(self.database.positions().await?)
+    }
+
+    /// How many values of sequences this site has given, as the disk has it.
+    pub(super) async fn given(&self) -> Result<BTreeMap<u32, i64>> {
+        self.database.given().await
     }
 
     /// The same with what own transactions have appended.
@@ -171,6 +206,7 @@ impl ownership::Database for Local {
                 Step::Next => {
                     self.redo(&quiet, &entry).await?;
                     self.lock().advance(&entry);
+                    self.replayed.fetch_add(1, Ordering::Relaxed);
                 }
                 Step::Gap if before == Step::Next => {
                     return Err(super::again("what came before an entry was rolled back"));

@@ -127,6 +127,9 @@ impl Inner {
             .await
             .map_err(unavailable)?;
         for refused in &arrivals.refused {
+            if let OutboxError::Behind { .. } = refused {
+                self.log.behind().note(refused);
+            }
             tracing::error!(
                 error = chain(refused),
                 "letters of a site cannot be received"

@@ -29,6 +29,7 @@ mod follow;
 mod local;
 mod mail;
 mod places;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,15 +44,16 @@ use tokio::sync::Notify;
 use self::local::Local;
 use crate::clock;
 use crate::engine::{
-    Access as Touched, Appended, Digest, Engine, Notes, Replication, Stamped, TableKind, Who,
+    Access as Touched, Appended, Digest, Engine, Notes, Replication, Stamped, Who,
 };
 use crate::error::{Result, SqlError, state};
 use crate::outbox::Outbox;
 use crate::ownership::{EnterError, Ownership, Pace, Pass};
 use crate::partition::{Partition, PartitionSet};
 use crate::redo_log::{
-    Access, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog, Ticket,
+    Access, Behind, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog, Ticket,
 };
+use crate::status::SiteStatus;
 
 pub use self::mail::DELETED_KEPT;
 pub use self::places::SCHEMA;
@@ -87,6 +89,8 @@ struct Inner {
     /// Everything that was committed anywhere by then is applied here, in
     /// microseconds since 1970; 0 where that is not known.
     level_us: AtomicU64,
+    /// Partitions whose entries do not come, and how often that was seen.
+    stuck: Mutex<BTreeMap<Partition, u32>>,
 }
 
 /// A transaction that owns something.
@@ -149,7 +153,8 @@ impl Replicated {
             .await
             .map_err(unavailable)?;
         let outbox = Arc::new(outbox);
-        let local = Arc::new(Local::open(engine.open()?, Arc::clone(&outbox)).await?);
+        let local = Local::open(engine.open()?, Arc::clone(&outbox), log.behind()).await?;
+        let local = Arc::new(local);
         let ownership = Ownership::new(log.clone(), Arc::clone(&local), Pace::default());
         let inner = Arc::new(Inner {
             local,
@@ -161,9 +166,17 @@ impl Replicated {
             writing: Mutex::default(),
             written: Notify::new(),
             level_us: AtomicU64::default(),
+            stuck: Mutex::default(),
         });
         inner.catch_up_schema(WAIT).await?;
-        Ok(Self { inner })
+        let joined = Self { inner };
+        joined.check_round()?;
+        Ok(joined)
+    }
+
+    /// Whether the local database needs a snapshot of another site.
+    pub fn behind(&self) -> &Behind {
+        self.inner.log.behind()
     }
 
     /// Ends all turns. Transactions that are open are waited for.
@@ -244,34 +257,11 @@ impl Inner {
 
     /// The partitions that a statement touches.
     fn partitions(&self, touched: &Touched) -> Result<Partitions> {
-        let kinds: BTreeMap<String, TableKind> = self
-            .local
-            .database
-            .tables()
-            .into_iter()
-            .map(|(name, _, kind)| (name, kind))
-            .collect();
-        // A table that is not there is being made, by a change of the schema
-        // that has named it.
-        let strong = |name: &&String| match kinds.get(*name) {
-            Some(kind) => *kind == TableKind::Strong || touched.is_schema,
-            None => touched.is_schema,
-        };
-        let of = |names: &BTreeSet<String>| -> Result<BTreeSet<Partition>> {
-            names
-                .iter()
-                .filter(strong)
-                .map(|name| places::table(name))
-                .collect()
-        };
-        let mut partitions = Partitions {
-            reads: of(&touched.reads)?,
-            writes: of(&touched.writes)?,
-        };
+        let (reads, mut writes) = self.local.database.touched(touched)?;
         if touched.is_schema {
-            partitions.writes.insert(places::schema()?);
+            writes.insert(places::schema()?);
         }
-        Ok(partitions)
+        Ok(Partitions { reads, writes })
     }
 
     fn habits(&self) -> MutexGuard<'_, HashMap<u64, Partitions>> {
@@ -384,6 +374,8 @@ impl Replication for Replicated {
         }
         let not_owned = || SqlError::internal("a transaction has changed what it does not own");
         let transaction = transaction.ok_or_else(not_owned)?;
+        let owned = transaction.touched().writes.clone();
+        inner.local.database.check_owned(digest, &owned)?;
         let mut digest = digest.clone();
         if !digest.rows.is_empty() {
             digest.stamp = Some(inner.outbox.stamp());
@@ -435,12 +427,20 @@ impl Replication for Replicated {
         (level_us > 0).then(|| Duration::from_micros(age_us))
     }
 
+    fn status(&self) -> SiteStatus {
+        self.site_status()
+    }
+
     fn ended(&self, number: u64, is_committed: bool) {
         self.inner.letter_is_written(number);
         let Some(transaction) = self.inner.transactions().remove(&number) else {
             return;
         };
         self.inner.learn(&transaction, is_committed);
+        if places::schema().is_ok_and(|schema| transaction.touched().writes.contains(&schema)) {
+            // Whoever goes on with its tables would keep the schema from other sites.
+            transaction.pass.close_turn();
+        }
         let appended = transaction.appended().clone();
         if !appended.is_empty() {
             self.inner.local.ended(&appended, is_committed);
@@ -481,7 +481,7 @@ fn unavailable(error: impl std::error::Error) -> SqlError {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

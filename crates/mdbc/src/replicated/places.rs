@@ -7,9 +7,5 @@ use crate::partition::Partition;
 pub const SCHEMA: &str = "mdbc_schema";
 
 pub(super) fn schema() -> Result<Partition> {
-    table(SCHEMA)
-}
-
-pub(super) fn table(name: &str) -> Result<Partition> {
-    Partition::of_table(name).map_err(SqlError::refused)
+    Partition::of_table(SCHEMA).map_err(SqlError::refused)
 }

@@ -8,7 +8,7 @@ mod settings;
 mod statements;
 mod transaction;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::catalog::Facts;
@@ -21,6 +21,7 @@ use crate::engine::sqlite::run::{Outcome, Setting};
 use crate::engine::sqlite::writer::{Start, Writing};
 use crate::engine::{Access, Replication};
 use crate::error::{Result, SqlError, state};
+use crate::snapshot::{Donation, Donor};
 use crate::types::{SqlType, Value};
 
 pub(crate) use cancel::Cancel;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) replication: Arc<dyn Replication>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) result_bytes_max: usize,
+    pub(crate) donor: Donor,
 }
 
 /// A client's session.
@@ -138,6 +140,17 @@ impl Session {
         Ok(session)
     }
 
+    /// Begins to give the database to another site, as it is committed.
+    pub(crate) async fn donate(&self) -> Result<Donation> {
+        if self.block != transaction::Block::Implicit {
+            return Err(SqlError::new(
+                state::ACTIVE_SQL_TRANSACTION,
+                "a snapshot cannot be taken in a transaction block",
+            ));
+        }
+        self.shared.donor.donate().await
+    }
+
     pub(crate) fn cancel(&self) -> &Arc<Cancel> {
         &self.cancel
     }
@@ -188,6 +201,11 @@ impl Session {
         match plan {
             Err(error) if is_free => {
                 let refreshed = self.shared.replication.refresh().await;
+                if refreshed.is_err() && error.hint.is_none() {
+                    return Err(error.with_hint(
+                        "What other sites did to the schema a moment ago is not known here.",
+                    ));
+                }
                 if refreshed.is_err() || self.shared.database.schema().version == known {
                     return Err(error);
                 }
@@ -309,7 +327,7 @@ impl Session {
     ) -> Result<(Run, Outcome)> {
         self.check_writable(&run)?;
         for _ in 0..ATTEMPTS_MAX {
-            self.enter(&run.access).await?;
+            self.enter(&run.access(&parameters)).await?;
             if run.version == self.schema.version {
                 let outcome = self.run_here(&run, parameters).await?;
                 return Ok((run, outcome));
@@ -409,19 +427,16 @@ impl Session {
     /// Owns the schema, and the tables that a change of it concerns: what these
     /// are may be another thing once the schema is the latest.
     async fn enter_for_ddl(&mut self, text: &str) -> Result<()> {
-        let mut known = self.tables_of_ddl(text).await;
+        let mut known = self.access_of_ddl(text).await;
         for _ in 0..ATTEMPTS_MAX {
-            let access = Access {
-                is_schema: true,
-                writes: known.clone(),
-                ..Access::default()
-            };
-            self.enter(&access).await?;
-            let tables = self.tables_of_ddl(text).await;
-            if tables.is_subset(&known) {
+            self.enter(&known).await?;
+            let access = self.access_of_ddl(text).await;
+            if access.writes.is_subset(&known.writes)
+                && access.partitions.is_subset(&known.partitions)
+            {
                 return Ok(());
             }
-            known = tables;
+            known = access;
         }
         Err(SqlError::new(
             state::SERIALIZATION_FAILURE,
@@ -429,12 +444,16 @@ impl Session {
         ))
     }
 
-    /// The tables that a change of the schema concerns; none where it is wrong,
+    /// What a change of the schema touches; the schema alone where it is wrong,
     /// as it may not be with the latest schema.
-    async fn tables_of_ddl(&self, text: &str) -> BTreeSet<String> {
+    async fn access_of_ddl(&self, text: &str) -> Access {
         let (text, user, setting) = (text.to_owned(), self.user.clone(), self.setting());
-        let tables = move |held: &mut Held| held.tables_of_ddl(&text, &user, &setting);
-        self.reader.call(self.id, tables).await.unwrap_or_default()
+        let access = move |held: &mut Held| held.access_of_ddl(&text, &user, &setting);
+        let access = self.reader.call(self.id, access).await;
+        access.unwrap_or_else(|_| Access {
+            is_schema: true,
+            ..Access::default()
+        })
     }
 
     fn check_writable(&self, run: &Run) -> Result<()> {

@@ -116,6 +116,12 @@ impl Session {
                 transaction: self.state.transaction,
             };
             let before = self.shared.replication.before(who, access, may_write);
+            let before = async {
+                match &self.writing {
+                    Some(writing) => writing.wait(before).await,
+                    None => before.await,
+                }
+            };
             self.cancel.wait(before, self.ownership_limit()).await?;
             self.note_latest(access)?;
         }
@@ -326,6 +332,9 @@ impl Session {
     /// committed even if this site forgets it.
     pub(crate) async fn commit(&mut self) -> Result<()> {
         let result = self.commit_all().await;
+        if result.is_err() {
+            self.let_go();
+        }
         self.finish(result.is_ok());
         result
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use mdbc::config::{Config, MusicConfig, PostgresConfig};
+use mdbc::config::{Config, MusicConfig, PostgresConfig, log_slots};
 use mdbc::engine::TableKind;
 use mdbc::server::Server;
 use music_core::time::Lease;
@@ -49,6 +49,11 @@ struct Running {
 
 impl Sites {
     pub(crate) async fn of(plan: Plan) -> Self {
+        Self::of_changed(plan, |_| {}).await
+    }
+
+    /// The same, with other configurations.
+    pub(crate) async fn of_changed(plan: Plan, change: impl Fn(&mut Config)) -> Self {
         let config = DevConfig {
             base_port: 0,
             node_lease: Lease::new(plan.lease),
@@ -76,12 +81,15 @@ impl Sites {
                     site: site.clone(),
                     sites: names.clone(),
                     sites_version: 1,
+                    restore: None,
+                    log_slots: log_slots(),
                 }),
                 ..Config::new(listen, path, u16::try_from(number).unwrap())
             }
         };
         let urls = nodes.iter().map(|node| node.url.clone());
-        let configs: Vec<Config> = names.iter().zip(urls).map(config).collect();
+        let mut configs: Vec<Config> = names.iter().zip(urls).map(config).collect();
+        configs.iter_mut().for_each(change);
         let sites = Self {
             nodes: nodes.iter().map(|node| node.name.clone()).collect(),
             running: configs.iter().map(|_| Mutex::default()).collect(),

@@ -7,9 +7,14 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../redo/dice.rs"]
+mod dice;
+mod group;
 mod local;
 mod noise;
 mod other_clients;
 mod psql;
+mod ranges;
 mod site;
 mod transcripts;

@@ -13,7 +13,8 @@ use tokio_postgres::{Client, Error};
 use crate::dice::Dice;
 use crate::sites::{Sites, all, soon};
 
-const TABLES: [&str; 4] = ["a", "b", "c", "d"];
+/// The accounts, each with a balance and a list.
+const ACCOUNTS: [&str; 4] = ["a", "b", "c", "d"];
 /// How many clients a site has.
 const CLIENTS: usize = 2;
 /// How many transactions must commit before the first fault, and after each.
@@ -24,9 +25,59 @@ const ATTEMPTS: usize = 4;
 /// How long a node may go unheard.
 const LEASE: Duration = Duration::from_secs(1);
 
-/// What a transaction does: with each table, in this order.
+/// Where the accounts are.
+#[derive(Clone, Copy)]
+enum Layout {
+    /// Each is a table.
+    Tables,
+    /// Each is a row of one table, in a range of its own.
+    Ranges,
+}
+
+impl Layout {
+    fn schema(self) -> String {
+        let columns = "balance bigint NOT NULL, list text NOT NULL";
+        match self {
+            Self::Tables => ACCOUNTS
+                .map(|name| {
+                    format!(
+                        "CREATE TABLE {name} (k int PRIMARY KEY, {columns});
+                         INSERT INTO {name} VALUES (0, 0, '');"
+                    )
+                })
+                .concat(),
+            Self::Ranges => format!(
+                "CREATE TABLE account (k text PRIMARY KEY, {columns})
+                     WITH (music_ranges = 'k: b, c, d');
+                 INSERT INTO account VALUES ('a', 0, ''), ('b', 0, ''), ('c', 0, ''), ('d', 0, '')"
+            ),
+        }
+    }
+
+    /// The table and the condition of an account.
+    fn place(self, name: &str) -> (String, String) {
+        match self {
+            Self::Tables => (name.to_owned(), "k = 0".to_owned()),
+            Self::Ranges => ("account".to_owned(), format!("k = '{name}'")),
+        }
+    }
+
+    /// All accounts in their order.
+    fn all(self) -> String {
+        let query = |name| {
+            let (table, condition) = self.place(name);
+            format!("SELECT list, balance FROM {table} WHERE {condition}")
+        };
+        match self {
+            Self::Tables => ACCOUNTS.map(query).join(" UNION ALL "),
+            Self::Ranges => "SELECT list, balance FROM account ORDER BY k".to_owned(),
+        }
+    }
+}
+
+/// What a transaction does: with each account, in this order.
 struct Plan {
-    /// The table, and what its balance gains by an append; only read without.
+    /// The account, and what its balance gains by an append; only read without.
     steps: Vec<(&'static str, Option<i64>)>,
     /// The element that it appends first; the others follow.
     element: u64,
@@ -34,12 +85,12 @@ struct Plan {
 
 impl Plan {
     fn any(dice: &mut Dice) -> Self {
-        let mut tables: Vec<&str> = TABLES.to_vec();
+        let mut accounts: Vec<&str> = ACCOUNTS.to_vec();
         let mut steps = Vec::new();
         for _ in 0..=dice.below(3) {
-            let at = usize::try_from(dice.below(u64::try_from(tables.len()).unwrap())).unwrap();
+            let at = usize::try_from(dice.below(u64::try_from(accounts.len()).unwrap())).unwrap();
             let gain = (!dice.one_in(3)).then_some(0);
-            steps.push((tables.remove(at), gain));
+            steps.push((accounts.remove(at), gain));
         }
         let mut gains: Vec<&mut i64> = steps
             .iter_mut()
@@ -54,6 +105,7 @@ impl Plan {
 
 struct Bank {
     sites: Sites,
+    layout: Layout,
     began: Instant,
     history: Mutex<Vec<Transaction>>,
     committed: watch::Sender<u64>,
@@ -63,19 +115,15 @@ struct Bank {
 
 impl Bank {
     #[allow(clippy::disallowed_methods, reason = "a history has times")]
-    async fn start() -> Self {
+    async fn start(layout: Layout) -> Self {
         let sites = Sites::start(LEASE).await;
         let client = sites.client(0).await;
-        for table in TABLES {
-            let create = format!(
-                "CREATE TABLE {table}
-                     (k int PRIMARY KEY, balance bigint NOT NULL, list text NOT NULL);
-                 INSERT INTO {table} VALUES (0, 0, '')"
-            );
-            soon(client.batch_execute(&create)).await.unwrap();
+        for statement in layout.schema().split(';') {
+            soon(client.batch_execute(statement)).await.unwrap();
         }
         Self {
             sites,
+            layout,
             began: Instant::now(),
             history: Mutex::default(),
             committed: watch::Sender::new(0),
@@ -127,7 +175,7 @@ impl Bank {
     async fn transact(&self, client: &Client, plan: &Plan) -> Outcome {
         let begun_us = self.now_us();
         let mut steps = Vec::new();
-        let ran = run(client, plan, &mut steps).await;
+        let ran = run(client, self.layout, plan, &mut steps).await;
         let outcome = match ran {
             Err(_) => {
                 let _rolled_back = client.batch_execute("ROLLBACK").await;
@@ -169,10 +217,9 @@ impl Bank {
         self.progress(PROGRESS).await;
     }
 
-    /// Everything, read at a site in one transaction: list and balance of each table.
+    /// Everything, read at a site in one transaction: list and balance of each account.
     async fn all_of(&self, site: usize) -> Vec<String> {
-        let query = "SELECT list, balance FROM a UNION ALL SELECT list, balance FROM b \
-                     UNION ALL SELECT list, balance FROM c UNION ALL SELECT list, balance FROM d";
+        let query = &self.layout.all();
         let read = async {
             loop {
                 let begun_us = self.now_us();
@@ -192,8 +239,8 @@ impl Bank {
             }
         };
         let (begun_us, rows) = soon(read).await;
-        let lists = TABLES.iter().zip(&rows).map(|(table, row)| Step::Read {
-            list: (*table).to_owned(),
+        let lists = ACCOUNTS.iter().zip(&rows).map(|(account, row)| Step::Read {
+            list: (*account).to_owned(),
             elements: elements(row.split('|').next().unwrap()),
         });
         self.note(begun_us, Outcome::Committed, lists.collect());
@@ -249,19 +296,26 @@ impl Bank {
 }
 
 /// Does what is planned, but for the commit.
-async fn run(client: &Client, plan: &Plan, steps: &mut Vec<Step>) -> Result<(), Error> {
+async fn run(
+    client: &Client,
+    layout: Layout,
+    plan: &Plan,
+    steps: &mut Vec<Step>,
+) -> Result<(), Error> {
     client.batch_execute("BEGIN").await?;
-    for ((table, gain), element) in plan.steps.iter().zip(plan.element..) {
-        let query = format!("SELECT list FROM {table} WHERE k = 0");
+    for ((account, gain), element) in plan.steps.iter().zip(plan.element..) {
+        let (table, condition) = layout.place(account);
+        let query = format!("SELECT list FROM {table} WHERE {condition}");
         let row = client.query_one(&query, &[]).await?;
-        let list = (*table).to_owned();
+        let list = (*account).to_owned();
         steps.push(Step::Read {
             list: list.clone(),
             elements: elements(row.get(0)),
         });
         let Some(gain) = gain else { continue };
-        let update =
-            format!("UPDATE {table} SET list = list || $1, balance = balance + $2 WHERE k = 0");
+        let update = format!(
+            "UPDATE {table} SET list = list || $1, balance = balance + $2 WHERE {condition}"
+        );
         client
             .execute(&update, &[&format!("{element},"), gain])
             .await?;
@@ -290,7 +344,7 @@ fn elements(list: &str) -> Vec<u64> {
 fn check_whole(left: &[String], transaction: &Transaction) {
     let count = |step: &Step| match step {
         Step::Append { list, element } => {
-            let at = TABLES.iter().position(|table| table == list).unwrap();
+            let at = ACCOUNTS.iter().position(|name| name == list).unwrap();
             let list = elements(left[at].split('|').next().unwrap());
             Some(list.iter().filter(|known| *known == element).count())
         }
@@ -315,15 +369,34 @@ fn check_whole(left: &[String], transaction: &Transaction) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sites_that_work_at_once_are_strictly_serializable() {
-    Bank::start().await.run(1, &[]).await;
+    Bank::start(Layout::Tables).await.run(1, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_die_lose_and_tear_nothing() {
-    Bank::start().await.run(2, &[2, 2, 2, 2]).await;
+    Bank::start(Layout::Tables)
+        .await
+        .run(2, &[2, 2, 2, 2])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sites_that_are_cut_off_or_paused_lose_and_tear_nothing() {
-    Bank::start().await.run(3, &[0, 1, 0, 1]).await;
+    Bank::start(Layout::Tables)
+        .await
+        .run(3, &[0, 1, 0, 1])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sites_that_work_at_once_on_ranges_are_strictly_serializable() {
+    Bank::start(Layout::Ranges).await.run(4, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_lose_and_tear_nothing_in_ranges() {
+    Bank::start(Layout::Ranges)
+        .await
+        .run(5, &[2, 0, 1, 2, 0, 1])
+        .await;
 }

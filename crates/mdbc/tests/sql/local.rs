@@ -62,8 +62,15 @@ impl Replication for Sabotage {
     }
 }
 
-/// Serves a site whose local commits may be made to fail; its port.
-async fn serve_sabotaged(sites: &Sites, site: usize) -> (u16, Arc<AtomicBool>) {
+/// A site whose local commits may be made to fail, and are counted.
+pub(crate) struct Sabotaged {
+    pub(crate) port: u16,
+    pub(crate) database: Database,
+    is_on: Arc<AtomicBool>,
+}
+
+/// Serves a site that was stopped.
+pub(crate) async fn serve_sabotaged(sites: &Sites, site: usize) -> Sabotaged {
     let config = sites.config(site);
     let music = config.music.as_ref().unwrap();
     let database = Database::open(&config.options()).unwrap();
@@ -81,11 +88,15 @@ async fn serve_sabotaged(sites: &Sites, site: usize) -> (u16, Arc<AtomicBool>) {
     let port = listener.local_addr().unwrap().port();
     let served = Site {
         config,
-        database,
+        database: database.clone(),
         replication,
     };
     tokio::spawn(Box::pin(serve(listener, served, CancellationToken::new())));
-    (port, is_on)
+    Sabotaged {
+        port,
+        database,
+        is_on,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +108,7 @@ async fn what_the_local_database_does_not_take_is_committed_and_applied_later() 
         .await
         .unwrap();
     sites.stop(2).await;
-    let (port, is_on) = serve_sabotaged(&sites, 2).await;
+    let Sabotaged { port, is_on, .. } = serve_sabotaged(&sites, 2).await;
     let client = sites.client_at(port).await;
     is_on.store(true, Ordering::SeqCst);
     let told = soon(state(&client, "INSERT INTO t VALUES (2)")).await;

@@ -9,7 +9,9 @@ mod deployment;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../redo/dice.rs"]
 mod dice;
+mod group;
 mod local;
+mod ranges;
 mod schema;
 mod shells;
 mod sites;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use mdbc::config::{Config, MusicConfig};
+use mdbc::config::{Config, MusicConfig, RestoreConfig, log_slots};
 use mdbc::server::{Error, Server};
 use music_client::api::status::DevNode;
 use serde::Serialize;
@@ -43,15 +43,13 @@ impl SqlSites {
         names.dedup();
         let mut all = Self::default();
         for (site, number) in names.iter().zip(1..) {
-            let port = if port == 0 {
-                0
-            } else {
-                port + PORTS_ABOVE + number
-            };
-            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let listen = listen(port, number);
             let path = folder.join(format!("{site}.db"));
             let config = Config {
-                music: Some(music(nodes, &names, site)),
+                music: Some(MusicConfig {
+                    restore: restore(port, number, &names),
+                    ..music(nodes, &names, site)
+                }),
                 ..Config::new(listen, path, number)
             };
             let server = Server::open(config).await?;
@@ -77,6 +75,28 @@ impl SqlSites {
     }
 }
 
+/// Where the database of the site with this number listens.
+fn listen(port: u16, number: u16) -> SocketAddr {
+    let port = if port == 0 {
+        0
+    } else {
+        port + PORTS_ABOVE + number
+    };
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// From whom a site restores itself: all others, where it is known where they are.
+fn restore(port: u16, number: u16, names: &[String]) -> Option<RestoreConfig> {
+    let others = (1..).zip(names).filter(|(other, _)| *other != number);
+    let from = others.map(|(other, _)| listen(port, other).to_string());
+    (port != 0).then(|| RestoreConfig {
+        from: from.collect(),
+        user: "mdbc".to_owned(),
+        password_file: None,
+        authority: None,
+    })
+}
+
 /// What a site's database is told of MUSIC: of nodes those alone that a site which is
 /// cut off would reach.
 fn music(nodes: &[DevNode], names: &[String], site: &str) -> MusicConfig {
@@ -86,5 +106,7 @@ fn music(nodes: &[DevNode], names: &[String], site: &str) -> MusicConfig {
         site: site.to_owned(),
         sites: names.to_vec(),
         sites_version: 1,
+        restore: None,
+        log_slots: log_slots(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod dev;
 mod serve;
+mod status;
 
 use clap::{Args, Subcommand};
 
@@ -21,10 +22,12 @@ pub(crate) struct Sql {
 #[derive(Debug, Subcommand)]
 enum Action {
     Serve(serve::Serve),
+    Status(status::Status),
 }
 
 pub(crate) async fn run(sql: Sql, output: &Output) -> Result<Exit, Failure> {
     match sql.action {
         Action::Serve(serve) => Box::pin(serve::run(serve, output)).await,
+        Action::Status(status) => Box::pin(status::run(status, output)).await,
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Serve {
 struct Serving<'a> {
     database: &'a str,
     address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
 }
 
 /// Runs it until a signal.
@@ -57,6 +59,7 @@ pub(super) async fn run(serve: Serve, output: &Output) -> Result<Exit, Failure> 
     let serving = Serving {
         database: &database,
         address: address.clone(),
+        metrics: server.metrics_address().map(|address| address.to_string()),
     };
     output.either(&serving, || {
         format!("database {database} serves clients at {address}")

@@ -115,6 +115,11 @@ impl Running {
         assert!(status.success());
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end: the code, and what it wrote to standard error.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         drop(self.child.stdin.take());

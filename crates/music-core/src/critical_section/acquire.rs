@@ -345,22 +345,26 @@ impl CriticalSection {
 
     /// A queue may have changed: look at it where that matters.
     pub(super) fn hint(&mut self, key: KeyIndex, marks: Option<Marks>, effects: &mut Vec<Effect>) {
+        let is_shared = self.terms.mode == Mode::Shared;
         let Some(hold) = self.hold_in(key, |_| true) else {
             return;
         };
         let lock_ref = hold.holding.lock_ref;
-        let followed = hold.is_followed();
         if let Some(marks) = marks {
             hold.see_last(marks.last);
         }
-        // It may be its own client, who asks at another node.
-        let newcomer = hold.handed_over.is_some() && !followed && hold.is_followed();
-        if matches!(hold.phase, Phase::Waiting { .. }) {
-            hold.look(key, effects);
+        if let Phase::Waiting { blocker, .. } = hold.phase {
+            // Others that come are nothing to it; a shared one may wait for a flag.
+            let stays = |marks: Marks| {
+                marks.first.is_some_and(|first| first <= blocker) && marks.forced < lock_ref
+            };
+            if is_shared || !marks.is_some_and(stays) {
+                hold.look(key, effects);
+            }
         } else if !hold.phase.is_at_head() {
             // The queue that is on its way here may be older than the hint.
             hold.look_again = true;
-        } else if newcomer || marks.is_none_or(|marks| marks.forced >= lock_ref) {
+        } else if marks.is_none_or(|marks| marks.forced >= lock_ref) {
             hold.peek(key, Purpose::Check(lock_ref), effects);
         }
     }

@@ -297,11 +297,6 @@ impl Hold {
         self.last_seen = self.last_seen.max(last);
     }
 
-    /// Whether somebody is known to have come after the ticket.
-    pub(super) fn is_followed(&self) -> bool {
-        self.last_seen > self.holding.lock_ref
-    }
-
     pub(super) fn watch(&mut self, effects: &mut Vec<Effect>) {
         if !self.watched {
             self.watched = true;

@@ -212,6 +212,15 @@ proptest! {
     }
 
     #[test]
+    fn marks_beyond_a_release_are_those_after_it(steps in steps(), released in any_holding()) {
+        let mut queue = after(&steps);
+        let beyond = queue.marks_beyond(released);
+        queue.release(released);
+        prop_assert_eq!(beyond, queue.marks());
+        prop_assert_eq!(beyond.first.map(LockRef::get), numbers(&queue).first().copied());
+    }
+
+    #[test]
     fn enqueue_drops_what_is_gone(steps in steps()) {
         let mut queue = after(&steps);
         queue.apply(exclusive(99));

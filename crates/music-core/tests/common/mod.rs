@@ -538,6 +538,12 @@ impl World {
         self.step(section, Input::Hint { key, marks });
     }
 
+    /// A hint that does not tell what has changed.
+    pub(crate) fn hint_of_something(&mut self, section: usize, key: &str) {
+        let (key, marks) = (self.index(section, key), None);
+        self.step(section, Input::Hint { key, marks });
+    }
+
     /// Takes a node's session for dead, for one section that waits.
     pub(crate) fn suspect(&mut self, section: usize, node: usize) {
         let session = self.nodes[node].session;

@@ -1,6 +1,7 @@
 //! PROTOCOL.md, "createLockRef" and "acquire".
 
 use music_core::critical_section::{Failure, Input, Lost, Status};
+use music_core::lock_queue::Command;
 
 use crate::common::*;
 
@@ -202,7 +203,7 @@ fn a_late_answer_about_an_earlier_ticket_of_the_key_is_no_loss() {
     let section = world.create(0, 3, &["a", "b"]);
     let [enqueue_a, enqueue_b] = [(); 2].map(|()| world.take(section, is_enqueue));
     world.succeed(&enqueue_b);
-    world.hint(section, "b");
+    world.hint_of_something(section, "b");
     let look = world.take(section, is_peek);
     let late = world.perform(&look, ALL);
     world.succeed(&enqueue_a);
@@ -219,6 +220,31 @@ fn a_late_answer_about_an_earlier_ticket_of_the_key_is_no_loss() {
     world.hint(section, "b");
     world.run();
     assert_eq!(world.status(section), Status::Granted);
+}
+
+#[test]
+fn who_waits_looks_when_the_ticket_ahead_is_gone_not_when_others_come() {
+    let mut world = World::new(3);
+    let first = world.granted(0, 1, &["a"]);
+    let second = world.create(1, 2, &["a"]);
+    world.run();
+    let third = world.create(2, 3, &["a"]);
+    world.run();
+    world.hint(second, "a");
+    assert_eq!(world.calls_of(second), 0, "somebody has come behind it");
+    world.queue("a").apply(Command::Force {
+        lock_ref: lock_ref(2),
+        owner: None,
+    });
+    world.hint(second, "a");
+    assert_eq!(world.calls_of(second), 1, "it is gone itself");
+    world.run();
+    assert_eq!(world.status(second), Status::Lost(Lost::Preempted));
+    world.release(first, false);
+    world.run();
+    world.hint(third, "a");
+    world.run();
+    assert_eq!(world.status(third), Status::Granted);
 }
 
 #[test]

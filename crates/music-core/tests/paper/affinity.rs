@@ -347,7 +347,8 @@ fn a_client_that_asks_another_node_instead_is_let_through() {
     let elsewhere = world.create(1, 2, &["a"]);
     world.run();
     assert_eq!(world.status(elsewhere), Status::Waiting);
-    world.hint(unheard, "a");
+    // It is found out when the queue is told whose the ticket is.
+    world.wake(unheard);
     world.run();
     assert_eq!(world.status(unheard), Status::Lost(Lost::Adopted));
     world.hint(elsewhere, "a");

@@ -16,7 +16,7 @@ use std::time::Duration;
 use music_api::hint::{HINTS_MAX, Hints};
 use music_api::name::{Key, KeyRef};
 use music_core::id::{Field, RecordId, SessionId};
-use music_store::{Level, StateStore};
+use music_store::{Level, LockStore as _, StateStore};
 
 use super::Inner;
 use super::liveness::counter_id;
@@ -151,11 +151,18 @@ impl Inner {
             }
             self.neighbours.state().ask(&id, from);
             if self.affinity().is_some() {
-                self.hint(&id, None);
+                self.look_soon(&id);
             }
         }
         for id in changed {
-            self.hint(&id, None);
+            self.look_soon(&id);
+        }
+    }
+
+    /// A queue is said to have changed.
+    pub(super) fn look_soon(self: &Arc<Self>, id: &RecordId) {
+        if !self.locks.glance(id) {
+            self.hint(id, None);
         }
     }
 

@@ -242,7 +242,7 @@ impl Inner {
         }
         self.tenures.wanted.notify_one();
         if known && self.neighbours.is_wanted(&id) {
-            self.hint_kept(&id, None);
+            self.look_soon(&id);
         }
         if let Some(kept) = question {
             let node = Arc::clone(self);

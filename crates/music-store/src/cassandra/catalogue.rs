@@ -54,7 +54,7 @@ impl Tables {
     pub(super) async fn refresh(&self) -> Result<(), Failure> {
         let place = place();
         let cql = &self.cql;
-        let register = Register { cql, place: &place };
+        let register = Register::new(cql, &place);
         self.learn(register.read_at_last(self.call_time).await?);
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Tables {
         let _turn = self.turn.lock().await;
         let place = place();
         let cql = &self.cql;
-        let register = Register { cql, place: &place };
+        let register = Register::new(cql, &place);
         let seen = Contents::clone(&self.known());
         let changed = register
             .transact(seen, self.call_time, |catalogue, _| change(catalogue))

@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::codec::{self, DecodeError};
+use super::coordinators::{Collisions, Coordinators};
 use super::failure::Failure;
 use super::register::{Contents, Done, Place, Register, Undone};
 use super::session::{Access, Cql};
@@ -82,6 +83,7 @@ pub(super) struct Queues {
     /// Ends with the last view of this Cassandra.
     life: CancellationToken,
     known: Mutex<BTreeMap<RecordId, Known>>,
+    collisions: Collisions,
     watches: Watches,
 }
 
@@ -105,6 +107,7 @@ impl Queues {
             waiting: Backlog::default(),
             life,
             known: Mutex::default(),
+            collisions: Collisions::default(),
             watches: Watches::default(),
         })
     }
@@ -150,17 +153,29 @@ impl Queues {
             Some(known) => (known.contents.version, known.contents.released),
             None => (0, None),
         };
-        let is_news = seen.version > version || seen.released > released;
-        Ok(is_news.then(|| News {
+        if seen.version <= version && seen.released <= released {
+            return Ok(None);
+        }
+        let release = codec::decode_release(seen.released)?;
+        Ok(Some(News {
             at: (seen.version, seen.released),
-            marks: seen.state.value.marks(),
+            marks: seen.state.value.marks_beyond(release),
         }))
     }
 
     fn register<'a>(&'a self, place: &'a Place) -> Register<'a> {
-        Register {
-            cql: &self.cql,
-            place,
+        Register::new(&self.cql, place)
+    }
+
+    /// For what may collide with transactions of other nodes.
+    fn contended<'a>(&'a self, id: &RecordId, place: &'a Place) -> Register<'a> {
+        self.register(place).via(self.collisions.via(id))
+    }
+
+    fn note_collision(&self, id: &RecordId, register: &Register<'_>) {
+        if register.has_collided() {
+            self.collisions.note(id);
+            Coordinators::refresh(&self.cql);
         }
     }
 
@@ -186,13 +201,14 @@ impl Queues {
         }
         let place = place(id);
         let asks: Vec<Ask> = calls.iter().map(|call| call.ask).collect();
-        let register = self.register(&place);
+        let register = self.contended(id, &place);
         let seen = newest(&register, known.contents).await;
         let done = register
             .transact(seen, self.call_time, |queue, released| {
                 perform(queue, released, &asks)
             })
             .await;
+        self.note_collision(id, &register);
         match done {
             Ok(Done { result, contents }) => {
                 let marks = contents.state.value.marks();
@@ -213,11 +229,12 @@ impl Queues {
     /// Reads a queue; what it returns, releases included, is at a majority.
     async fn peek(&self, id: &RecordId) -> Result<Arc<LockQueue>, Failure> {
         let place = place(id);
-        let register = self.register(&place);
+        let register = self.contended(id, &place);
         let (contents, settled) = tokio::join!(
             register.read_at_last(self.call_time),
             register.read_released()
         );
+        self.note_collision(id, &register);
         let (contents, settled): (Contents<LockQueue>, _) = (contents?, settled?);
         if contents.released > settled
             && let Some(released) = contents.released

@@ -21,6 +21,7 @@
 //! into `state`, where the transaction itself makes it durable.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use scylla::value::{CqlValue, Row};
@@ -30,7 +31,7 @@ use serde::de::DeserializeOwned;
 use super::codec::{self, ATTEMPTS_KEPT, DecodeError, State};
 use super::failure::Failure;
 use super::pace::{Pace, attempt_name};
-use super::session::{Access, Cql, unexpected};
+use super::session::{Access, Cql, Via, unexpected};
 use crate::Level;
 use crate::error::Outcome;
 
@@ -126,11 +127,45 @@ pub(super) struct Undone {
 
 /// A register of this node's Cassandra.
 pub(super) struct Register<'a> {
-    pub(super) cql: &'a Cql,
-    pub(super) place: &'a Place,
+    cql: &'a Cql,
+    place: &'a Place,
+    /// Who coordinates its first attempt; those after it collided.
+    via: Via,
+    has_collided: AtomicBool,
 }
 
-impl Register<'_> {
+impl<'a> Register<'a> {
+    pub(super) fn new(cql: &'a Cql, place: &'a Place) -> Self {
+        Self {
+            cql,
+            place,
+            via: Via::Own,
+            has_collided: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, coordinated so from the first attempt.
+    pub(super) fn via(self, via: Via) -> Self {
+        Self { via, ..self }
+    }
+
+    /// Whether another was in the way of what was done with it.
+    pub(super) fn has_collided(&self) -> bool {
+        self.has_collided.load(Ordering::Relaxed)
+    }
+
+    fn coordinator(&self) -> Via {
+        if self.has_collided() {
+            Via::Nearest
+        } else {
+            self.via
+        }
+    }
+
+    fn note_collision(&self) {
+        self.has_collided.store(true, Ordering::Relaxed);
+    }
+
     /// Reads it after all transactions that ended before, and after all
     /// releases that were acknowledged before.
     ///
@@ -140,7 +175,7 @@ impl Register<'_> {
     where
         T: Default + DeserializeOwned,
     {
-        self.read_at(Access::Serial).await
+        self.read_at(Access::Serial(self.coordinator())).await
     }
 
     /// Reads what a replica, or a majority, has: less than all that has ended
@@ -171,7 +206,7 @@ impl Register<'_> {
         let mut pace = Pace::new(patience);
         loop {
             match self.read().await {
-                Err(Failure::TimedOut) if pace.again_unanswered().await => {}
+                Err(Failure::TimedOut) if pace.again_unanswered().await => self.note_collision(),
                 result => return result,
             }
         }
@@ -245,7 +280,10 @@ impl Register<'_> {
                 // Refused, however much has happened since the contents that
                 // it was made from: Cassandra answers so only where no replica
                 // has accepted the attempt, and else that time is out.
-                Ok(Some(row)) => seen = row,
+                Ok(Some(row)) => {
+                    self.note_collision();
+                    seen = row;
+                }
                 Err(failure) if failure.outcome() == Outcome::NotApplied => {
                     return Err(transaction.ended(failure));
                 }
@@ -254,6 +292,7 @@ impl Register<'_> {
                 // applied. A read at `SERIAL` would tell as well, and collide
                 // with what others do as much.
                 Err(failure) => {
+                    self.note_collision();
                     transaction.open.push((attempt, result));
                     if !pace.again_unanswered().await {
                         return Err(transaction.ended(failure));
@@ -296,7 +335,8 @@ impl Register<'_> {
             (seen.version > 0).then_some(seen.version),
             seen.released,
         );
-        let answer = self.cql.execute(text, Access::Transaction, bound).await?;
+        let access = Access::Transaction(self.coordinator());
+        let answer = self.cql.execute(text, access, bound).await?;
         let answer = answer.into_rows_result().map_err(unexpected)?;
         let column = |name| answer.column_specs().get_by_name(name).map(|(at, _)| at);
         let columns = ["[applied]", "version", "state", "released"].map(column);

@@ -208,7 +208,7 @@ pub(super) async fn create(cql: &Cql, config: &Config) -> Result<(), OpenError> 
     .await?;
     create_cells(cql, SYSTEM_TABLE).await?;
     let place = version_place();
-    let register = Register { cql, place: &place };
+    let register = Register::new(cql, &place);
     let patience = config.call_time;
     let raise = |version: &mut u32, _| *version = (*version).max(SCHEMA_VERSION);
     let raised = register
@@ -225,7 +225,7 @@ pub(super) async fn check(cql: &Cql, config: &Config) -> Result<(), OpenError> {
         keyspace: config.keyspace.as_str().to_owned(),
     };
     let place = version_place();
-    let register = Register { cql, place: &place };
+    let register = Register::new(cql, &place);
     // Others may set up the same keyspace, and be in the way.
     let version: Contents<u32> = match register.read_at_last(config.call_time).await {
         Err(Failure::Invalid(_)) => return Err(no_schema()),
@@ -269,7 +269,7 @@ async fn sweep(cql: &Cql, patience: Duration) -> Result<(), OpenError> {
     let bound = (cql.keyspace().as_str(),);
     let names: Vec<(String,)> = cql.rows(text.to_owned(), access, bound).await?;
     let place = catalogue::place();
-    let register = Register { cql, place: &place };
+    let register = Register::new(cql, &place);
     let catalogue: Contents<Catalogue> = register.read_at_last(patience).await?;
     for (name,) in names {
         let number = name.strip_prefix("cells_").and_then(|id| id.parse().ok());

@@ -1,5 +1,6 @@
 //! One driver session a node, and the four ways in which it asks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use scylla::statement::{Consistency, SerialConsistency, Statement};
 use scylla::value::CqlValue;
 
 use super::config::{Config, Keyspace};
+use super::coordinators::Coordinators;
 use super::failure::Failure;
 use crate::Level;
 use crate::error::Needed;
@@ -41,9 +43,18 @@ pub(super) enum Access {
     /// A read or a stamped write at one level.
     Plain(Level),
     /// A read after all transactions that ended before it.
-    Serial,
+    Serial(Via),
     /// A conditional write.
-    Transaction,
+    Transaction(Via),
+}
+
+/// Who coordinates it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Via {
+    /// The own data centre.
+    Own,
+    /// The one that is nearest to a majority: it has collided with others.
+    Nearest,
 }
 
 impl Access {
@@ -53,15 +64,17 @@ impl Access {
         match self {
             Self::Plain(Level::Local) => Consistency::LocalOne,
             Self::Plain(Level::Majority) => Consistency::Quorum,
-            Self::Serial => Consistency::Serial,
-            Self::Transaction => Consistency::LocalQuorum,
+            Self::Serial(_) => Consistency::Serial,
+            Self::Transaction(_) => Consistency::LocalQuorum,
         }
     }
 
     fn needed(self) -> Needed {
         match self {
             Self::Plain(Level::Local) => Needed::Local,
-            Self::Plain(Level::Majority) | Self::Serial | Self::Transaction => Needed::Majority,
+            Self::Plain(Level::Majority) | Self::Serial(_) | Self::Transaction(_) => {
+                Needed::Majority
+            }
         }
     }
 }
@@ -76,6 +89,9 @@ pub(super) struct Cql {
     local: ExecutionProfileHandle,
     /// Asks the own data centre first and others where it is down.
     majority: ExecutionProfileHandle,
+    /// Ask one data centre first.
+    at: BTreeMap<String, ExecutionProfileHandle>,
+    pub(super) coordinators: Coordinators,
     requests: AtomicU64,
     #[cfg(all(test, feature = "live-engines"))]
     traces: Traces,
@@ -100,9 +116,9 @@ impl Traces {
 impl Cql {
     /// Connects.
     pub(super) async fn connect(config: &Config) -> Result<Self, NewSessionError> {
-        let profile = |failover: bool| {
+        let profile = |datacentre: &str, failover: bool| {
             let policy = DefaultPolicy::builder()
-                .prefer_datacenter(config.datacentre.clone())
+                .prefer_datacenter(datacentre.to_owned())
                 .token_aware(true)
                 .permit_dc_failover(failover)
                 .build();
@@ -113,7 +129,8 @@ impl Cql {
                 .build()
                 .into_handle()
         };
-        let majority = profile(true);
+        let own = &config.datacentre;
+        let majority = profile(own, true);
         let mut builder = SessionBuilder::new()
             .known_nodes(&config.contact_points)
             .keyspaces_to_fetch([config.keyspace.as_str()])
@@ -134,8 +151,12 @@ impl Cql {
                 .build(),
             keyspace: config.keyspace.clone(),
             datacentre: config.datacentre.clone(),
-            local: profile(false),
+            local: profile(own, false),
             majority,
+            at: (config.replication.keys())
+                .map(|datacentre| (datacentre.clone(), profile(datacentre, true)))
+                .collect(),
+            coordinators: Coordinators::default(),
             requests: AtomicU64::new(0),
             #[cfg(all(test, feature = "live-engines"))]
             traces: Traces::default(),
@@ -170,7 +191,7 @@ impl Cql {
         statement.set_execution_profile_handle(Some(self.profile(access)));
         // A write is tried once: its caller learns what became of it, and
         // tries it again with the same stamp. A read may be tried again here.
-        let reads = access == Access::Serial || statement.contents.starts_with("SELECT");
+        let reads = matches!(access, Access::Serial(_)) || statement.contents.starts_with("SELECT");
         statement.set_is_idempotent(reads);
         if reads {
             statement.set_retry_policy(Some(Arc::new(DefaultRetryPolicy::new())));
@@ -179,10 +200,21 @@ impl Cql {
     }
 
     fn profile(&self, access: Access) -> ExecutionProfileHandle {
-        match access.needed() {
-            Needed::Local => self.local.clone(),
-            Needed::Majority => self.majority.clone(),
-        }
+        let profile = match access {
+            Access::Plain(Level::Local) => &self.local,
+            Access::Serial(Via::Nearest) | Access::Transaction(Via::Nearest) => {
+                let nearest = self.coordinators.nearest();
+                let nearest = nearest.and_then(|datacentre| self.at.get(&datacentre));
+                nearest.unwrap_or(&self.majority)
+            }
+            _ => &self.majority,
+        };
+        profile.clone()
+    }
+
+    /// The data centres with replicas.
+    pub(super) fn datacentres(&self) -> impl Iterator<Item = &str> {
+        self.at.keys().map(String::as_str)
     }
 
     /// Executes a statement; the result is whole, not paged.
@@ -192,8 +224,32 @@ impl Cql {
         access: Access,
         values: impl SerializeRow,
     ) -> Result<QueryResult, Failure> {
+        self.execute_statement(self.statement(text, access), access, values)
+            .await
+    }
+
+    /// The same, asked of a node of that data centre, if any answers there.
+    pub(super) async fn execute_at(
+        &self,
+        datacentre: &str,
+        text: String,
+        access: Access,
+        values: impl SerializeRow,
+    ) -> Result<QueryResult, Failure> {
+        let mut statement = self.statement(text, access);
+        if let Some(profile) = self.at.get(datacentre) {
+            statement.set_execution_profile_handle(Some(profile.clone()));
+        }
+        self.execute_statement(statement, access, values).await
+    }
+
+    async fn execute_statement(
+        &self,
+        statement: Statement,
+        access: Access,
+        values: impl SerializeRow,
+    ) -> Result<QueryResult, Failure> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let statement = self.statement(text, access);
         #[cfg(all(test, feature = "live-engines"))]
         let statement = self.traced(statement);
         let result = self.session.execute_unpaged(statement, values).await;

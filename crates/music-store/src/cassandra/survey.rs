@@ -286,7 +286,7 @@ fn replication(cql: &Cql) -> Option<Replication> {
 
 async fn version(cql: &Cql) -> Schema {
     let place = schema::version_place();
-    let register = Register { cql, place: &place };
+    let register = Register::new(cql, &place);
     let version: Result<Contents<u32>, Failure> = register.read().await;
     match version {
         Ok(version) if version.state.value == 0 => Schema::Missing,

@@ -77,7 +77,8 @@ impl Hub {
         {
             return;
         }
-        let marks = Some(acceptor.value().queue.marks());
+        let queue = &acceptor.value().queue;
+        let marks = Some(queue.marks_beyond(acceptor.released()));
         let hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = &*hints
             && sender.try_send(Hint { id, marks }).is_err()

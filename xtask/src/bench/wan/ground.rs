@@ -126,7 +126,11 @@ impl Drop for Process {
 
 /// Probes all links, each from its first site. It comes before all else that
 /// wants a processor, as the kernel's answers do.
-fn prober(all: &[torture::Link]) -> Result<Prober> {
+///
+/// # Errors
+///
+/// When a probe does not start.
+pub(in crate::bench) fn prober(all: &[torture::Link]) -> Result<Prober> {
     let hosts = Stage::hosts();
     let own = std::env::current_exe().context("this program is gone")?;
     let mut commands = Vec::new();

@@ -23,7 +23,7 @@
 
 mod agent;
 mod drive;
-mod ground;
+pub(super) mod ground;
 mod latency;
 mod leader;
 mod meter;
@@ -53,7 +53,7 @@ use crate::shell;
 use crate::torture::{self, Deployment, Link};
 
 /// The sites.
-const SITES: [&str; 3] = ["Ohio", "N. California", "Oregon"];
+pub(super) const SITES: [&str; 3] = ["Ohio", "N. California", "Oregon"];
 /// How long a system works before it is measured: Java compiles what it runs.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -310,7 +310,7 @@ impl Wan {
 }
 
 /// This command, as it was typed.
-fn command() -> String {
+pub(super) fn command() -> String {
     let arguments = std::env::args().skip(1);
     let words = std::iter::once("cargo xtask".to_owned()).chain(arguments);
     words.collect::<Vec<_>>().join(" ")

@@ -55,7 +55,7 @@ struct Probe {
 struct Probes(Arc<Mutex<Vec<Probe>>>);
 
 /// What probes; it ends when this is dropped.
-pub(super) struct Prober {
+pub(in crate::bench) struct Prober {
     links: Vec<Link>,
     probes: Probes,
     children: Vec<Child>,
@@ -73,11 +73,11 @@ pub(super) struct Found {
 
 /// What was found of all.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Emulation {
+pub(in crate::bench) struct Emulation {
     links: Vec<Found>,
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) late: Option<String>,
+    pub(in crate::bench) late: Option<String>,
 }
 
 /// Probes the way to each host again and again, and prints what it takes; run
@@ -162,7 +162,7 @@ impl Prober {
     }
 
     /// What was found between two times.
-    pub(super) fn judge(&self, (from_ns, to_ns): (u64, u64)) -> Emulation {
+    pub(in crate::bench) fn judge(&self, (from_ns, to_ns): (u64, u64)) -> Emulation {
         let probes = lock(&self.probes.0);
         let found = self.links.iter().enumerate().map(|(number, link)| {
             let mut latencies = Latencies::new();

@@ -3,7 +3,7 @@
 use sqlparser::ast::{AlterColumnOperation, DataType, Expr};
 
 use super::build::bare_scope;
-use super::{Editor, eventual};
+use super::{Editor, eventual, owned};
 use crate::catalog::schema::Table;
 use crate::dialect::cast::Strength;
 use crate::dialect::insert::column_of;
@@ -71,6 +71,7 @@ impl Editor<'_> {
         if !is_same {
             self.refuse_dependents(table, name)?;
         }
+        owned::check_type(table, &before, ty, using.is_some())?;
         self.refuse_if_viewed(&table.name, "alter the type of a column")?;
         let compiler = self.compiler();
         let scope = bare_scope(table)?;

@@ -6,7 +6,7 @@ use sqlparser::ast::{
     TableConstraint, UniqueConstraint,
 };
 
-use super::{Editor, eventual};
+use super::{Editor, eventual, owned};
 use crate::catalog::schema::{
     Action, Check, ForeignKey, Index, IndexPart, PrimaryKey, Relation, Table, TableKind,
 };
@@ -115,6 +115,7 @@ impl Editor<'_> {
             constraint: Some(self.oid()),
             predicate: None,
         };
+        owned::check_unique(table, &index)?;
         table.indexes.push(index);
         Ok(())
     }

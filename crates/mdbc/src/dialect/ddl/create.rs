@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use sqlparser::ast::{
     ColumnDef, ColumnOption, CreateTable, CreateTableOptions, CreateView, DataType, Expr,
-    GeneratedAs, ObjectName, SequenceOptions, SqlOption, TableConstraint,
+    GeneratedAs, ObjectName, SequenceOptions, TableConstraint,
 };
 
+use super::owned::Options;
 use super::{COLUMNS_MAX, Editor, check_name, duplicate, eventual};
 use crate::catalog::schema::{Column, Identity, Relation, Sequence, Table, TableKind, View};
 use crate::dialect::statement::plain_constant;
 use crate::dialect::{Compiler, from, parse, type_name};
 use crate::error::{Result, SqlError, state};
+use crate::ranges::Owned;
 use crate::types::{Base, SqlType, text};
 
 impl Editor<'_> {
@@ -27,10 +29,12 @@ impl Editor<'_> {
             }
             return Err(duplicate(&name));
         }
+        let options = Options::of(&create.table_options, self.environment.default_kind)?;
         let mut table = Table {
             oid: self.oid(),
             name,
-            kind: self.kind(&create.table_options)?,
+            kind: options.kind,
+            owned: Owned::default(),
             columns: Vec::new(),
             next_column: 1,
             primary_key: None,
@@ -64,6 +68,7 @@ impl Editor<'_> {
             ));
         }
         eventual::check_key(&table)?;
+        table.owned = self.owned(&table, &options)?;
         let sql = self.table_sql(&table)?;
         self.change.sql.push(sql);
         for index in table.indexes.clone() {
@@ -73,36 +78,6 @@ impl Editor<'_> {
         self.add_triggers(&table);
         self.put(Relation::Table(Arc::new(table)));
         Ok(())
-    }
-
-    fn kind(&self, options: &CreateTableOptions) -> Result<TableKind> {
-        let options = match options {
-            CreateTableOptions::None => return Ok(self.environment.default_kind),
-            CreateTableOptions::With(options) => options,
-            _ => return Err(SqlError::refused("these table options")),
-        };
-        let mut kind = self.environment.default_kind;
-        for option in options {
-            let SqlOption::KeyValue { key, value } = option else {
-                return Err(SqlError::refused(format!("the table option {option}")));
-            };
-            let value = plain_constant(value).unwrap_or_default();
-            match key.to_string().to_lowercase().as_str() {
-                "music" => {
-                    kind = TableKind::named(&value).ok_or_else(|| {
-                        SqlError::new(
-                            state::INVALID_PARAMETER_VALUE,
-                            format!("invalid value for option \"music\": \"{value}\""),
-                        )
-                        .with_hint("music is strong, eventual or local")
-                    })?;
-                }
-                // How full the pages of a heap are: there is no heap.
-                "fillfactor" => {}
-                other => return Err(SqlError::refused(format!("the table option {other}"))),
-            }
-        }
-        Ok(kind)
     }
 
     /// Adds a column; its constraints are returned as those of the table.

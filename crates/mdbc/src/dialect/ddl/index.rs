@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlparser::ast::{AlterIndexOperation, CreateIndex, Expr, IndexType, ObjectName, OrderBySort};
 
-use super::{Editor, duplicate, eventual};
+use super::{Editor, duplicate, eventual, owned};
 use crate::catalog::schema::{Index, IndexPart, Relation, Table};
 use crate::dialect::insert::column_of;
 use crate::dialect::parse::{self, quote};
@@ -66,6 +66,7 @@ impl Editor<'_> {
             constraint: None,
             predicate: create.predicate.as_ref().map(ToString::to_string),
         };
+        owned::check_unique(&table, &index)?;
         let sql = self.index_sql(&table, &index)?;
         self.change.sql.push(sql);
         table.indexes.push(index);

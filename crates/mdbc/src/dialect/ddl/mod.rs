@@ -12,9 +12,11 @@ mod drop;
 mod drop_column;
 mod eventual;
 mod index;
+mod owned;
 mod rename;
 
 pub(crate) use constraint::columns_in;
+pub(crate) use owned::{GROUP, RANGES, shown as shown_ranges};
 
 use sqlparser::ast::{ObjectType, Statement};
 

@@ -1,7 +1,7 @@
 //! Digests of other sites, done again here.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use rusqlite::params_from_iter;
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,7 +14,7 @@ use super::lane::Held;
 use super::run::Setting;
 use super::store::{self, Position};
 use crate::catalog::Facts;
-use crate::catalog::schema::{Schema, Table};
+use crate::catalog::schema::{Relation, Schema, Table};
 use crate::dialect::parse::quote;
 use crate::dialect::stored_columns;
 use crate::engine::digest::{Change, Digest};
@@ -73,6 +73,24 @@ impl Database {
         self.inner.writer.call(SESSION, apply).await
     }
 
+    /// Leaves out values of sequences that this site has given, though the file does
+    /// not know it: it is a new one, or an old copy.
+    pub(crate) fn outrun_sequences(&self, said: &BTreeMap<u32, i64>) {
+        let schema = self.schema();
+        let counters = &self.inner.counters;
+        let mut counters = counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let stride = counters.stride;
+        counters.outrun(said, |oid| {
+            let mut relations = schema.relations();
+            let most = relations.find_map(|relation| match relation {
+                Relation::Sequence(sequence) if sequence.oid == oid => Some(sequence.most),
+                _ => None,
+            });
+            // One that comes yet is that of an integer, or a larger one.
+            most.unwrap_or(i64::from(i32::MAX)) / stride
+        });
+    }
+
     /// How far the logs are applied, by partition, as it is on the disk.
     ///
     /// Waits until no local transaction writes.
@@ -94,6 +112,12 @@ impl Held {
     /// How far the logs are applied, as this connection sees it.
     pub(crate) fn positions(&mut self) -> Result<BTreeMap<String, Position>> {
         store::positions(&self.connection)
+    }
+
+    /// How many values of each sequence this site has given, as this connection sees
+    /// it.
+    pub(crate) fn given(&self) -> Result<BTreeMap<u32, i64>> {
+        Ok(store::given(&self.connection)?.into_iter().collect())
     }
 
     /// Does a digest again, in a local transaction of its own.

@@ -4,18 +4,27 @@
 
 use rusqlite::{Connection, params};
 
+use super::Database;
 use super::error::Translated;
-use super::stamps::signed;
+use super::lane::Held;
+use super::stamps::{signed, unsigned};
 use crate::catalog::schema::{Column, Table};
 use crate::clock;
 use crate::dialect::stored_columns;
 use crate::engine::eventual::Version;
-use crate::error::Result;
+use crate::error::{Result, SqlError};
 use crate::outbox::Stamp;
 use crate::types::{Look, Value, datetime, json, text};
 
 /// How many conflicts are kept: of more, the oldest go.
 pub const CONFLICTS_MAX: i64 = 10_000;
+
+/// The session that counts: no client's.
+const SESSION: u64 = 0;
+
+/// The columns of the table.
+pub(super) const TABLE: &str =
+    "number, noted_at, relation, key, lost, lost_site, lost_at, kept_site, kept_at";
 
 pub(super) const TABLES: &str = "
 CREATE TABLE mdbc_conflicts (number INTEGER PRIMARY KEY, noted_at INTEGER NOT NULL,
@@ -59,6 +68,19 @@ pub(super) fn note(
         .execute([connection.last_insert_rowid().saturating_sub(CONFLICTS_MAX)])
         .plain()
         .map(drop)
+}
+
+impl Database {
+    /// How many conflicts were noted, in all.
+    pub(crate) async fn conflicts(&self) -> Result<u64> {
+        let reader = self.reader().map_err(SqlError::internal)?;
+        let count = |held: &mut Held| {
+            let sql = "SELECT coalesce(max(number), 0) FROM mdbc_conflicts";
+            let count = held.connection.query_row(sql, [], |row| row.get(0));
+            count.plain().map(unsigned)
+        };
+        reader.call(SESSION, count).await
+    }
 }
 
 /// Values as a JSON object of their columns' names and texts.

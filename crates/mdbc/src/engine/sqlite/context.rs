@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::catalog::schema::Schema;
 use crate::engine::digest::{Change, DIGEST_BYTES_MAX};
 use crate::error::{Result, SqlError, state};
+use crate::status::Board;
 use crate::types::Look;
+
+use super::localise::skipped;
 
 /// What belongs to a session, and goes where its statements run.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +71,18 @@ impl Counters {
         self.unstored.push(oid);
     }
 
+    /// Makes sure that no value is given again of those that this site has said it
+    /// has given. `values` tells how many a sequence has at a site.
+    pub(crate) fn outrun(&mut self, said: &BTreeMap<u32, i64>, values: impl Fn(u32) -> i64) {
+        for (oid, said) in said {
+            let given = self.given.entry(*oid).or_default();
+            if *given < *said {
+                *given = said.saturating_add(skipped(*said, values(*oid)));
+                self.unstored.push(*oid);
+            }
+        }
+    }
+
     /// The value given last, or the first one.
     pub(crate) fn last(&self, oid: u32) -> i64 {
         let count = self.given.get(&oid).copied().unwrap_or(1).max(1);
@@ -118,12 +133,17 @@ pub(crate) struct Inner {
 pub(crate) struct Context {
     inner: Arc<Mutex<Inner>>,
     pub(crate) counters: Arc<Mutex<Counters>>,
+    pub(crate) board: Board,
 }
 
 impl Context {
-    pub(crate) fn new(counters: Arc<Mutex<Counters>>) -> Self {
+    pub(crate) fn new(counters: Arc<Mutex<Counters>>, board: Board) -> Self {
         let inner = Arc::default();
-        Self { inner, counters }
+        Self {
+            inner,
+            counters,
+            board,
+        }
     }
 
     /// A thread that panicked leaves nothing half done: statements that fail
@@ -162,6 +182,15 @@ mod tests {
         unique.sort_unstable();
         unique.dedup();
         assert_eq!(unique, (1..=30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn values_are_left_out_that_were_given_though_the_file_does_not_know() {
+        let mut counters = counters(2, 16);
+        counters.given = [(1, 8), (2, 9)].into();
+        counters.outrun(&[(1, 8), (2, 10), (3, 5)].into(), |_| 10_000);
+        assert_eq!(counters.given, [(1, 8), (2, 109), (3, 104)].into());
+        assert_eq!(counters.unstored, [2, 3]);
     }
 
     #[test]

@@ -42,12 +42,15 @@
 //! members any more, the group is rolled back ([`Joined`]). A transaction that
 //! runs on top of a group whose members wait is taken off after a bounded time
 //! ([`RUNNER_WAIT`]), so that a client that is slow keeps nobody from its answer;
-//! the session's next one begins a group of its own.
+//! and at once if it waits itself, for tables that another site has or a member:
+//! two sites could wait for each other so. The session's next one begins a group
+//! of its own.
 //!
 //! [`Writing::settled`]: super::writer::Writing::settled
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -247,12 +250,10 @@ impl Joined {
     pub(crate) async fn outcome(mut self) -> Result<()> {
         let (database, group) = (self.database.clone(), Arc::clone(&self.group));
         let permit = self.permit.take();
-        let (first, is_due) = (group.first(), || group.is_due());
-        let mut first = std::pin::pin!(first);
-        if (&mut first).now_or_never().is_some() || is_due() {
+        let mut first = pin!(group.first().fuse());
+        if first.as_mut().now_or_never().is_some() || group.is_due() {
             // Nobody would join any more: no need to give the permit away first.
-            let end = database.end_group(&group);
-            end.await?;
+            database.end_group(&group).await?;
         }
         drop(permit);
         let end = async {
@@ -333,11 +334,18 @@ impl Database {
     }
 
     /// The permit, taken from the transaction that has it if that goes on for
-    /// too long.
+    /// too long, or waits for others.
     async fn permit_of_runner(&self) -> Result<OwnedSemaphorePermit> {
-        match timeout(RUNNER_WAIT, self.permit()).await {
-            Ok(permit) => permit,
-            Err(_) => match self.take_off() {
+        let permit = async {
+            tokio::select! {
+                biased;
+                permit = self.permit() => Some(permit),
+                () = self.runner_waits() => None,
+            }
+        };
+        match timeout(RUNNER_WAIT, permit).await {
+            Ok(Some(permit)) => permit,
+            Ok(None) | Err(_) => match self.take_off() {
                 Some(permit) => Ok(permit),
                 None => self.permit().await,
             },

@@ -1,6 +1,6 @@
 //! SQLite, as the owner of the logs sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
@@ -8,9 +8,10 @@ use super::lane::{Held, Lane};
 use super::mail::MailState;
 use super::{Applied, Database, Position};
 use crate::engine::local::{self, Quiet};
-use crate::engine::{Stamped, TableKind};
+use crate::engine::{Access, Digest, Stamped, TableKind};
 use crate::error::{Result, SqlError};
 use crate::outbox::Letter;
+use crate::partition::Partition;
 
 /// The session that reads: no client's.
 const SESSION: u64 = 0;
@@ -34,6 +35,26 @@ impl Local {
 impl local::Local for Local {
     fn tables(&self) -> Vec<(String, u32, TableKind)> {
         self.database.tables()
+    }
+
+    fn partitions(&self) -> Result<BTreeSet<Partition>> {
+        self.database.partitions()
+    }
+
+    fn touched(&self, access: &Access) -> Result<(BTreeSet<Partition>, BTreeSet<Partition>)> {
+        self.database.touched(access)
+    }
+
+    fn check_owned(&self, digest: &Digest, owned: &BTreeSet<Partition>) -> Result<()> {
+        self.database.check_owned(digest, owned)
+    }
+
+    async fn given(&self) -> Result<BTreeMap<u32, i64>> {
+        self.reader.call(SESSION, |held| held.given()).await
+    }
+
+    fn outrun_sequences(&self, said: &BTreeMap<u32, i64>) {
+        self.database.outrun_sequences(said);
     }
 
     async fn positions(&self) -> Result<BTreeMap<String, Position>> {

@@ -164,7 +164,7 @@ impl Held {
 
     /// Letters of this site from a number on, at most so many, and of not many
     /// more than [`BATCH_BYTES_MAX`] bytes.
-    pub(crate) fn letters(&mut self, first: u64, count: u64) -> Result<Vec<Letter>> {
+    pub(crate) fn letters(&self, first: u64, count: u64) -> Result<Vec<Letter>> {
         let mut statement = self
             .connection
             .prepare_cached(

@@ -26,6 +26,7 @@
 mod apply;
 mod conflicts;
 pub(crate) mod context;
+pub(crate) mod copy;
 mod deferred;
 pub(crate) mod error;
 pub(crate) mod functions;
@@ -33,7 +34,9 @@ pub(crate) mod group;
 pub(crate) mod history;
 pub(crate) mod lane;
 pub(crate) mod local;
+pub(crate) mod localise;
 pub(crate) mod mail;
+mod partitions;
 mod rows;
 pub(crate) mod run;
 mod stamps;
@@ -57,6 +60,7 @@ use self::writer::Top;
 use crate::catalog::schema::{Schema, TableKind};
 use crate::clock;
 use crate::error::SqlError;
+use crate::status::Board;
 use crate::types::datetime;
 
 pub use apply::Applied;
@@ -131,6 +135,7 @@ pub(crate) struct Inner {
     counters: Arc<Mutex<Counters>>,
     pub(crate) default_kind: TableKind,
     started: i64,
+    pub(crate) board: Board,
 }
 
 impl Database {
@@ -162,7 +167,8 @@ impl Database {
             ..Counters::default()
         }));
         let started = datetime::of_unix(clock::unix_micros());
-        let context = Context::new(Arc::clone(&counters));
+        let board = Board::default();
+        let context = Context::new(Arc::clone(&counters), board.clone());
         let connection = open(path, &context, started).map_err(failed)?;
         let prepared = store::prepare(&connection).and_then(|()| {
             let schema = store::load(&connection)?;
@@ -184,6 +190,7 @@ impl Database {
             counters,
             default_kind: *default_kind,
             started,
+            board,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -192,7 +199,8 @@ impl Database {
 
     /// A connection that reads, on a thread of its own.
     pub(crate) fn reader(&self) -> Result<Lane, OpenError> {
-        let context = Context::new(Arc::clone(&self.inner.counters));
+        let counters = Arc::clone(&self.inner.counters);
+        let context = Context::new(counters, self.inner.board.clone());
         let failed = |source| OpenError::Database {
             path: self.inner.path.clone(),
             source,

@@ -187,6 +187,11 @@ pub(super) fn last_letter(connection: &Connection) -> Result<u64> {
     Ok(store::get(connection, LAST_LETTER)?.map_or(0, stamps::unsigned))
 }
 
+/// Makes this the number of the last letter that this site has written.
+pub(super) fn set_last_letter(connection: &Connection, number: u64) -> Result<()> {
+    store::set(connection, LAST_LETTER, stamps::signed(number))
+}
+
 fn eventual(schema: &Schema, oid: u32) -> Option<&Arc<Table>> {
     let mut tables = schema.tables();
     tables.find(|table| table.oid == oid && table.kind == TableKind::Eventual)

@@ -1,6 +1,5 @@
 //! Statements on a connection.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -13,6 +12,7 @@ use super::store;
 use crate::catalog::schema::{Relation, Schema, TableKind};
 use crate::catalog::{self, Facts};
 use crate::dialect::{self, Environment, Run, Verb, ddl};
+use crate::engine::Access;
 use crate::engine::digest::Change;
 use crate::error::{Result, SqlError, state};
 use crate::types::Value;
@@ -99,23 +99,33 @@ impl Held {
         ddl::change(text, &environment, store::next_oid(&self.connection)?)
     }
 
-    /// The tables that a change of the schema makes, changes or drops.
-    pub(crate) fn tables_of_ddl(
+    /// What a change of the schema touches: the tables that it makes, changes or
+    /// drops, and the partitions of those that it makes or changes.
+    pub(crate) fn access_of_ddl(
         &self,
         text: &str,
         user: &str,
         setting: &Setting,
-    ) -> Result<BTreeSet<String>> {
+    ) -> Result<Access> {
         let (change, _) = self.understand_ddl(text, user, setting)?;
-        let put = change.put.iter().filter_map(|relation| match relation {
-            Relation::Table(table) => Some(table.name.clone()),
-            Relation::View(_) | Relation::Sequence(_) => None,
-        });
-        let removed = change
-            .removed
-            .iter()
-            .filter(|name| setting.schema.table(name).is_some());
-        Ok(put.chain(removed.cloned()).collect())
+        let mut access = Access {
+            is_schema: true,
+            ..Access::default()
+        };
+        for relation in &change.put {
+            if let Relation::Table(table) = relation {
+                let partitions = table.owned.partitions(&table.name, None);
+                access
+                    .partitions
+                    .extend(partitions.map_err(SqlError::refused)?);
+                access.writes.insert(table.name.clone());
+            }
+        }
+        let removed = change.removed.into_iter();
+        access
+            .writes
+            .extend(removed.filter(|name| setting.schema.table(name).is_some()));
+        Ok(access)
     }
 
     /// Changes the schema; the new one is returned.

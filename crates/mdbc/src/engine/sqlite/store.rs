@@ -72,12 +72,17 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
         .with_hint("Give mdbc a file of its own.")
     })?;
     if format != Some(FORMAT) {
+        let has = format.map_or("none".to_owned(), |format| format.to_string());
+        let hint = if format > Some(FORMAT) {
+            "A newer mdbc has written it: use that one."
+        } else {
+            "Restore it from another site, with this mdbc."
+        };
         return Err(SqlError::new(
             state::DATA_CORRUPTED,
-            format!(
-                "the local database has the format {format:?}, and this mdbc knows only {FORMAT}"
-            ),
-        ));
+            format!("the local database has the format {has}, and this mdbc knows only {FORMAT}"),
+        )
+        .with_hint(hint));
     }
     if get(connection, "fingerprint")? != Some(fingerprint(connection)?) {
         return Err(SqlError::new(

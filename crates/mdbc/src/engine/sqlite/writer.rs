@@ -2,9 +2,12 @@
 //! for their outcome ([`group`](super::group)).
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::OwnedSemaphorePermit;
+use futures_util::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::Database;
 use super::error::Translated;
@@ -35,6 +38,10 @@ pub(crate) struct Top {
     number: u64,
     /// None once it was taken off, or commits.
     permit: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Whether it waits for other sites, or other transactions of this one.
+    waits: watch::Sender<bool>,
+    /// Told when it is taken off.
+    off: CancellationToken,
 }
 
 impl Top {
@@ -69,8 +76,8 @@ impl Drop for Writing {
 fn taken_off() -> SqlError {
     SqlError::new(
         state::SERIALIZATION_FAILURE,
-        "could not serialize access: the transaction took too long while others of this site \
-         waited for it",
+        "could not serialize access: transactions of this site waited for this one, which took \
+         too long, or may have waited for them",
     )
     .with_hint("The transaction had no effect. Try it again.")
 }
@@ -99,8 +106,12 @@ impl Writing {
             }
         };
         let number = database.next_transaction();
-        let permit = Mutex::new(Some(permit));
-        let top = Arc::new(Top { number, permit });
+        let top = Arc::new(Top {
+            number,
+            permit: Mutex::new(Some(permit)),
+            waits: watch::Sender::new(false),
+            off: CancellationToken::new(),
+        });
         database.set_top(&top);
         let writing = Self {
             database: database.clone(),
@@ -134,6 +145,22 @@ impl Writing {
             job(held)
         };
         self.lane().call(self.session, job).await
+    }
+
+    /// Waits for others: a transaction that does so is taken off as soon as members
+    /// of its group wait for it, which may be whom it waits for.
+    pub(crate) async fn wait<T>(&self, others: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut others = pin!(others);
+        if let Some(result) = others.as_mut().now_or_never() {
+            return result;
+        }
+        self.top.waits.send_replace(true);
+        let result = tokio::select! {
+            result = others => result,
+            () = self.top.off.cancelled() => Err(taken_off()),
+        };
+        self.top.waits.send_replace(false);
+        result
     }
 
     /// Whether a member of its group has changed one of these tables, or a commit
@@ -220,13 +247,27 @@ impl Database {
         Ok(!group.is_due() && self.inner.writer.call(0, is_open).await?)
     }
 
+    fn top(&self) -> Option<Arc<Top>> {
+        let current = self.inner.top.lock();
+        current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends when the transaction on the connection waits for others.
+    pub(super) async fn runner_waits(&self) {
+        match self.top() {
+            // Whoever keeps the other end is this one.
+            Some(top) => drop(top.waits.subscribe().wait_for(|waits| *waits).await),
+            None => std::future::pending().await,
+        }
+    }
+
     /// Takes a transaction off the connection that runs there and does not commit
     /// yet; its permit.
     pub(super) fn take_off(&self) -> Option<OwnedSemaphorePermit> {
-        let current = self.inner.top.lock();
-        let top = current.unwrap_or_else(PoisonError::into_inner).take()?;
+        let top = self.top()?;
         let permit = top.take()?;
         let number = top.number;
+        top.off.cancel();
         self.inner.writer.post(move |held| held.leave(number));
         Some(permit)
     }

@@ -91,7 +91,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     let deployment = Deployment::open().await;
     let cql = &deployment.sites[0].inner.cql;
     let place = schema::version_place();
-    let register = register::Register { cql, place: &place };
+    let register = register::Register::new(cql, &place);
     let seen = register.read().await.unwrap();
     let raise = |version: &mut u32, _| *version = SCHEMA_VERSION + 1;
     let raised = register

@@ -16,6 +16,9 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     volatile("pg_currval", 1, currval),
     volatile("pg_setval", 3, setval),
     volatile("pg_lastval", 0, lastval),
+    volatile("mdbc_status", 1, |a| {
+        Ok(Value::Text(a.context.board.lines(a.text(0)?)))
+    }),
     volatile("pg_sequence_value", 1, |a| {
         let oid = u32::try_from(a.integer(0)?).unwrap_or_default();
         Ok(Value::Integer(a.context.counters().last(oid)))

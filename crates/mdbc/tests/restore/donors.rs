@@ -1,0 +1,149 @@
+//! Donors that refuse or end in the middle, and restores that do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mdbc::config::{Config, TlsConfig, UserConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use crate::life::{ALL, Life, Sites, files, restored_from, soon};
+
+const COUNT: &str = "SELECT count(*) FROM strong";
+/// What passes before something happens: more than a head, less than a snapshot.
+const BYTES: u64 = 1 << 20;
+
+/// What happens to a connection in the middle of a snapshot.
+#[derive(Clone)]
+enum Middle {
+    Ends,
+    /// Nothing comes any more.
+    Stalls(Arc<Notify>),
+}
+
+/// A way to a donor on which something happens in the middle.
+async fn way_to(donor: SocketAddr, middle: Middle) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(pass(client, donor, middle.clone()));
+        }
+    });
+    address
+}
+
+async fn pass(mut client: TcpStream, donor: SocketAddr, middle: Middle) {
+    let mut server = TcpStream::connect(donor).await.unwrap();
+    let (mut from_client, mut to_client) = client.split();
+    let (from_server, mut to_server) = server.split();
+    let asked = async { copy(&mut from_client, &mut to_server).await.map(drop) };
+    let answered = async {
+        let mut some = from_server.take(BYTES);
+        let passed = copy(&mut some, &mut to_client).await?;
+        to_client.flush().await?;
+        if let (Middle::Stalls(stalled), BYTES) = (&middle, passed) {
+            stalled.notify_one();
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    // A client that ends is no failure of the way.
+    let _ended: std::io::Result<()> = tokio::select! {
+        asked = asked => asked,
+        answered = answered => answered,
+    };
+}
+
+/// Sites of which the third was away for too long.
+async fn with_one_behind() -> (Sites, Config) {
+    let sites = Sites::with_tables().await;
+    let config = sites.config(2);
+    sites.stop(2).await;
+    sites.leave_behind(0).await;
+    (sites, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_donor_ends_in_the_middle_another_is_asked() {
+    let (sites, config) = with_one_behind().await;
+    let broken = way_to(sites.address(0).unwrap(), Middle::Ends).await;
+    let from = [broken, sites.address(1).unwrap()].map(|address| address.to_string());
+    let life = Life::start(&restored_from(config.clone(), from.to_vec())).await;
+    life.until(COUNT, ALL).await;
+    assert_eq!(files(&config), ["", ".before-1"]);
+    life.stop().await;
+    // What it was asked for in vain is given up there.
+    let again = sites.restored_from(1, &[0]);
+    sites.stop(1).await;
+    crate::life::lose_disk(&again);
+    let life = Life::start(&again).await;
+    life.until(COUNT, ALL).await;
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_killed_in_the_middle_has_its_old_database() {
+    let (sites, config) = with_one_behind().await;
+    let stalled = Arc::new(Notify::new());
+    let donor = sites.address(0).unwrap();
+    let slow = way_to(donor, Middle::Stalls(Arc::clone(&stalled))).await;
+    let slowly = restored_from(config.clone(), vec![slow.to_string()]);
+    let killed = tokio::spawn(async move { Life::try_start(&slowly).await.map(drop) });
+    soon(stalled.notified()).await;
+    killed.abort();
+    assert!(killed.await.unwrap_err().is_cancelled());
+    assert_eq!(files(&config), ["", ".restoring"]);
+    let life = Life::start(&sites.restored_from(2, &[1])).await;
+    life.until(COUNT, ALL).await;
+    assert_eq!(files(&config), ["", ".before-1"]);
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_donor_asks_for_a_password_over_tls() {
+    let (sites, config) = with_one_behind().await;
+    let folder = tempfile::tempdir().unwrap();
+    let secret = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut donor = sites.config(1);
+    donor.tls = Some(TlsConfig {
+        certificate: data.join("site.crt"),
+        key: data.join("site.key"),
+    });
+    donor.users = vec![UserConfig {
+        name: "mdbc".to_owned(),
+        scram: None,
+        password_file: Some(secret("right", "open sesame\n")),
+    }];
+    sites.stop(1).await;
+    let donor = Life::start(&donor).await;
+    let asking = |password: &str, authority: &str| {
+        let mut config = restored_from(config.clone(), vec![donor.address.to_string()]);
+        let music = config.music.as_mut().unwrap();
+        let restore = music.restore.as_mut().unwrap();
+        restore.password_file = Some(folder.path().join(password));
+        restore.authority = Some(data.join(authority));
+        config
+    };
+    secret("wrong", "open barley\n");
+    let refused = |config: Config| async move {
+        let error = Life::try_start(&config).await.err().unwrap();
+        error.to_string()
+    };
+    let error = refused(asking("wrong", "authority.crt")).await;
+    assert!(error.contains("password authentication failed"), "{error}");
+    let error = refused(asking("right", "server.crt")).await;
+    assert!(error.contains("certificate"), "{error}");
+    let life = Life::start(&asking("right", "authority.crt")).await;
+    // The donor is asked by its own clients for a password, too.
+    assert_eq!(files(&config), ["", ".before-1"]);
+    life.until(COUNT, ALL).await;
+    life.stop().await;
+    donor.stop().await;
+}

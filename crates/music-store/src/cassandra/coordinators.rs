@@ -1,0 +1,198 @@
+//! Through which data centre a transaction goes.
+//!
+//! A transaction of Cassandra is lost where another begins between its promise
+//! and its proposal, which is a round of its coordinator to a majority. Beside
+//! two sites that are near to each other, one that is far needs longer for
+//! that round, and loses to theirs again and again. So a transaction that has
+//! collided is coordinated at the data centre that is nearest to a majority: it
+//! takes about as long, as the client's way there is a part of the round that
+//! is saved, and it is open no longer than those of the others.
+//!
+//! So is what is done next with the same key.
+//!
+//! Which one that is, is measured when it is wanted first: what a read at a
+//! majority takes there beyond one of its own replica.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use music_core::id::RecordId;
+use tokio::time::Instant;
+
+use super::session::{Access, Cql, Via};
+use crate::Level;
+
+/// How often each read is done: the fastest counts.
+const PROBES: usize = 3;
+/// How long what was measured is relied on.
+const MEASURED_FOR: Duration = Duration::from_mins(5);
+/// How much of the own data centre's round another's may take to be preferred,
+/// in hundredths: one that is as near saves nothing.
+const SHARE_MAX: u32 = 75;
+
+/// How long a key is taken for one that several sites want at once.
+const COLLIDED_FOR: Duration = Duration::from_secs(10);
+/// Of how many keys that is remembered.
+const COLLIDED_MAX: usize = 10_000;
+
+/// The keys whose transactions have collided a short time ago.
+#[derive(Debug, Default)]
+pub(super) struct Collisions {
+    keys: Mutex<BTreeMap<RecordId, Instant>>,
+}
+
+impl Collisions {
+    pub(super) fn note(&self, id: &RecordId) {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= COLLIDED_MAX {
+            keys.retain(|_, at| at.elapsed() < COLLIDED_FOR);
+        }
+        if keys.len() < COLLIDED_MAX {
+            keys.insert(id.clone(), Instant::now());
+        }
+    }
+
+    /// Who is to coordinate the next transaction of a key.
+    pub(super) fn via(&self, id: &RecordId) -> Via {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        match keys.get(id) {
+            Some(at) if at.elapsed() < COLLIDED_FOR => Via::Nearest,
+            _ => Via::Own,
+        }
+    }
+}
+
+/// Which data centre coordinates what has collided.
+#[derive(Debug, Default)]
+pub(super) struct Coordinators {
+    measured: Mutex<Option<Measured>>,
+    is_measuring: AtomicBool,
+}
+
+#[derive(Clone, Debug)]
+struct Measured {
+    /// None where the own one is as near as any.
+    nearest: Option<String>,
+    at: Instant,
+}
+
+impl Coordinators {
+    /// The data centre that is to be preferred to the own one.
+    pub(super) fn nearest(&self) -> Option<String> {
+        let measured = self.measured.lock();
+        let measured = measured.unwrap_or_else(PoisonError::into_inner);
+        measured.as_ref()?.nearest.clone()
+    }
+
+    fn is_due(&self) -> bool {
+        let measured = self.measured.lock();
+        let measured = measured.unwrap_or_else(PoisonError::into_inner);
+        let is_new = |measured: &Measured| measured.at.elapsed() < MEASURED_FOR;
+        !measured.as_ref().is_some_and(is_new)
+    }
+
+    /// Measures in the background, if that is due; what is wanted meanwhile is
+    /// answered from what was measured before.
+    pub(super) fn refresh(cql: &Arc<Cql>) {
+        let own = &cql.coordinators;
+        if !own.is_due() || own.is_measuring.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let cql = Arc::clone(cql);
+        // Ends by itself: each request is bounded.
+        tokio::spawn(async move {
+            let nearest = nearest(&cql).await;
+            let measured = Measured {
+                nearest,
+                at: Instant::now(),
+            };
+            let own = &cql.coordinators;
+            *own.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(measured);
+            own.is_measuring.store(false, Ordering::Relaxed);
+        });
+    }
+}
+
+async fn nearest(cql: &Cql) -> Option<String> {
+    let own = round(cql, cql.datacentre()).await?;
+    let mut others = Vec::new();
+    for datacentre in cql.datacentres() {
+        if datacentre != cql.datacentre()
+            && let Some(round) = round(cql, datacentre).await
+        {
+            others.push((datacentre.to_owned(), round));
+        }
+    }
+    tracing::debug!(?own, ?others, "how near majorities are");
+    choose(own, others)
+}
+
+/// The data centre with the shortest round, if it is well below the own one.
+fn choose(own: Duration, others: Vec<(String, Duration)>) -> Option<String> {
+    let most = own.saturating_mul(SHARE_MAX) / 100;
+    let near = others.into_iter().filter(|(_, round)| *round < most);
+    let nearest = near.min_by_key(|(_, round)| *round);
+    nearest.map(|(datacentre, _)| datacentre)
+}
+
+/// What a round to a majority takes for a coordinator in that data centre; none
+/// where it does not answer.
+async fn round(cql: &Cql, datacentre: &str) -> Option<Duration> {
+    let way = fastest(cql, datacentre, Level::Local).await?;
+    let all = fastest(cql, datacentre, Level::Majority).await?;
+    Some(all.saturating_sub(way))
+}
+
+async fn fastest(cql: &Cql, datacentre: &str, level: Level) -> Option<Duration> {
+    let text = format!(
+        "SELECT version FROM {}.registers WHERE table_id = 0 AND key = 0x",
+        cql.keyspace()
+    );
+    let mut fastest = None;
+    for _ in 0..PROBES {
+        let began = Instant::now();
+        let read = cql.execute_at(datacentre, text.clone(), Access::Plain(level), ());
+        read.await.ok()?;
+        fastest = Some(fastest.map_or(began.elapsed(), |least: Duration| {
+            least.min(began.elapsed())
+        }));
+    }
+    fastest
+}
+
+#[cfg(test)]
+mod tests {
+    use music_core::id::{Key, TableId};
+
+    use super::*;
+
+    #[test]
+    fn a_far_site_goes_through_the_nearest_majority_and_a_near_one_through_its_own() {
+        let ms = Duration::from_millis;
+        let rounds = |rounds: &[(&str, u64)]| {
+            let round = |(name, round): &(&str, u64)| ((*name).to_owned(), ms(*round));
+            rounds.iter().map(round).collect::<Vec<_>>()
+        };
+        let far = choose(ms(54), rounds(&[("california", 25), ("oregon", 24)]));
+        assert_eq!(far.as_deref(), Some("oregon"));
+        let near = choose(ms(25), rounds(&[("ohio", 54), ("oregon", 24)]));
+        assert_eq!(near, None);
+        assert_eq!(choose(ms(54), Vec::new()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_has_collided_is_remembered_for_a_while() {
+        let collisions = Collisions::default();
+        let id = |key: &str| RecordId {
+            table: TableId(1),
+            key: Key::new(key.as_bytes().to_vec()).unwrap(),
+        };
+        collisions.note(&id("a"));
+        assert_eq!(collisions.via(&id("a")), Via::Nearest);
+        assert_eq!(collisions.via(&id("b")), Via::Own);
+        tokio::time::advance(COLLIDED_FOR).await;
+        assert_eq!(collisions.via(&id("a")), Via::Own);
+    }
+}
