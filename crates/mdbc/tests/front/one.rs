@@ -35,6 +35,7 @@ carol\t7
             SET music.read = 'local';
             SHOW music.read;
             SHOW music.age;
+            SELECT $1;
             LISTEN x;",
         )
         .await;
@@ -46,6 +47,7 @@ carol\t7
         "ERROR:  new row for relation \"account\" violates check constraint",
         "ERROR:  division by zero",
         "WARNING:  there is no transaction in progress",
+        "ERROR:  there is no parameter $1",
         "ERROR:  LISTEN is not supported by mdbc",
     ] {
         assert!(said.contains(part), "{part}: {said}");
