@@ -41,7 +41,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         "test",
         "--locked",
         "--package=mdbc",
-        "--features=clients",
+        // The same for both, so that nothing is built twice.
+        "--features=clients,postgres",
         "--test=it",
         "other_clients",
     ];

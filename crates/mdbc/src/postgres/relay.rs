@@ -7,7 +7,10 @@ use super::connection::Connection;
 use super::frame::Frame;
 use super::own;
 use super::session::Failure;
-use crate::error::SqlError;
+use crate::error::{SqlError, state};
+
+/// The SQLSTATE that a bind with another number of values fails with.
+const UNBOUND: &str = "08P01";
 
 /// Messages that are sent together, and what becomes of the answers.
 pub(super) struct Ask {
@@ -16,6 +19,8 @@ pub(super) struct Ask {
     own: usize,
     /// Whether the client does not expect to be told of parsing and binding.
     is_quiet: bool,
+    /// Whether a whole statement is parsed and not yet bound.
+    is_parsed: bool,
     /// Whether it is a `COPY`, in which no `Sync` is seen.
     is_copy: bool,
 }
@@ -26,6 +31,7 @@ impl Ask {
             messages: BytesMut::new(),
             own: 0,
             is_quiet,
+            is_parsed: false,
             is_copy,
         }
     }
@@ -55,6 +61,17 @@ impl Ask {
             Frame::new(tag, body).put(&mut self.messages);
         }
     }
+
+    /// What the client is told of an error. A whole statement is bound to no values,
+    /// which fails only where it has parameters: the simple protocol has none.
+    fn told(&self, error: Frame) -> Frame {
+        let is_of_values = error.field(b'C').as_deref() == Some(UNBOUND);
+        if !self.is_parsed || !is_of_values {
+            return error;
+        }
+        let error = SqlError::new(state::UNDEFINED_PARAMETER, "there is no parameter $1");
+        Frame::error(b'E', "ERROR", &error)
+    }
 }
 
 impl Connection {
@@ -83,7 +100,7 @@ impl Connection {
             match frame.tag {
                 b'Z' => break,
                 b'E' => {
-                    failed = Some(frame);
+                    failed = Some(ask.told(frame));
                     self.end_copy(&mut ask).await?;
                 }
                 _ if ask.own > 0 => self.answer_to_own(&mut ask, frame).await?,
@@ -95,7 +112,7 @@ impl Connection {
                     self.output.tell(&frame).await?;
                     self.end_copy(&mut ask).await?;
                 }
-                b'1' | b'2' | b'3' | b'n' if ask.is_quiet => {}
+                b'1' | b'2' | b'3' | b'n' if ask.is_quiet => ask.is_parsed = frame.tag == b'1',
                 b'G' => {
                     self.output.tell(&frame).await?;
                     self.output.flush().await?;

@@ -12,12 +12,21 @@ use crate::site::TestSite;
 const SETTINGS: &str = "from guardian.testapp.testsettings import *
 DATABASES['default']['TEST'] = {'NAME': 'music'}
 PASSWORD_HASHERS = ['django.contrib.auth.hashers.MD5PasswordHasher']
+TEST_RUNNER = 'mdbc_runner.Runner'
+";
+/// The tests that measure are left out: they compare times with limits, which a
+/// busy machine does not keep, or fill tables to take a time.
+const RUNNER: &str = "from django.test.runner import DiscoverRunner
+from django.test.utils import iter_test_cases
+
+class Runner(DiscoverRunner):
+    def build_suite(self, *arguments, **options):
+        tests = iter_test_cases(super().build_suite(*arguments, **options))
+        is_timed = lambda test: type(test).__name__.endswith('PerformanceTestCase')
+        return self.test_suite(test for test in tests if not is_timed(test))
 ";
 /// How many tests there are.
-const TESTS: &str = "Ran 504 tests";
-
-/// The tests that compare times with limits, which a busy machine does not keep.
-const TIMED: &str = "IndexVsNoIndexPerformanceTestCase";
+const TESTS: &str = "Ran 489 tests";
 
 /// What xtask says.
 fn installed(variable: &str) -> PathBuf {
@@ -31,6 +40,7 @@ async fn django_guardian_passes_its_own_tests() {
     let site = TestSite::start().await;
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mdbc_settings.py"), SETTINGS).unwrap();
+    std::fs::write(folder.path().join("mdbc_runner.py"), RUNNER).unwrap();
     let url = format!("postgres://mdbc@127.0.0.1:{}/music", site.port);
     let mut tests = Command::new(installed("MDBC_TEST_DJANGO"));
     tests
@@ -44,8 +54,5 @@ async fn django_guardian_passes_its_own_tests() {
     let output = tests.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(TESTS), "{said}");
-    let is_failure = |line: &&str| line.starts_with("FAIL: ") || line.starts_with("ERROR: ");
-    let failures = said.lines().filter(is_failure);
-    let failures: Vec<&str> = failures.filter(|line| !line.contains(TIMED)).collect();
-    assert!(failures.is_empty(), "{failures:#?}\n{said}");
+    assert!(output.status.success(), "{said}");
 }

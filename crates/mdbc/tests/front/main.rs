@@ -6,6 +6,7 @@
 #[cfg(feature = "clients")]
 mod application;
 #[path = "../sql/bank.rs"]
+#[allow(dead_code, reason = "this engine has no ranges")]
 mod bank;
 #[path = "../common/cluster.rs"]
 #[allow(dead_code, reason = "shared with other tests")]

@@ -35,6 +35,7 @@ carol\t7
             SET music.read = 'local';
             SHOW music.read;
             SHOW music.age;
+            SELECT $1;
             LISTEN x;",
         )
         .await;
@@ -46,6 +47,7 @@ carol\t7
         "ERROR:  new row for relation \"account\" violates check constraint",
         "ERROR:  division by zero",
         "WARNING:  there is no transaction in progress",
+        "ERROR:  there is no parameter $1",
         "ERROR:  LISTEN is not supported by mdbc",
     ] {
         assert!(said.contains(part), "{part}: {said}");
@@ -103,23 +105,35 @@ async fn what_fails_since_others_were_faster_is_tried_again() {
         .batch_execute("CREATE TABLE c (k int PRIMARY KEY, n int); INSERT INTO c VALUES (1, 0)")
         .await
         .unwrap();
-    let add = |is_simple: bool| {
-        let site = &site;
-        async move {
-            let client = site.client().await;
-            for _ in 0..25 {
-                let update = "UPDATE c SET n = n + 1 WHERE k = 1";
-                if is_simple {
-                    client.batch_execute(update).await.unwrap();
-                } else {
-                    client.execute(update, &[]).await.unwrap();
-                }
+    let observer = site.cluster.connect("music").await;
+    let update = "UPDATE c SET n = n + 1 WHERE k = 1";
+    for is_simple in [true, false] {
+        let client = site.client().await;
+        setup.batch_execute("BEGIN").await.unwrap();
+        setup.batch_execute(update).await.unwrap();
+        let late = async {
+            if is_simple {
+                client.batch_execute(update).await.unwrap();
+            } else {
+                client.execute(update, &[]).await.unwrap();
             }
-        }
-    };
-    tokio::join!(add(true), add(false));
+        };
+        let commit = async {
+            // It has begun, and waits for the row.
+            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+            while observer
+                .query_one(waiting, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0)
+                == 0
+            {}
+            setup.batch_execute("COMMIT").await.unwrap();
+        };
+        tokio::join!(late, commit);
+    }
     let row = setup.query_one("SELECT n FROM c", &[]).await.unwrap();
-    assert_eq!(row.get::<_, i32>(0), 50);
+    assert_eq!(row.get::<_, i32>(0), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use music_client::{Client, Options};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::bank;
 use crate::sites::{Sites, all, one, soon, state};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -314,4 +315,14 @@ async fn a_row_in_a_range_that_is_not_owned_is_not_committed() {
     let other = sites.client(1).await;
     let left = soon(one(&other, "SELECT sum(v), count(*) FROM stock")).await;
     assert_eq!(left, "2|60");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sites_that_work_at_once_are_strictly_serializable() {
+    bank::on_ranges(4, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_lose_and_tear_nothing() {
+    bank::on_ranges(5, &[2, 0, 1, 2, 0, 1]).await;
 }
