@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -14,10 +15,13 @@ use super::frame::{Frame, FrameCodec};
 use super::output::Output;
 use super::session::{Block, Failure, Session};
 use super::statement::Statement;
+use crate::clock::{self, Instant};
 use crate::error::{SqlError, state};
 
 /// How often a transaction is tried that is mdbc's to try again.
-pub(super) const ATTEMPTS_MAX: usize = 8;
+const ATTEMPTS_MAX: usize = 8;
+/// How long after the first one a try begins, at most.
+const TRIES_TIME: Duration = Duration::from_secs(5);
 /// Bytes of messages that are kept to be done again.
 const PIPELINE_BYTES_MAX: usize = 1 << 20;
 
@@ -40,6 +44,30 @@ pub(super) struct Connection {
     pub(super) current: Option<Frame>,
     /// Whether a transaction has ended within a text of several statements.
     pub(super) has_ended: bool,
+}
+
+/// The tries of a transaction.
+pub(super) struct Tries {
+    began: Instant,
+    count: usize,
+}
+
+impl Tries {
+    /// The first begins.
+    pub(super) fn new() -> Self {
+        Self {
+            began: clock::now(),
+            count: 1,
+        }
+    }
+
+    /// Whether there may be another one. Not after a long one: that has waited for
+    /// a site that cannot be reached, and so would the next.
+    pub(super) fn another(&mut self) -> bool {
+        self.count += 1;
+        let taken = clock::now().saturating_duration_since(self.began);
+        self.count <= ATTEMPTS_MAX && taken < TRIES_TIME
+    }
 }
 
 /// The client has left.
@@ -170,9 +198,8 @@ impl Connection {
 
     /// Whether a failure may be gone if the transaction is tried again, which the
     /// client does not know of.
-    pub(super) fn may_try_again(&self, failure: &Failure, attempt: usize) -> bool {
-        attempt < ATTEMPTS_MAX
-            && self.session.transaction.block != Block::Explicit
+    pub(super) fn may_try_again(&self, failure: &Failure) -> bool {
+        self.session.transaction.block != Block::Explicit
             && !self.has_ended
             && failure.is_of_others()
             && self.output.can_forget()

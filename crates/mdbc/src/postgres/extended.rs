@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::connection::Connection;
+use super::connection::{Connection, Tries};
 use super::frame::Frame;
 use super::relay::Ask;
 use super::session::{Block, Failure};
@@ -43,10 +43,13 @@ impl Connection {
     /// A message has failed: the transaction is tried again, or the client is told
     /// and what it sends is skipped.
     async fn failed(&mut self, mut failure: Failure) -> Result<(), Failure> {
-        let mut attempt = 1;
+        let mut tries = Tries::new();
         let is_implicit = self.session.transaction.block == Block::Implicit;
-        while is_implicit && self.has_pipeline() && self.may_try_again(&failure, attempt) {
-            attempt += 1;
+        while is_implicit
+            && self.has_pipeline()
+            && self.may_try_again(&failure)
+            && tries.another()
+        {
             match self.again().await {
                 Ok(()) => return Ok(()),
                 Err(another) => failure = another,
@@ -77,13 +80,12 @@ impl Connection {
     /// The end of a pipeline: what it has done is committed, and only then told.
     pub(super) async fn sync(&mut self) -> Result<(), Failure> {
         if !std::mem::take(&mut self.is_skipping) {
-            let mut attempt = 1;
+            let mut tries = Tries::new();
             while let Err(failure) = self.session.end_implicit().await {
-                attempt += 1;
                 let may = self.has_pipeline()
                     && failure.is_of_others()
                     && self.output.can_forget()
-                    && attempt <= super::connection::ATTEMPTS_MAX;
+                    && tries.another();
                 if !may {
                     self.fail(failure).await?;
                     break;

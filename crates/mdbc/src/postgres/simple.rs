@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::connection::Connection;
+use super::connection::{Connection, Tries};
 use super::frame::Frame;
 use super::relay::Ask;
 use super::session::{Block, Failure, STATEMENTS_MAX};
@@ -56,13 +56,12 @@ impl Connection {
         (self.current, self.has_ended) = (None, false);
         // A block that was begun before is more than this text.
         let is_whole = self.session.transaction.block == Block::Idle;
-        let mut attempt = 1;
+        let mut tries = Tries::new();
         while let Err(failure) = self.run_all(&text).await {
-            if !is_whole || !self.may_try_again(&failure, attempt) {
+            if !is_whole || !self.may_try_again(&failure) || !tries.another() {
                 self.fail(failure).await?;
                 break;
             }
-            attempt += 1;
             self.session.rollback().await?;
             self.output.forget();
         }
