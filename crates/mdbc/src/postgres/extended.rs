@@ -45,10 +45,7 @@ impl Connection {
     async fn failed(&mut self, mut failure: Failure) -> Result<(), Failure> {
         let mut tries = Tries::new();
         let is_implicit = self.session.transaction.block == Block::Implicit;
-        while is_implicit
-            && self.has_pipeline()
-            && self.may_try_again(&failure)
-            && tries.another()
+        while is_implicit && self.has_pipeline() && self.may_try_again(&failure) && tries.another()
         {
             match self.again().await {
                 Ok(()) => return Ok(()),

@@ -390,8 +390,15 @@ impl Session {
     /// the schema as it is now: a table may have come in its middle.
     pub(super) fn check_owned(&mut self) -> Result<()> {
         let transaction = &self.transaction;
+        if transaction.freshness == Freshness::Local {
+            return Ok(());
+        }
+        if self.shared.local.is_schema_moving() {
+            // A table may have come that no statement was known to name.
+            return Err(again("the schema changes while the transaction ends"));
+        }
         let model = self.shared.local.model();
-        if model.version == transaction.version || transaction.freshness == Freshness::Local {
+        if model.version == transaction.version {
             return Ok(());
         }
         let ran: Vec<&Statement> = transaction.ran.iter().collect();

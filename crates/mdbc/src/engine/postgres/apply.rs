@@ -8,6 +8,7 @@
 //! latter are told by [`Postgres::has_changed_since`].
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_postgres::Transaction;
@@ -37,6 +38,12 @@ impl Postgres {
     pub(super) async fn redo(&self, applied: &Applied) -> Result<()> {
         let mut held = self.inner.replayer.hold().await?;
         let process = process(&held).await?;
+        let is_schema = |change: &Any| matches!(change, Any::Postgres(Change::Statement(_)));
+        if applied.digest.changes.iter().any(is_schema) {
+            // Until the schema is read again, nobody knows what statements touch. Left so
+            // where this is dropped: the entry comes again.
+            self.inner.is_schema_moving.store(true, Ordering::SeqCst);
+        }
         let done = {
             let work = self.apply_on(&mut held, applied);
             let mut work = std::pin::pin!(work);
@@ -48,8 +55,13 @@ impl Postgres {
             }
         };
         drop(held);
-        done?;
-        self.note_changed(&applied.digest).await
+        if done.is_ok() {
+            self.note_changed(&applied.digest).await?;
+        } else if self.is_schema_moving() {
+            self.reload().await?;
+        }
+        self.inner.is_schema_moving.store(false, Ordering::SeqCst);
+        done
     }
 
     async fn apply_on(&self, held: &mut Held<'_>, applied: &Applied) -> Result<()> {

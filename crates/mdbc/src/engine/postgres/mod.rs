@@ -37,6 +37,7 @@ mod slots;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::link::{Link, told};
@@ -108,6 +109,8 @@ struct Inner {
     slots: Arc<Slots>,
     model: Mutex<Arc<Model>>,
     moments: Moments,
+    /// Whether the schema may be another than the one that is known here.
+    is_schema_moving: AtomicBool,
     noted: Mutex<Vec<Noted>>,
     /// Transactions that are to be ended, and whether they are committed.
     unfinished: Mutex<BTreeMap<Id, bool>>,
@@ -143,6 +146,7 @@ impl Postgres {
             slots: Arc::default(),
             model: Mutex::default(),
             moments: Moments::default(),
+            is_schema_moving: AtomicBool::new(false),
             noted: Mutex::default(),
             unfinished: Mutex::default(),
         };
@@ -255,6 +259,12 @@ impl Postgres {
     /// A mark in time: to be taken before a transaction takes its snapshot.
     pub fn moment(&self) -> u64 {
         self.inner.moments.now()
+    }
+
+    /// Whether a change of the schema is being applied: what is known of it here may
+    /// be less than statements see.
+    pub(crate) fn is_schema_moving(&self) -> bool {
+        self.inner.is_schema_moving.load(Ordering::SeqCst)
     }
 
     /// Whether what other sites did to tables was applied here after a moment: a
