@@ -154,8 +154,9 @@ impl Inner {
                 self.look_soon(&id);
             }
         }
+        // The own replica may not have it yet: who waits looks for himself.
         for id in changed {
-            self.look_soon(&id);
+            self.hint(&id, None);
         }
     }
 

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use music_core::id::RecordId;
@@ -44,8 +44,12 @@ pub(super) struct Collisions {
 }
 
 impl Collisions {
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<RecordId, Instant>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn note(&self, id: &RecordId) {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys();
         if keys.len() >= COLLIDED_MAX {
             keys.retain(|_, at| at.elapsed() < COLLIDED_FOR);
         }
@@ -56,8 +60,7 @@ impl Collisions {
 
     /// Who is to coordinate the next transaction of a key.
     pub(super) fn via(&self, id: &RecordId) -> Via {
-        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        match keys.get(id) {
+        match self.keys().get(id) {
             Some(at) if at.elapsed() < COLLIDED_FOR => Via::Nearest,
             _ => Via::Own,
         }
@@ -81,16 +84,31 @@ struct Measured {
 impl Coordinators {
     /// The data centre that is to be preferred to the own one.
     pub(super) fn nearest(&self) -> Option<String> {
-        let measured = self.measured.lock();
-        let measured = measured.unwrap_or_else(PoisonError::into_inner);
-        measured.as_ref()?.nearest.clone()
+        self.measured().as_ref()?.nearest.clone()
+    }
+
+    #[cfg(test)]
+    pub(super) fn prefer(&self, datacentre: &str) {
+        *self.measured() = Some(Measured {
+            nearest: Some(datacentre.to_owned()),
+            at: Instant::now(),
+        });
+    }
+
+    /// It does not answer: the own one is asked, until this is measured anew.
+    pub(super) fn forget(&self) {
+        if let Some(measured) = &mut *self.measured() {
+            measured.nearest = None;
+        }
     }
 
     fn is_due(&self) -> bool {
-        let measured = self.measured.lock();
-        let measured = measured.unwrap_or_else(PoisonError::into_inner);
         let is_new = |measured: &Measured| measured.at.elapsed() < MEASURED_FOR;
-        !measured.as_ref().is_some_and(is_new)
+        !self.measured().as_ref().is_some_and(is_new)
+    }
+
+    fn measured(&self) -> MutexGuard<'_, Option<Measured>> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Measures in the background, if that is due; what is wanted meanwhile is
@@ -109,7 +127,7 @@ impl Coordinators {
                 at: Instant::now(),
             };
             let own = &cql.coordinators;
-            *own.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(measured);
+            *own.measured() = Some(measured);
             own.is_measuring.store(false, Ordering::Relaxed);
         });
     }
@@ -139,7 +157,7 @@ fn choose(own: Duration, others: Vec<(String, Duration)>) -> Option<String> {
 
 /// What a round to a majority takes for a coordinator in that data centre; none
 /// where it does not answer.
-async fn round(cql: &Cql, datacentre: &str) -> Option<Duration> {
+pub(super) async fn round(cql: &Cql, datacentre: &str) -> Option<Duration> {
     let way = fastest(cql, datacentre, Level::Local).await?;
     let all = fastest(cql, datacentre, Level::Majority).await?;
     Some(all.saturating_sub(way))
@@ -147,19 +165,17 @@ async fn round(cql: &Cql, datacentre: &str) -> Option<Duration> {
 
 async fn fastest(cql: &Cql, datacentre: &str, level: Level) -> Option<Duration> {
     let text = format!(
-        "SELECT version FROM {}.registers WHERE table_id = 0 AND key = 0x",
+        "SELECT version FROM {}.registers WHERE table_id = 0 AND key = 0x00",
         cql.keyspace()
     );
-    let mut fastest = None;
+    let mut fastest = Duration::MAX;
     for _ in 0..PROBES {
         let began = Instant::now();
         let read = cql.execute_at(datacentre, text.clone(), Access::Plain(level), ());
         read.await.ok()?;
-        fastest = Some(fastest.map_or(began.elapsed(), |least: Duration| {
-            least.min(began.elapsed())
-        }));
+        fastest = fastest.min(began.elapsed());
     }
-    fastest
+    Some(fastest)
 }
 
 #[cfg(test)]
@@ -180,6 +196,16 @@ mod tests {
         let near = choose(ms(25), rounds(&[("ohio", 54), ("oregon", 24)]));
         assert_eq!(near, None);
         assert_eq!(choose(ms(54), Vec::new()), None);
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_answer_is_asked_no_more() {
+        let coordinators = Coordinators::default();
+        coordinators.prefer("oregon");
+        assert_eq!(coordinators.nearest().as_deref(), Some("oregon"));
+        coordinators.forget();
+        assert_eq!(coordinators.nearest(), None);
+        assert!(!coordinators.is_due(), "not measured again at once");
     }
 
     #[tokio::test(start_paused = true)]

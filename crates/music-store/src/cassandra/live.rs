@@ -16,6 +16,7 @@ use super::*;
 use crate::conformance::Harness;
 
 mod contention;
+mod coordinators;
 mod cost;
 mod faults;
 mod hand_off;

@@ -68,6 +68,11 @@ impl Pace {
         }
     }
 
+    /// Whether the present attempt is not the first.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.attempts > 1
+    }
+
     /// Lets others go first, for a random time that grows with the attempts,
     /// in durations of the last one: it took what a transaction takes here.
     /// Returns whether there is to be another attempt.

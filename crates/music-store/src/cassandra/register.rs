@@ -280,8 +280,11 @@ impl<'a> Register<'a> {
                 // Refused, however much has happened since the contents that
                 // it was made from: Cassandra answers so only where no replica
                 // has accepted the attempt, and else that time is out.
+                // The first may have been made from what was old.
                 Ok(Some(row)) => {
-                    self.note_collision();
+                    if pace.is_repeated() {
+                        self.note_collision();
+                    }
                     seen = row;
                 }
                 Err(failure) if failure.outcome() == Outcome::NotApplied => {

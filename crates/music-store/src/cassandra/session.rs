@@ -10,7 +10,7 @@ use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::DeserializeRow;
-use scylla::errors::NewSessionError;
+use scylla::errors::{ExecutionError, NewSessionError, RequestAttemptError};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy};
 use scylla::response::query_result::QueryResult;
@@ -66,6 +66,13 @@ impl Access {
             Self::Plain(Level::Majority) => Consistency::Quorum,
             Self::Serial(_) => Consistency::Serial,
             Self::Transaction(_) => Consistency::LocalQuorum,
+        }
+    }
+
+    fn via(self) -> Via {
+        match self {
+            Self::Plain(_) => Via::Own,
+            Self::Serial(via) | Self::Transaction(via) => via,
         }
     }
 
@@ -202,7 +209,7 @@ impl Cql {
     fn profile(&self, access: Access) -> ExecutionProfileHandle {
         let profile = match access {
             Access::Plain(Level::Local) => &self.local,
-            Access::Serial(Via::Nearest) | Access::Transaction(Via::Nearest) => {
+            _ if access.via() == Via::Nearest => {
                 let nearest = self.coordinators.nearest();
                 let nearest = nearest.and_then(|datacentre| self.at.get(&datacentre));
                 nearest.unwrap_or(&self.majority)
@@ -253,7 +260,12 @@ impl Cql {
         #[cfg(all(test, feature = "live-engines"))]
         let statement = self.traced(statement);
         let result = self.session.execute_unpaged(statement, values).await;
-        let result = result.map_err(|error| Failure::new(error, access.needed()))?;
+        let result = result.map_err(|error| {
+            if access.via() == Via::Nearest && !is_answer(&error) {
+                self.coordinators.forget();
+            }
+            Failure::new(error, access.needed())
+        })?;
         #[cfg(all(test, feature = "live-engines"))]
         self.note_trace(&result);
         Ok(result)
@@ -350,6 +362,14 @@ fn patient_with_traces(builder: SessionBuilder) -> SessionBuilder {
         .tracing_info_fetch_attempts(std::num::NonZeroU32::MIN.saturating_add(1_000))
         .tracing_info_fetch_interval(Duration::from_millis(10))
         .tracing_info_fetch_consistency(Consistency::All)
+}
+
+/// Whether a node of Cassandra has said so.
+fn is_answer(error: &ExecutionError) -> bool {
+    let ExecutionError::LastAttemptError(attempt) = error else {
+        return false;
+    };
+    matches!(attempt, RequestAttemptError::DbError(..))
 }
 
 /// What a result of another form than the statement's means.
