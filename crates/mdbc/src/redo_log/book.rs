@@ -10,7 +10,8 @@
 //! # What may be overwritten
 //! At any time an acknowledged entry is in the log, at a majority of replicas, or
 //! in the databases of a majority of sites: only what so many have applied is
-//! overwritten. What all sites have applied is emptied before, so that a log
+//! overwritten. What a site lacks that follows is waited for, a bounded time
+//! ([`Sites::free`](crate::sites::Sites::free)). What all sites have applied is emptied before, so that a log
 //! that is read holds little more than what somebody lacks.
 //!
 //! Two puts to one slot are never under way at once, since puts of a section are
@@ -63,8 +64,8 @@ pub(crate) struct Book {
 pub(crate) struct Floors {
     /// What every site has applied.
     pub(crate) all: u64,
-    /// What a majority of the sites has applied.
-    pub(crate) majority: u64,
+    /// What a majority of the sites has applied, and every site that is waited for.
+    pub(crate) free: u64,
     /// What is acknowledged.
     pub(crate) committed: u64,
     /// How many entries may be under way.
@@ -119,7 +120,7 @@ impl Book {
     pub(crate) fn room(&self, bytes: usize, floors: Floors) -> Result<Vec<u64>, Full> {
         let position = self.end.position.saturating_add(1);
         let overwritten = position.saturating_sub(self.ring.slots);
-        if overwritten > floors.majority.min(floors.committed) {
+        if overwritten > floors.free.min(floors.committed) {
             return Err(Full);
         }
         // The slot of these is used again before this put is sure to be
@@ -134,7 +135,7 @@ impl Book {
         let (mut emptied, mut freed) = (Vec::new(), 0_usize);
         for (position, size) in self.sizes.range(soon..).take(EMPTIED_MAX) {
             let is_done = *position <= floors.all.min(floors.committed);
-            let may_go = *position <= floors.majority.min(floors.committed);
+            let may_go = *position <= floors.free.min(floors.committed);
             if !(is_done || (excess > 0 && may_go)) {
                 break;
             }
@@ -208,10 +209,10 @@ mod tests {
         Ok(book.take(bytes, pieces, emptied))
     }
 
-    fn floors(all: u64, majority: u64, committed: u64) -> Floors {
+    fn floors(all: u64, free: u64, committed: u64) -> Floors {
         Floors {
             all,
-            majority,
+            free,
             committed,
             under_way: 64,
         }

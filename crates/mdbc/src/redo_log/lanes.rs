@@ -281,10 +281,10 @@ impl Lanes {
 }
 
 fn floors(log: &Inner, partition: &Partition, lane: &Lane) -> Floors {
-    let (reports, list) = (log.sites.reports(), log.sites.list());
+    let sites = log.sites.list().names().count();
     Floors {
-        all: reports.floor(partition, list.names().count()),
-        majority: reports.floor(partition, list.majority()),
+        all: log.sites.reports().floor(partition, sites),
+        free: log.sites.free(partition),
         committed: lane.committed.position,
         under_way: u64::try_from(log.under_way_max()).unwrap_or(u64::MAX),
     }

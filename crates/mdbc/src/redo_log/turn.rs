@@ -36,7 +36,8 @@ use crate::redo_log::log::Inner;
 use crate::redo_log::point::{Applied, Point};
 use crate::sites::News;
 
-/// How long a full ring is waited for before its turn is told.
+/// How long a full ring waits for sites to apply what is in it: then those that
+/// a majority does without are given up, or the turn is told.
 const ROOM_WAIT: Duration = Duration::from_secs(2);
 
 /// How long between two looks whether there is room.
@@ -261,18 +262,22 @@ impl Turn {
             let reserved = self.lanes().reserve(&self.log, footprint, &digest);
             match reserved {
                 Ok(reserved) => return Ok(self.start(reserved, slot)),
-                Err(cause @ Cause::Full(_)) => self.wait_for_room(since, cause).await?,
+                Err(Cause::Full(partition)) => self.wait_for_room(since, partition).await?,
                 Err(cause) => return Err(Failure::not_applied(cause)),
             }
         }
     }
 
-    async fn wait_for_room(&self, since: Instant, full: Cause) -> Result<(), Failure> {
+    async fn wait_for_room(&self, since: Instant, full: Partition) -> Result<(), Failure> {
+        let sites = &self.log.sites;
         if clock::now().saturating_duration_since(since) >= ROOM_WAIT {
-            return Err(Failure::not_applied(full));
+            let is_freed = sites.give_up(&full);
+            return is_freed
+                .then_some(())
+                .ok_or_else(|| Failure::not_applied(Cause::Full(full)));
         }
         clock::sleep(ROOM_LOOK).await;
-        if let Err(error) = self.log.sites.refresh().await {
+        if let Err(error) = sites.refresh().await {
             tracing::debug!(%error, "the other sites' positions are not known");
         }
         Ok(())

@@ -20,7 +20,7 @@ use crate::engine::sqlite::context::SessionState;
 use crate::engine::sqlite::lane::{Held, Lane};
 use crate::engine::sqlite::run::{Outcome, Setting};
 use crate::engine::sqlite::writer::{Start, Writing};
-use crate::engine::{Access, Replication};
+use crate::engine::Replication;
 use crate::error::{Result, SqlError, state};
 use crate::snapshot::{Donation, Donor};
 use crate::types::{SqlType, Value};

@@ -1,6 +1,7 @@
 //! The ring: what is overwritten, and what is too large or too old.
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use mdbc::redo_log::{Applied, Cause, DIGEST_BYTES_MAX, Error, LogFault, LogOptions};
 
 use crate::sites::{Sites, append, digests, own, partition, soon, writes};
@@ -55,6 +56,46 @@ async fn a_ring_goes_round_as_far_as_a_majority_of_the_sites_has_applied() {
         panic!("{behind}");
     };
     assert_eq!(of, partition("t"));
+}
+
+#[tokio::test]
+async fn a_site_that_follows_slowly_is_waited_for() {
+    let sites = Sites::start().await;
+    let mut logs = Vec::new();
+    for site in 0..3 {
+        logs.push(sites.log_with(site, small(&sites, site)).await);
+    }
+    let mut applied = Applied::default();
+    let turn = own(&logs[0], &["t"], &mut applied).await.unwrap();
+    for number in 0..8 {
+        append(&turn, &["t"], &number.to_string(), &mut applied).await;
+    }
+    for log in &logs[..2] {
+        let said = log.sites().publish_applied(&applied, 1);
+        soon(said).await.unwrap();
+    }
+    soon(logs[0].sites().refresh()).await.unwrap();
+    let touched = writes(&["t"]);
+    let mut append = Box::pin(turn.append(&touched, Bytes::from("8")));
+    assert!(append.as_mut().now_or_never().is_none());
+    let mut slow = Applied::default();
+    // What it knows to be committed comes a little later.
+    let mut follow = async |wanted: &str| {
+        let mut is_there = false;
+        while !is_there {
+            let entries = logs[2].follow([partition("t")], &slow).await.unwrap();
+            is_there = entries.iter().any(|entry| entry.digest == wanted);
+            entries.iter().for_each(|entry| slow.advance(entry));
+        }
+        let said = logs[2].sites().publish_applied(&slow, 1);
+        said.await.unwrap();
+    };
+    soon(follow("0")).await;
+    soon(soon(append).await.unwrap().acknowledged())
+        .await
+        .unwrap();
+    soon(turn.end()).await.unwrap();
+    soon(follow("8")).await;
 }
 
 #[tokio::test]

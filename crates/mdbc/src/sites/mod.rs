@@ -16,71 +16,28 @@
 //! late at another site is a lower bound. So nothing but speed rests on how soon
 //! they arrive.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+mod given_up;
+mod list;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::try_join_all;
-use music_client::api::name::{FieldChanges, Fields, Value};
+use music_client::api::name::{FieldChanges, Value};
 use music_client::{Client, Outcome, ScanOptions};
 
+use self::given_up::GivenUp;
+pub use self::list::{SITES_MAX, SiteList};
+pub use self::report::{Report, Reports};
 use crate::partition::Partition;
-use crate::redo_log::{Applied, Point};
-
-/// The most sites of a database.
-pub const SITES_MAX: usize = 32;
+use crate::redo_log::Applied;
 
 /// How often a site says that there is nothing new, in microseconds.
 const SAID_EVERY_US: u64 = 2_000_000;
 
 /// The most fields that one put of MUSIC may have.
 const FIELDS_MAX: usize = 256;
-
-/// The sites of a database. All sites must have the same list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SiteList {
-    version: u64,
-    names: BTreeSet<String>,
-}
-
-impl SiteList {
-    /// A list of sites. Whoever changes it gives it a higher version.
-    ///
-    /// # Errors
-    /// [`SitesError::List`] where there is no site, there are more than
-    /// [`SITES_MAX`], or a name is empty or has a comma or colon in it.
-    pub fn new<N: Into<String>>(
-        version: u64,
-        names: impl IntoIterator<Item = N>,
-    ) -> Result<Self, SitesError> {
-        let names: BTreeSet<String> = names.into_iter().map(Into::into).collect();
-        let is_name = |name: &String| !name.is_empty() && !name.contains([',', ':']);
-        if names.is_empty() || names.len() > SITES_MAX || !names.iter().all(is_name) {
-            return Err(SitesError::List(names.into_iter().collect()));
-        }
-        Ok(Self { version, names })
-    }
-
-    /// The names, in their order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
-    }
-
-    /// More than half of the sites.
-    pub(crate) fn majority(&self) -> usize {
-        self.names.len() / 2 + 1
-    }
-
-    fn to_text(&self) -> String {
-        let names: Vec<&str> = self.names().collect();
-        format!("{}:{}", self.version, names.join(","))
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let (version, names) = text.split_once(':')?;
-        Self::new(version.parse().ok()?, names.split(',')).ok()
-    }
-}
-
 /// Why a site cannot take part. Nothing was changed but what it says of itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -125,134 +82,6 @@ impl SitesError {
     }
 }
 
-/// What one site has said of itself, as far as it is known here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// What its database has applied.
-    pub applied: Applied,
-    /// What it knows to be committed.
-    pub committed: Applied,
-    /// The last eventual digest that it has sent; 0 before the first.
-    pub sent: u64,
-    /// Up to which of these it has deleted.
-    pub collected: u64,
-    /// The last eventual digest that it has applied, of each site.
-    pub received: BTreeMap<String, u64>,
-    /// How many values of each sequence it has given, by object id.
-    pub given: BTreeMap<u32, i64>,
-    /// When it said last what it has committed, in microseconds since 1970 by its
-    /// clock; 0 for never.
-    pub said_us: u64,
-    list: Option<String>,
-}
-
-impl Report {
-    fn read(fields: Fields) -> Self {
-        let mut report = Self::default();
-        for (name, value) in fields {
-            let Value::Text(text) = value else { continue };
-            report.take(&name, text);
-        }
-        report
-    }
-
-    fn take(&mut self, name: &str, text: String) {
-        match (name, name.split_once(':')) {
-            ("", _) => self.list = Some(text),
-            ("s", _) => self.sent = text.parse().unwrap_or_default(),
-            ("t", _) => self.said_us = text.parse().unwrap_or_default(),
-            ("k", _) => self.collected = text.parse().unwrap_or_default(),
-            (_, Some(("r", site))) => {
-                self.received
-                    .insert(site.to_owned(), text.parse().unwrap_or_default());
-            }
-            (_, Some(("q", sequence))) => {
-                if let (Ok(sequence), Ok(given)) = (sequence.parse(), text.parse()) {
-                    self.given.insert(sequence, given);
-                }
-            }
-            (_, Some((kind, partition))) => {
-                let partition = Partition::try_from(partition.to_owned());
-                let (Ok(partition), Ok(point)) = (partition, text.parse()) else {
-                    return;
-                };
-                match kind {
-                    "a" => self.applied.set(partition, point),
-                    "c" => self.committed.set(partition, point),
-                    _ => {}
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What all sites have said, as far as it is known here.
-#[derive(Clone, Debug, Default)]
-pub struct Reports(BTreeMap<String, Report>);
-
-impl Reports {
-    /// What a site has said.
-    pub fn of(&self, site: &str) -> Option<&Report> {
-        self.0.get(site)
-    }
-
-    /// All sites, in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Report)> {
-        self.0.iter().map(|(site, report)| (site.as_str(), report))
-    }
-
-    /// Points of a log that are committed.
-    pub(crate) fn claims(&self, partition: &Partition) -> Vec<Point> {
-        let points = |report: &Report| {
-            [
-                report.applied.point(partition),
-                report.committed.point(partition),
-            ]
-        };
-        self.0
-            .values()
-            .flat_map(points)
-            .filter(|point| *point != Point::START)
-            .collect()
-    }
-
-    /// The highest position of a log that so many sites have applied.
-    pub(crate) fn floor(&self, partition: &Partition, sites: usize) -> u64 {
-        let applied = self
-            .0
-            .values()
-            .map(|report| report.applied.point(partition).position);
-        let mut applied: Vec<u64> = applied.collect();
-        applied.sort_unstable();
-        let place = applied.len().checked_sub(sites);
-        place
-            .and_then(|place| applied.get(place))
-            .copied()
-            .unwrap_or_default()
-    }
-
-    /// Up to when everything that other sites than this one had committed is
-    /// said; none where one has said nothing yet.
-    pub(crate) fn said_us(&self, own: &str) -> Option<u64> {
-        let others = self.0.iter().filter(|(site, _)| *site != own);
-        let said_us = others.map(|(_, report)| report.said_us).min();
-        said_us.filter(|said_us| *said_us > 0)
-    }
-
-    /// The last eventual digest of a site that so many other sites have applied,
-    /// or all of them where they are fewer; the highest number where there are
-    /// none.
-    pub(crate) fn received_by(&self, sender: &str, sites: usize) -> u64 {
-        let others = self.0.iter().filter(|(site, _)| *site != sender);
-        let received = others.map(|(_, report)| report.received.get(sender).copied());
-        let mut received: Vec<u64> = received.map(Option::unwrap_or_default).collect();
-        received.sort_unstable();
-        let place = received.len().saturating_sub(sites);
-        received.get(place).copied().unwrap_or(u64::MAX)
-    }
-}
-
 /// What is to be said anew.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct News {
@@ -276,6 +105,7 @@ pub struct Sites {
     /// older could win.
     said: tokio::sync::Mutex<Report>,
     reports: Mutex<Arc<Reports>>,
+    given_up: Mutex<GivenUp>,
 }
 
 impl Sites {
@@ -286,10 +116,11 @@ impl Sites {
         own: String,
         list: SiteList,
     ) -> Result<Self, SitesError> {
-        if !list.names.contains(&own) {
+        if !list.contains(&own) {
             return Err(SitesError::NotListed(own));
         }
         let sites = Self {
+            given_up: Mutex::new(GivenUp::new(own.clone())),
             client,
             table,
             own,
@@ -329,7 +160,7 @@ impl Sites {
             let other = SiteList::from_text(theirs);
             let is_older = other
                 .as_ref()
-                .is_some_and(|other| other.version < self.list.version);
+                .is_some_and(|other| other.is_before(&self.list));
             if other.as_ref() != Some(&self.list) && !is_older {
                 return Err(SitesError::Disagree {
                     site: site.to_owned(),
@@ -368,15 +199,37 @@ impl Sites {
     /// # Cancel safety
     /// Changes nothing.
     pub async fn refresh(&self) -> Result<Arc<Reports>, SitesError> {
-        let reports = self.list.names.iter().map(async |site| {
+        let reports = self.list.names().map(async |site| {
             let record = self.client.fields((self.table.as_str(), site)).await?;
             let report = record.map(|record| Report::read(record.fields));
-            Ok::<_, music_client::Error>((site.clone(), report.unwrap_or_default()))
+            Ok::<_, music_client::Error>((site.to_owned(), report.unwrap_or_default()))
         });
         let reports = Arc::new(Reports(try_join_all(reports).await?.into_iter().collect()));
         self.agree(&reports)?;
+        self.given_up().note(&reports);
         *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&reports);
         Ok(reports)
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, GivenUp> {
+        let given_up = self.given_up.lock();
+        given_up.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Up to where a log may be overwritten: a majority of the sites has applied
+    /// that, and every site that is waited for.
+    pub(crate) fn free(&self, partition: &Partition) -> u64 {
+        let majority = self.list.majority();
+        let reports = self.reports();
+        self.given_up().free(&reports, partition, majority)
+    }
+
+    /// Waits no more for sites that lack what is in the way of a log, until they go
+    /// on. Whether there are any that a majority does without.
+    pub(crate) fn give_up(&self, partition: &Partition) -> bool {
+        let majority = self.list.majority();
+        let reports = self.reports();
+        self.given_up().give_up(&reports, partition, majority)
     }
 
     /// Says what this site's database has applied: only what is on its disk, and
@@ -458,55 +311,5 @@ impl Sites {
         let record = (self.table.as_str(), &self.own);
         self.client.put_fields(record, fields).await?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reports(applied: &[u64]) -> (Reports, Partition) {
-        let partition = Partition::of_table("t").unwrap();
-        let report = |position: &u64| Report {
-            applied: [(
-                partition.clone(),
-                Point {
-                    position: *position,
-                    token: 1,
-                },
-            )]
-            .into_iter()
-            .collect(),
-            ..Report::default()
-        };
-        let sites = applied.iter().enumerate();
-        let reports = sites.map(|(n, position)| (n.to_string(), report(position)));
-        (Reports(reports.collect()), partition)
-    }
-
-    #[test]
-    fn a_floor_is_what_so_many_sites_have_applied() {
-        let (reports, partition) = reports(&[7, 2, 5]);
-        let floors = [1, 2, 3, 4].map(|sites| reports.floor(&partition, sites));
-        assert_eq!(floors, [7, 5, 2, 0]);
-    }
-
-    #[test]
-    fn a_site_that_said_nothing_has_received_nothing() {
-        let mut report = Report::default();
-        report.take("r:a", "4".to_owned());
-        let mut reports = Reports(BTreeMap::from([("b".to_owned(), report)]));
-        assert_eq!(reports.received_by("a", 2), 4);
-        reports.0.insert("c".to_owned(), Report::default());
-        let received = [0, 1, 2, 3].map(|sites| reports.received_by("a", sites));
-        assert_eq!(received, [u64::MAX, 4, 0, 0]);
-    }
-
-    #[test]
-    fn a_list_is_read_as_it_was_written() {
-        let list = SiteList::new(3, ["ohio", "oregon"]).unwrap();
-        assert_eq!(SiteList::from_text(&list.to_text()), Some(list));
-        assert!(SiteList::new(1, ["a,b"]).is_err());
-        assert!(SiteList::new(1, Vec::<String>::new()).is_err());
     }
 }
