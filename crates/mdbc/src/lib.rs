@@ -46,6 +46,7 @@ mod dialect;
 mod dice;
 pub mod engine;
 pub mod error;
+mod freshness;
 mod metrics;
 pub mod outbox;
 pub mod ownership;

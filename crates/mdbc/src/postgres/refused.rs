@@ -2,7 +2,7 @@
 //! not do in the same way, and what would go past mdbc.
 
 use super::statement::{Schema, is_copy_in};
-use super::words::{Kind, Word};
+use super::words::{Kind, Word, has_outside};
 use crate::error::{Result, SqlError, state};
 
 /// mdbc's own schema.
@@ -315,17 +315,7 @@ fn refuse_clauses(verb: &str, object: &str, words: &[Word<'_>]) -> Result<()> {
 
 /// Whether a table is made of the rows of a query.
 fn is_made_of_query(words: &[Word<'_>]) -> bool {
-    let mut depth = 0_usize;
-    for word in words {
-        if word.is_symbol("(") {
-            depth += 1;
-        } else if word.is_symbol(")") {
-            depth = depth.saturating_sub(1);
-        } else if depth == 0 && word.is("as") {
-            return true;
-        }
-    }
-    false
+    has_outside(words, "as")
 }
 
 #[cfg(test)]

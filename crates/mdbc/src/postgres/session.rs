@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use super::access::{access, extend, is_nothing, is_within};
 use super::backend::Backend;
@@ -14,6 +13,7 @@ use super::{Shared, refused};
 use crate::engine::postgres::{Name, Slot};
 use crate::engine::{Access, Who};
 use crate::error::{Result, SqlError, State, state};
+use crate::freshness::{self, Freshness};
 use crate::session::Cancel;
 
 /// How often it is looked anew what a statement touches, since the schema changes.
@@ -92,18 +92,6 @@ pub(super) enum Block {
     Implicit,
     /// Begun by `BEGIN`.
     Explicit,
-}
-
-/// What a transaction has read of strong tables.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Freshness {
-    /// Nothing yet.
-    #[default]
-    Open,
-    /// The latest.
-    Latest,
-    /// What there was.
-    Local,
 }
 
 /// A transaction.
@@ -354,26 +342,15 @@ impl Session {
         let wanted = transaction.reads_local.or(transaction.reads);
         let is_read = access.writes.is_empty() && !access.is_schema;
         let is_local = wanted.unwrap_or(self.reads_local) && is_read;
-        match (transaction.freshness, is_local) {
-            (Freshness::Open, true) => {
-                transaction.freshness = Freshness::Local;
-                let age = age(self.shared.replication.age());
-                let told = SqlError::new(
-                    state::SUCCESSFUL_COMPLETION,
-                    format!("strong tables are read as this site has them, {age}"),
-                );
-                self.asides.push(Frame::error(b'N', "NOTICE", &told));
-                Ok(true)
-            }
-            (Freshness::Local, true) => Ok(true),
-            (Freshness::Local, false) => Err(SqlError::new(
-                state::READ_ONLY_SQL_TRANSACTION,
-                "the transaction has read strong tables as this site has them, and can only go on \
-                 so",
-            )
-            .with_hint("Set music.read to latest before a transaction that needs the latest.")),
-            (Freshness::Open | Freshness::Latest, _) => Ok(false),
+        let next = transaction.freshness.of_next(is_local)?;
+        if next == Freshness::Local && transaction.freshness == Freshness::Open {
+            let told = freshness::notice(self.shared.replication.age());
+            self.asides.push(Frame::error(b'N', "NOTICE", &told));
         }
+        if next == Freshness::Local {
+            transaction.freshness = next;
+        }
+        Ok(next == Freshness::Local)
     }
 
     /// Notes how strong tables are read from now on.
@@ -428,20 +405,13 @@ impl Session {
 
     /// The age of strong tables, in words.
     pub(super) fn age(&self) -> String {
-        age(self.shared.replication.age())
+        freshness::in_words(self.shared.replication.age())
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.finish(false);
-    }
-}
-
-fn age(age: Option<Duration>) -> String {
-    match age {
-        Some(age) => format!("{:.1} s old at most", age.as_secs_f64()),
-        None => "of unknown age".to_owned(),
     }
 }
 

@@ -333,6 +333,21 @@ fn is_inside(c: char) -> bool {
     is_start(c) || c.is_ascii_digit() || c == '$'
 }
 
+/// Whether a keyword is among these, outside of parentheses.
+pub(super) fn has_outside(words: &[Word<'_>], keyword: &str) -> bool {
+    let mut depth = 0_usize;
+    for word in words {
+        if word.is_symbol("(") {
+            depth += 1;
+        } else if word.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        } else if depth == 0 && word.is(keyword) {
+            return true;
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

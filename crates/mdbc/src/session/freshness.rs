@@ -1,6 +1,4 @@
-//! How fresh the strong tables are that a transaction reads: the latest of all
-//! sites, or, where the session asks with `SET music.read = 'local'`, as this
-//! site has them.
+//! How fresh the strong tables are that the session's transaction reads.
 
 use std::time::Duration;
 
@@ -9,22 +7,11 @@ use super::transaction::changed_meanwhile;
 use crate::catalog::schema::{Relation, TableKind};
 use crate::engine::Access;
 use crate::error::{Result, SqlError, state};
+use crate::freshness::{self, Freshness};
 
 /// How long a transaction waits for its first strong tables that has written
 /// eventual ones.
 const BEHIND_A_WRITE: Duration = Duration::from_secs(2);
-
-/// What a transaction has read of strong tables.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Freshness {
-    /// Nothing yet.
-    #[default]
-    Open,
-    /// The latest.
-    Latest,
-    /// What there was.
-    Local,
-}
 
 impl Session {
     /// Whether a statement reads strong tables as this site has them, so that
@@ -35,24 +22,15 @@ impl Session {
         }
         let wanted = self.state.settings.get("music.read").map(String::as_str);
         let is_local = wanted == Some("local") && !access.is_write();
-        match (self.freshness, is_local) {
-            (Freshness::Open, true) => {
-                self.freshness = Freshness::Local;
-                let age = self.age();
-                let message = format!("strong tables are read as this site has them, {age}");
-                self.notices
-                    .push(SqlError::new(state::SUCCESSFUL_COMPLETION, message));
-                Ok(true)
-            }
-            (Freshness::Local, true) => Ok(true),
-            (Freshness::Local, false) => Err(SqlError::new(
-                state::READ_ONLY_SQL_TRANSACTION,
-                "the transaction has read strong tables as this site has them, and can only go on \
-                 so",
-            )
-            .with_hint("Set music.read to latest before a transaction that needs the latest.")),
-            (Freshness::Open | Freshness::Latest, _) => Ok(false),
+        let next = self.freshness.of_next(is_local)?;
+        if next == Freshness::Local && self.freshness == Freshness::Open {
+            let age = self.shared.replication.age();
+            self.notices.push(freshness::notice(age));
         }
+        if next == Freshness::Local {
+            self.freshness = next;
+        }
+        Ok(next == Freshness::Local)
     }
 
     /// How long a transaction waits for strong tables, and fails, that has written
@@ -90,14 +68,6 @@ impl Session {
             return Err(changed_meanwhile());
         }
         Ok(())
-    }
-
-    /// The age of strong tables, in words.
-    pub(super) fn age(&self) -> String {
-        match self.shared.replication.age() {
-            Some(age) => format!("{:.1} s old at most", age.as_secs_f64()),
-            None => "of unknown age".to_owned(),
-        }
     }
 
     fn touches_strong(&self, access: &Access) -> bool {

@@ -15,13 +15,14 @@ use std::sync::Arc;
 use crate::catalog::Facts;
 use crate::catalog::schema::Schema;
 use crate::dialect::{self, Copy, Environment, Output, Plan, Run, Verb};
+use crate::engine::Replication;
 use crate::engine::sqlite::Database;
 use crate::engine::sqlite::context::SessionState;
 use crate::engine::sqlite::lane::{Held, Lane};
 use crate::engine::sqlite::run::{Outcome, Setting};
 use crate::engine::sqlite::writer::{Start, Writing};
-use crate::engine::Replication;
 use crate::error::{Result, SqlError, state};
+use crate::freshness::Freshness;
 use crate::snapshot::{Donation, Donor};
 use crate::types::{SqlType, Value};
 
@@ -63,7 +64,7 @@ pub(crate) struct Session {
     /// Where the next transaction begins: alone, where the last one took too long
     /// for those that waited for it.
     start: Start,
-    freshness: freshness::Freshness,
+    freshness: Freshness,
     /// Whether the replication knows of the transaction.
     is_announced: bool,
     is_read_only: bool,
@@ -123,7 +124,7 @@ impl Session {
             snapshot: None,
             footprint: transaction::Footprint::default(),
             start: Start::default(),
-            freshness: freshness::Freshness::default(),
+            freshness: Freshness::default(),
             is_announced: false,
             is_read_only: false,
             is_described: true,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Answer, Session};
 use crate::dialect::Output;
 use crate::error::{Result, SqlError, state};
+use crate::freshness;
 use crate::types::text::parse_bool;
 use crate::types::{Base, SqlType, Value, datetime};
 
@@ -420,7 +421,7 @@ impl Session {
             });
         }
         let value = match lower.as_str() {
-            "music.age" => Some(self.age()),
+            "music.age" => Some(freshness::in_words(self.shared.replication.age())),
             "transaction_read_only" => {
                 Some(if self.is_read_only { "on" } else { "off" }.to_owned())
             }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::freshness::Freshness;
 use super::{Answer, Session};
 use crate::catalog::schema::{Relation, TableKind};
 use crate::clock;
@@ -13,6 +12,7 @@ use crate::engine::sqlite::history::Tables;
 use crate::engine::sqlite::writer::{Start, Writing};
 use crate::engine::{Appended, Digest, Notes, Who};
 use crate::error::{Result, SqlError, state};
+use crate::freshness::Freshness;
 use crate::types::datetime;
 
 /// Whether there is a transaction, and whose idea it was.

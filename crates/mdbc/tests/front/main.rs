@@ -5,6 +5,9 @@
 
 #[cfg(feature = "clients")]
 mod application;
+#[path = "../common/asked.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod asked;
 #[path = "../sql/bank.rs"]
 #[allow(dead_code, reason = "this engine has no ranges")]
 mod bank;
@@ -20,6 +23,8 @@ mod dice;
 mod one;
 #[path = "../it/other_clients.rs"]
 mod other_clients;
+#[path = "../common/shell.rs"]
+mod shell;
 mod site;
 mod sites;
 mod three;

@@ -1,11 +1,9 @@
 //! A site without others, over a PostgreSQL of its own.
 
-use std::process::Stdio;
+use std::path::Path;
 
 use mdbc::config::{Config, PostgresConfig};
 use mdbc::server::Server;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -54,24 +52,7 @@ impl TestSite {
 
     /// Runs a script with psql; what it printed on both outputs.
     pub(crate) async fn psql(&self, script: &str) -> String {
-        let mut command = Command::new("psql");
-        command
-            .args(["--no-psqlrc", "--host=127.0.0.1", "--no-password", "-qAt"])
-            .arg(format!("--port={}", self.port))
-            .env("PGUSER", "mdbc")
-            .env("PGDATABASE", "music")
-            .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let mut child = command.spawn().expect("psql is needed: postgresql-client");
-        let mut input = child.stdin.take().unwrap();
-        input.write_all(script.as_bytes()).await.unwrap();
-        drop(input);
-        let output = child.wait_with_output().await.unwrap();
-        let mut text = String::from_utf8(output.stdout).unwrap();
-        text.push_str(&String::from_utf8(output.stderr).unwrap());
-        text
+        let site = (self.port, Path::new("."));
+        crate::shell::psql(site, &["-qAt"], &[], script).await
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mdbc::engine::TableKind;
-use tokio_postgres::Client;
 
+pub(crate) use crate::asked::{all, state};
 use crate::cluster::Cluster;
 use crate::deployment::Plan;
 pub(crate) use crate::deployment::soon;
@@ -42,26 +42,4 @@ impl Sites {
             _cluster: cluster,
         }
     }
-}
-
-/// The rows of a query, their values joined.
-pub(crate) async fn all(client: &Client, query: &str) -> Vec<String> {
-    let messages = client.simple_query(query).await.unwrap();
-    let rows = messages.iter().filter_map(|message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
-    let text = |row: &tokio_postgres::SimpleQueryRow| {
-        let values = (0..row.len()).map(|at| row.get(at).unwrap_or("-"));
-        values.collect::<Vec<_>>().join("|")
-    };
-    rows.map(text).collect()
-}
-
-/// The SQLSTATE with which a statement fails.
-pub(crate) async fn state(client: &Client, query: &str) -> String {
-    let failed = client.batch_execute(query).await.unwrap_err();
-    failed
-        .code()
-        .map_or(String::new(), |code| code.code().to_owned())
 }

@@ -16,5 +16,7 @@ mod noise;
 mod other_clients;
 mod psql;
 mod ranges;
+#[path = "../common/shell.rs"]
+mod shell;
 mod site;
 mod transcripts;

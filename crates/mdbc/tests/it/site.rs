@@ -1,14 +1,10 @@
 //! A site without others, and psql.
 
-use std::process::Stdio;
-
 use mdbc::config::Config;
 use mdbc::engine::{Database, LocalOnly};
 use mdbc::proxy::{Site, serve};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
-use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -77,28 +73,7 @@ impl TestSite {
         variables: &[(&str, &str)],
         script: &str,
     ) -> String {
-        let mut command = Command::new("psql");
-        command
-            .args(["--no-psqlrc", "--host=127.0.0.1", "--no-password"])
-            .arg(format!("--port={}", self.port))
-            .args(arguments)
-            .env("PGUSER", "mdbc")
-            .env("PGDATABASE", "music")
-            .env("PGTZ", "UTC")
-            .env("LC_ALL", "C.UTF-8")
-            .envs(variables.iter().copied())
-            .current_dir(self.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let mut child = command.spawn().expect("psql is needed: postgresql-client");
-        let mut input = child.stdin.take().unwrap();
-        input.write_all(script.as_bytes()).await.unwrap();
-        drop(input);
-        let output = child.wait_with_output().await.unwrap();
-        let mut text = String::from_utf8(output.stdout).unwrap();
-        text.push_str(&String::from_utf8(output.stderr).unwrap());
-        text
+        let site = (self.port, self.folder.path());
+        crate::shell::psql(site, arguments, variables, script).await
     }
 }

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+#[path = "../common/asked.rs"]
+mod asked;
 mod bank;
 #[allow(dead_code, reason = "shared by several tests")]
 #[path = "../common/deployment.rs"]

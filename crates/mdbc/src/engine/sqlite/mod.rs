@@ -39,6 +39,7 @@ pub(crate) mod mail;
 mod partitions;
 mod rows;
 pub(crate) mod run;
+mod savepoints;
 mod stamps;
 mod store;
 pub(crate) mod writer;
