@@ -12,9 +12,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use music_client::api::name::FieldChanges;
-use music_client::{Cell, Content, CriticalSection, Outcome, RecordKey};
+use music_client::{Cell, Content, Outcome};
 use tokio::sync::watch;
 
+use crate::redo_log::batcher::Batcher;
 use crate::redo_log::entry::{Head, pieces};
 use crate::redo_log::error::{Cause, Failure};
 use crate::redo_log::ring::Ring;
@@ -46,8 +47,7 @@ impl Promise {
 /// A slot to be put.
 #[derive(Debug)]
 pub(crate) struct Put {
-    pub(crate) section: Arc<CriticalSection>,
-    pub(crate) record: RecordKey,
+    pub(crate) batcher: Arc<Batcher>,
     pub(crate) head: Head,
     /// Fields to be emptied with it.
     pub(crate) emptied: Vec<String>,
@@ -124,12 +124,13 @@ impl Job {
         let puts = (0..)
             .zip(pieces(&self.digest))
             .map(async |(number, piece)| {
+                let batcher = &self.commit.batcher;
                 let cell = Cell {
-                    record: self.commit.record.clone(),
+                    record: batcher.record.clone(),
                     field: self.ring.piece_field(position, number),
                 };
                 let piece = Content::from(self.digest.slice_ref(piece));
-                told(self.commit.section.put(cell, piece).await)
+                told(batcher.section.put(cell, piece).await)
             });
         join_all(puts).await.into_iter().collect()
     }
@@ -138,12 +139,8 @@ impl Job {
         let Some(place) = put.head.place() else {
             return Err(Failure::not_applied(Cause::Broken));
         };
-        let field = self.ring.field(place.point.position);
-        let value = Content::from(put.head.encode(&self.digest));
-        if put.emptied.is_empty() {
-            let record = put.record.clone();
-            return told(put.section.put(Cell { record, field }, value).await);
-        }
+        let head = put.head.encode(&self.digest);
+        let bytes = head.len();
         // In one put with the head: whoever finds a slot empty finds an entry
         // that says up to where the log is committed.
         let empty = Content::from(Bytes::new()).to_value();
@@ -152,8 +149,9 @@ impl Job {
             .iter()
             .map(|name| (name.clone(), Some(empty.clone())));
         let mut fields: FieldChanges = emptied.collect();
-        fields.insert(field, Some(value.to_value()));
-        told(put.section.put_fields(put.record.clone(), fields).await)
+        let field = self.ring.field(place.point.position);
+        fields.insert(field, Some(Content::from(head).to_value()));
+        put.batcher.put(fields, bytes).await
     }
 }
 
@@ -162,7 +160,7 @@ fn no_commit_point(failure: &Failure) -> Failure {
     Failure::not_applied(failure.cause.clone())
 }
 
-fn told(put: Result<u64, music_client::Error>) -> Fate {
+pub(crate) fn told(put: Result<u64, music_client::Error>) -> Fate {
     put.map(drop).map_err(|error| Failure {
         outcome: error.outcome(),
         cause: Cause::Put(Arc::new(error)),

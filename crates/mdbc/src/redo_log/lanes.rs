@@ -6,10 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use music_client::{CriticalSection, LostReason};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::partition::{Partition, PartitionSet};
 use crate::redo_log::acquire::Acquired;
 use crate::redo_log::append::{Fate, Job, Promise, Put};
+use crate::redo_log::batcher::Batcher;
 use crate::redo_log::book::{Book, Floors};
 use crate::redo_log::entry::{Entry, Head, Place, pieces};
 use crate::redo_log::error::Cause;
@@ -43,7 +45,7 @@ pub(crate) struct Lanes {
 /// One partition.
 #[derive(Debug)]
 struct Lane {
-    section: Arc<CriticalSection>,
+    batcher: Arc<Batcher>,
     book: Book,
     /// The last entry that is acknowledged, or was there before.
     committed: Point,
@@ -76,12 +78,19 @@ struct Room {
 }
 
 impl Lanes {
-    /// Adds partitions. Returns what was missed.
-    pub(crate) fn take(&mut self, acquired: Acquired) -> Vec<Entry> {
+    /// Adds partitions, whose puts are jobs of the turn. Returns what was missed.
+    pub(crate) fn take(
+        &mut self,
+        log: &Inner,
+        jobs: &TaskTracker,
+        acquired: Acquired,
+    ) -> Vec<Entry> {
         let section = Arc::new(acquired.section);
         for (partition, book) in acquired.books {
+            let record = log.record(&partition);
+            let batcher = Batcher::new(Arc::clone(&section), record, jobs.clone());
             let lane = Lane {
-                section: Arc::clone(&section),
+                batcher: Arc::new(batcher),
                 committed: book.end,
                 book,
                 last: None,
@@ -132,7 +141,9 @@ impl Lanes {
         let lanes: Vec<&Lane> = lanes.collect::<Option<_>>()?;
         let last = lanes.iter().filter_map(|lane| lane.last.clone()).collect();
         let is_used = |section: &&Arc<CriticalSection>| {
-            lanes.iter().any(|lane| Arc::ptr_eq(&lane.section, section))
+            lanes
+                .iter()
+                .any(|lane| Arc::ptr_eq(&lane.batcher.section, section))
         };
         Some((
             last,
@@ -209,7 +220,7 @@ impl Lanes {
             let emptied = lane.book.take(bytes, pieces, emptied);
             // In the same step as the position: who comes next rests on it.
             before.extend(lane.last.replace(promise.clone()));
-            rests.push((Arc::clone(&lane.section), lane.committed, emptied));
+            rests.push((Arc::clone(&lane.batcher), lane.committed, emptied));
             let point = lane.book.end;
             places.push(Place {
                 partition,
@@ -218,10 +229,9 @@ impl Lanes {
             });
         }
         let entry = Entry { places, digest };
-        let puts = entry.places.iter().zip(rests).enumerate();
-        let mut puts = puts.map(|(at, (place, (section, committed, emptied)))| Put {
-            section,
-            record: log.record(&place.partition),
+        let puts = rests.into_iter().enumerate();
+        let mut puts = puts.map(|(at, (batcher, committed, emptied))| Put {
+            batcher,
             head: Head::new(&entry, at, committed),
             emptied,
         });

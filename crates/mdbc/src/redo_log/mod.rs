@@ -23,10 +23,12 @@
 //! | [`turn`] | a turn: the owner's transactions |
 //! | `lanes` | what a turn owns, and what is under way there |
 //! | `append` | one entry on its way |
+//! | `batcher` | slots of one log that are put together |
 //! | [`log`] | the log of a database as a whole |
 
 mod acquire;
 mod append;
+mod batcher;
 pub mod behind;
 mod book;
 pub mod entry;

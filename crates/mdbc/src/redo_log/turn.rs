@@ -120,14 +120,14 @@ impl Turn {
         };
         let acquired = Box::pin(acquire(&log, wanted)).await?;
         let under_way = Arc::new(Semaphore::new(log.under_way_max()));
-        let mut lanes = Lanes::default();
-        let missed = lanes.take(acquired);
+        let (mut lanes, jobs) = (Lanes::default(), TaskTracker::new());
+        let missed = lanes.take(&log, &jobs, acquired);
         Ok(Self {
             log,
             lanes: Arc::new(Mutex::new(lanes)),
             extending: tokio::sync::Mutex::default(),
             under_way,
-            jobs: TaskTracker::new(),
+            jobs,
             opened: clock::now(),
             missed,
         })
@@ -342,7 +342,7 @@ impl Turn {
             return Err(self.over());
         }
         if acquired.missed.is_empty() {
-            return Ok(self.lanes().take(acquired));
+            return Ok(self.lanes().take(&self.log, &self.jobs, acquired));
         }
         if let Err(error) = acquired.section.release().await {
             tracing::debug!(%error, "a section could not be released");
