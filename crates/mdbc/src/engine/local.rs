@@ -110,12 +110,15 @@ pub(crate) trait Local: fmt::Debug + Send + Sync + 'static {
     /// done, and keeps it so.
     async fn quiet(&self) -> Result<Quiet>;
 
-    /// Does what another site has done, with its positions in one local
-    /// transaction. What is of this site and was committed here is left out, if
-    /// the database can tell.
+    /// Has own transactions that are acknowledged committed soon.
+    fn hurry(&self) {}
+
+    /// Does what other sites have done, in this order, each with its positions in
+    /// the same local transaction. What is of this site and was committed here is
+    /// left out, if the database can tell. How many are done, and why no more.
     ///
-    /// A dropped future may have applied it.
-    async fn apply_one(&self, quiet: &Quiet, digest: Applied) -> Result<()>;
+    /// A dropped future may have applied any number of them.
+    async fn apply(&self, quiet: &Quiet, digests: Vec<Applied>) -> (usize, Result<()>);
 
     /// What is known of letters; nothing, where there are no eventual tables.
     async fn mail_state(&self) -> Result<MailState> {

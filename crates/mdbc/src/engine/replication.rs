@@ -199,6 +199,11 @@ pub trait Replication: Send + Sync + 'static {
         SiteStatus::default()
     }
 
+    /// Called when the client is told that a transaction is committed, which is
+    /// acknowledged and not committed locally yet: `ended` follows. Until then
+    /// nobody reads the local database who could miss it.
+    fn acknowledged(&self, _transaction: u64) {}
+
     /// Called when a transaction for which `before` was called has ended, and
     /// whether it is committed locally.
     fn ended(&self, transaction: u64, is_committed: bool);

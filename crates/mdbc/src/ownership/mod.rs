@@ -8,7 +8,7 @@
 //!
 //! A transaction *enters* with the partitions that it needs. It gets a place in
 //! a turn that owns them, whose missed entries are applied, and leaves the turn
-//! when its [`Pass`] is dropped: after the local commit or rollback.
+//! when its [`Pass`] is dropped: when it is acknowledged, or rolled back.
 //!
 //! A turn takes transactions for a bounded time, so that other sites get theirs;
 //! it ends sooner where a transaction of the site needs other partitions, or
@@ -31,7 +31,7 @@
 //!     let ticket = pass.append(&footprint, digest).await?;
 //!     let _noted = ticket.places(); // Beside the data, in the same local transaction.
 //!     ticket.acknowledged().await?; // Now that may commit, and the client be told.
-//!     drop(pass);
+//!     drop(pass); // Should the local commit fail after all: Ownership::break_off.
 //!     Ok(())
 //! }
 //! ```
@@ -252,6 +252,16 @@ impl<D: Database> Ownership<D> {
         self.shared.table().owned()
     }
 
+    /// The local database lacks what was taken for its own there: no turn over
+    /// these partitions goes on, and the next one reads the log.
+    pub fn break_off(&self, partitions: &PartitionSet) {
+        let turns = self.shared.table().spoil(partitions);
+        for turn in turns {
+            turn.break_off();
+        }
+        self.shared.used.notify_waiters();
+    }
+
     /// Waits until all turns have ended. What enters meanwhile is waited for,
     /// too.
     ///
@@ -319,7 +329,9 @@ impl<D: Database> Opening<'_, D> {
         let owned = owned.map_err(|error| EnterError::Log(error.into()))?;
         let turn = Arc::new(turn);
         let opened = (Arc::clone(&turn), turn.is_shared());
-        shared.table().opened(self.id, opened, &owned);
+        if !shared.table().opened(self.id, opened, &owned) {
+            turn.break_off();
+        }
         shared.opened.fetch_add(1, Ordering::Relaxed);
         self.is_open = true;
         shared.changed.notify_waiters();

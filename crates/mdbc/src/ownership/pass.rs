@@ -12,8 +12,8 @@ use crate::ownership::{Database, EnterError, Shared};
 use crate::partition::PartitionSet;
 use crate::redo_log::{Cause, Failure, Footprint, Ticket, Turn};
 
-/// A transaction's place in a turn, until it is dropped: after the local commit
-/// or rollback.
+/// A transaction's place in a turn, until it is dropped: when it is acknowledged,
+/// or rolled back.
 pub struct Pass<D: Database> {
     shared: Arc<Shared<D>>,
     id: TurnId,

@@ -59,6 +59,8 @@ struct Seat<T> {
     is_shared: bool,
     /// Whether it takes no more transactions.
     is_closed: bool,
+    /// Whether what it is opened with is not what the local database has.
+    is_spoiled: bool,
 }
 
 impl<T> Default for Table<T> {
@@ -146,23 +148,39 @@ impl<T> Table<T> {
             users: 1,
             is_shared: false,
             is_closed: false,
+            is_spoiled: false,
         };
         self.seats.insert(id, seat);
         Next::Open(id)
     }
 
     /// The turn is open, for the transaction that opened it and for others. It
-    /// may own more than was wanted: what is not another turn's.
+    /// may own more than was wanted: what is not another turn's. Whether it is
+    /// good, and was not spoiled meanwhile.
     pub(super) fn opened(
         &mut self,
         id: TurnId,
         (turn, is_shared): (Arc<T>, bool),
         owned: &PartitionSet,
-    ) {
+    ) -> bool {
         self.widen(id, owned);
-        if let Some(seat) = self.seats.get_mut(&id) {
+        let seat = self.seats.get_mut(&id);
+        seat.is_some_and(|seat| {
             (seat.turn, seat.is_shared) = (Some(turn), is_shared);
-        }
+            !seat.is_spoiled
+        })
+    }
+
+    /// The local database lacks what turns over these partitions rest on: closes
+    /// them. Those that are open.
+    pub(super) fn spoil(&mut self, partitions: &PartitionSet) -> Vec<Arc<T>> {
+        let seats = self.seats.values_mut();
+        let met = seats.filter(|seat| seat.meets(partitions));
+        met.filter_map(|seat| {
+            (seat.is_closed, seat.is_spoiled) = (true, true);
+            seat.turn.clone()
+        })
+        .collect()
     }
 
     /// The turn owns so much from now on, but what another turn has.
@@ -289,6 +307,20 @@ mod tests {
         };
         table.opened(wide, (Arc::new("ab"), false), &set("ab"));
         assert_eq!(table.next(same), Next::Joined(wide, Arc::new("ab")));
+    }
+
+    #[test]
+    fn a_turn_is_spoiled_though_it_is_being_opened() {
+        let mut table = Table::default();
+        let (a, b) = (open(&mut table, "a"), open(&mut table, "b"));
+        let waiter = table.wait(set("c"), Access::Write);
+        let Next::Open(c) = table.next(waiter) else {
+            panic!("it is free")
+        };
+        assert_eq!(table.spoil(&set("ac")), [Arc::new("a")]);
+        assert!(!table.opened(c, (Arc::new("c"), false), &set("c")));
+        let closed = [a, b, c].map(|id| table.is_idle(id).1);
+        assert_eq!(closed, [true, false, true]);
     }
 
     #[test]

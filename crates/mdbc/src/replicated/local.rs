@@ -1,6 +1,6 @@
 //! The local database, as the owner of the logs sees it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,12 @@ use crate::outbox::{Letter, Outbox};
 use crate::ownership;
 use crate::partition::Partition;
 use crate::redo_log::{Applied, Behind, Entry, Place, Point, Step};
+
+/// Entries that are applied at once.
+const AT_ONCE_MAX: usize = 256;
+/// Bytes of the digests of entries that are applied at once, but for a first one
+/// that is larger.
+const AT_ONCE_BYTES: usize = 4 << 20;
 
 /// The local database, and how far the logs are applied in it.
 #[derive(Debug)]
@@ -148,38 +154,72 @@ impl Local {
         self.flying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether own transactions that stand before an entry have not ended here.
+    fn is_awaited(&self, entry: &Entry) -> bool {
+        let flying = self.flying();
+        entry.places.iter().any(|place| {
+            let positions = flying.get(&place.partition);
+            positions
+                .is_some_and(|positions| positions.range(..place.point.position).next().is_some())
+        })
+    }
+
     /// Waits until own transactions that stand before an entry have ended here.
     async fn landed(&self, entry: &Entry) {
         loop {
             let landed = self.landed.notified();
-            let is_before = |place: &Place| {
-                let flying = self.flying();
-                let positions = flying.get(&place.partition);
-                positions.is_some_and(|positions| {
-                    positions.range(..place.point.position).next().is_some()
-                })
-            };
-            if !entry.places.iter().any(is_before) {
+            if !self.is_awaited(entry) {
                 return;
             }
+            self.database.hurry();
             landed.await;
         }
     }
 
-    async fn redo(&self, quiet: &Quiet, entry: &Entry) -> Result<()> {
-        let digest = Digest::decode(&entry.digest).map_err(|error| {
-            SqlError::new(
-                state::DATA_CORRUPTED,
-                format!("an entry of the log: {error}"),
-            )
-        })?;
-        let positions = positions(&entry.places);
-        // Before anything is written here after it.
-        if let Some(stamp) = &digest.stamp {
-            self.outbox.observe(stamp.at_us);
+    /// Takes out what can be applied next and at once, and how the first entry
+    /// stands that is not.
+    fn take_next(&self, entries: &mut VecDeque<Entry>) -> (Vec<Entry>, Option<Step>) {
+        let (mut ahead, mut next, mut bytes) = (self.applied(), Vec::new(), 0_usize);
+        while let Some(entry) = entries.front() {
+            bytes = bytes.saturating_add(entry.digest.len());
+            let is_full = next.len() >= AT_ONCE_MAX || bytes > AT_ONCE_BYTES;
+            match ahead.step(entry) {
+                Step::Done => {
+                    entries.pop_front();
+                }
+                Step::Next if next.is_empty() || !(is_full || self.is_awaited(entry)) => {
+                    ahead.advance(entry);
+                    next.extend(entries.pop_front());
+                }
+                step => return (next, Some(step)),
+            }
         }
-        let redone = Redone { digest, positions };
-        self.database.apply_one(quiet, redone).await
+        (next, None)
+    }
+
+    /// Applies entries that follow each other.
+    async fn redo(&self, quiet: &Quiet, entries: &[Entry]) -> Result<()> {
+        let mut redone = Vec::new();
+        for entry in entries {
+            let digest = Digest::decode(&entry.digest).map_err(|error| {
+                SqlError::new(
+                    state::DATA_CORRUPTED,
+                    format!("an entry of the log: {error}"),
+                )
+            })?;
+            // Before anything is written here after it.
+            if let Some(stamp) = &digest.stamp {
+                self.outbox.observe(stamp.at_us);
+            }
+            let positions = positions(&entry.places);
+            redone.push(Redone { digest, positions });
+        }
+        let (count, result) = self.database.apply(quiet, redone).await;
+        for entry in entries.iter().take(count) {
+            self.lock().advance(entry);
+            self.replayed.fetch_add(1, Ordering::Relaxed);
+        }
+        result
     }
 }
 
@@ -192,32 +232,30 @@ impl ownership::Database for Local {
 
     async fn replay(&self, entries: Vec<Entry>) -> Result<()> {
         let _one_at_a_time = self.replays.lock().await;
-        for entry in entries {
-            let before = self.lock().step(&entry);
+        let mut entries = VecDeque::from(entries);
+        while let Some(first) = entries.front() {
+            let before = self.lock().step(first);
             if before == Step::Done {
+                entries.pop_front();
                 continue;
             }
             // What own transactions have appended is decided by then.
-            self.landed(&entry).await;
+            self.landed(first).await;
+            // Many at once: each time, the transactions of this site wait.
             let quiet = self.database.quiet().await?;
-            let step = self.lock().step(&entry);
-            match step {
-                Step::Done => {}
-                Step::Next => {
-                    self.redo(&quiet, &entry).await?;
-                    self.lock().advance(&entry);
-                    self.replayed.fetch_add(1, Ordering::Relaxed);
-                }
-                Step::Gap if before == Step::Next => {
+            match self.take_next(&mut entries) {
+                (next, _) if !next.is_empty() => self.redo(&quiet, &next).await?,
+                (_, Some(Step::Gap)) if before == Step::Next => {
                     return Err(super::again("what came before an entry was rolled back"));
                 }
-                Step::Gap => {
+                (_, Some(Step::Gap)) => {
                     return Err(SqlError::new(
                         state::DATA_CORRUPTED,
                         "an entry of the log does not follow what the local database has applied",
                     )
                     .with_hint("Restore the local database from another site."));
                 }
+                _ => {}
             }
         }
         Ok(())

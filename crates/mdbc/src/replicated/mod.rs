@@ -97,7 +97,8 @@ struct Inner {
 #[derive(Debug)]
 struct Transaction {
     session: u64,
-    pass: Pass<Local>,
+    /// None once it is acknowledged.
+    pass: Mutex<Option<Arc<Pass<Local>>>>,
     /// What it began with beside what it touched first.
     habit: Option<Partitions>,
     touched: Mutex<Partitions>,
@@ -288,7 +289,7 @@ impl Inner {
             .map_err(not_entered)?;
         let transaction = Transaction {
             session: who.session,
-            pass,
+            pass: Mutex::new(Some(Arc::new(pass))),
             habit,
             touched: Mutex::new(touched),
             appended: Mutex::default(),
@@ -308,17 +309,28 @@ impl Transaction {
         self.appended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn pass(&self) -> Result<Arc<Pass<Local>>> {
+        let pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = || SqlError::internal("a transaction goes on that has left its turn");
+        pass.clone().ok_or_else(left)
+    }
+
+    /// Leaves its turn.
+    fn leave(&self) {
+        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        *pass = None;
+    }
+
     async fn extend(&self, more: &Partitions) -> Result<()> {
-        if !more.writes.is_empty() && self.pass.is_shared() {
+        let pass = self.pass()?;
+        if !more.writes.is_empty() && pass.is_shared() {
             return Err(again("the transaction began to read, and then wrote"));
         }
         // Whether or not it gets them: the next one begins with all of it.
         self.touched().extend(more);
         let wanted = PartitionSet::new(more.all()).map_err(SqlError::refused)?;
-        self.pass
-            .extend(&wanted, FURTHER_WAIT)
-            .await
-            .map_err(not_entered)
+        let extended = pass.extend(&wanted, FURTHER_WAIT).await;
+        extended.map_err(not_entered)
     }
 
     /// Gives the transaction its place; its ticket tells when it is acknowledged.
@@ -327,7 +339,8 @@ impl Transaction {
         let reads = touched.reads.difference(&touched.writes).cloned().collect();
         let writes = PartitionSet::new(touched.writes).map_err(SqlError::internal)?;
         let bytes = Bytes::from(digest.encode().map_err(SqlError::internal)?);
-        let ticket = self.pass.append(&Footprint { writes, reads }, bytes).await;
+        let footprint = Footprint { writes, reads };
+        let ticket = self.pass()?.append(&footprint, bytes).await;
         let ticket = ticket.map_err(|failure| not_appended(&failure))?;
         self.appended().clone_from(&ticket.places().to_vec());
         local.appended(ticket.places());
@@ -337,7 +350,7 @@ impl Transaction {
     /// What it has touched was the latest, and is acknowledged.
     async fn prove(&self) -> Result<()> {
         let read = self.all_touched()?;
-        self.pass.prove(&read).await.map_err(not_entered)
+        self.pass()?.prove(&read).await.map_err(not_entered)
     }
 
     fn all_touched(&self) -> Result<PartitionSet> {
@@ -413,7 +426,7 @@ impl Replication for Replicated {
             return Ok(());
         };
         let read = transaction.all_touched()?;
-        let proved = transaction.pass.prove_committed(&read).await;
+        let proved = transaction.pass()?.prove_committed(&read).await;
         proved.map_err(not_entered)
     }
 
@@ -431,23 +444,36 @@ impl Replication for Replicated {
         self.site_status()
     }
 
+    fn acknowledged(&self, number: u64) {
+        if let Some(transaction) = self.inner.transaction(number) {
+            transaction.leave();
+        }
+    }
+
     fn ended(&self, number: u64, is_committed: bool) {
         self.inner.letter_is_written(number);
         let Some(transaction) = self.inner.transactions().remove(&number) else {
             return;
         };
         self.inner.learn(&transaction, is_committed);
-        if places::schema().is_ok_and(|schema| transaction.touched().writes.contains(&schema)) {
+        let touched = transaction.touched().clone();
+        if places::schema().is_ok_and(|schema| touched.writes.contains(&schema))
+            && let Ok(pass) = transaction.pass()
+        {
             // Whoever goes on with its tables would keep the schema from other sites.
-            transaction.pass.close_turn();
+            pass.close_turn();
         }
         let appended = transaction.appended().clone();
         if !appended.is_empty() {
             self.inner.local.ended(&appended, is_committed);
         }
-        if !is_committed && !appended.is_empty() {
-            // What is in the log and not here is replayed by the next turn.
-            transaction.pass.break_off();
+        if !is_committed
+            && !appended.is_empty()
+            && let Ok(touched) = PartitionSet::new(touched.all())
+        {
+            // What is in the log and not here is replayed by the next turn; it may
+            // have left its own.
+            self.inner.ownership.break_off(&touched);
         }
     }
 }

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Answer, Session};
 use crate::catalog::schema::{Relation, TableKind};
 use crate::clock;
 use crate::dialect::{Access, Plan};
-use crate::engine::sqlite::group::Member;
+use crate::engine::sqlite::group::{End, Member};
 use crate::engine::sqlite::history::Tables;
 use crate::engine::sqlite::writer::{Start, Writing};
 use crate::engine::{Appended, Digest, Notes, Who};
 use crate::error::{Result, SqlError, state};
 use crate::freshness::Freshness;
 use crate::types::datetime;
+
+/// How long a transaction that does not ask for the latest waits to read what
+/// others were told of.
+const LEVEL_WAIT: Duration = Duration::from_millis(500);
 
 /// Whether there is a transaction, and whose idea it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,8 +186,11 @@ impl Session {
         if self.snapshot.is_some() {
             return Ok(());
         }
-        let commits = self.shared.database.commits();
-        let known = self.shared.database.schema();
+        let database = &self.shared.database;
+        // What the site has is to be had soon: the rest may hang on other sites.
+        let limit = (self.freshness != Freshness::Latest).then_some(LEVEL_WAIT);
+        self.cancel.wait(database.level(limit), None).await?;
+        let (commits, known) = (database.commits(), database.schema());
         let schema = self
             .reader
             .call(self.id, move |held| held.take_snapshot(&known))
@@ -364,8 +372,14 @@ impl Session {
             return Err(SqlError::internal("a transaction ends twice"));
         };
         // What has joined is ended by its group.
-        (self.is_announced, self.start) = (false, Start::OnTop);
-        writing.join(member).outcome().await
+        let is_announced = std::mem::take(&mut self.is_announced);
+        self.start = Start::OnTop;
+        let end = writing.join(member).outcome().await?;
+        if is_announced && end == End::Acknowledged {
+            let transaction = self.state.transaction;
+            self.shared.replication.acknowledged(transaction);
+        }
+        Ok(())
     }
 
     /// Gives the transaction its place behind those before it.

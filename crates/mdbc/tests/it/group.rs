@@ -238,20 +238,18 @@ async fn transactions_that_are_under_way_share_one_commit() {
     let (run, client) = Run::start().await;
     let mut begun = Vec::new();
     for k in 0..16 {
-        begun.push(run.begin(&format!("INSERT INTO t VALUES ({k})")).await);
+        begun.push(run.append(&format!("INSERT INTO t VALUES ({k})")).await);
     }
-    run.appended(16).await;
     assert!(keys(&client, "t").await.is_empty(), "none is committed");
     let commits = run.database.commits();
     for entry in (0..16).rev() {
-        assert!(begun.iter().all(|begun| !begun.is_finished()));
+        assert_eq!(run.database.commits(), commits);
         run.tell(entry, Ok(()));
+        let begun = begun.pop().unwrap();
+        assert_eq!(told(begun).await, "00000", "it is answered at once");
     }
-    for begun in begun {
-        assert_eq!(told(begun).await, "00000");
-    }
-    assert_eq!(run.database.commits(), commits + 1);
     assert_eq!(keys(&client, "t").await, (0..16).collect::<Vec<_>>());
+    assert_eq!(run.database.commits(), commits + 1);
     assert_eq!(run.ended(), [true; 16]);
 }
 
@@ -494,6 +492,8 @@ async fn who_idles_on_top_of_others_is_taken_off() {
         "00000",
         "though nobody ends the other one"
     );
+    let reader = run.client().await;
+    assert_eq!(keys(&reader, "t").await, [1], "who reads now must see it");
     assert_eq!(state_of(&client, "INSERT INTO t VALUES (3)").await, "40001");
     assert_eq!(
         state_of(&client, "COMMIT").await,

@@ -179,6 +179,31 @@ async fn a_digest_makes_another_database_the_same() {
 }
 
 #[tokio::test]
+async fn a_site_that_has_forgotten_what_it_did_gives_no_value_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Recorder::default();
+    let database = Database::open(&options(&folder, 1)).unwrap();
+    let port = start(database, recorder.clone()).await;
+    for statement in &WORK[..7] {
+        psql(port, statement).await;
+    }
+    let digests = std::mem::take(&mut *recorder.digests.lock().unwrap());
+    let applied = digests.into_iter().map(|digest| Applied {
+        digest,
+        positions: BTreeMap::new(),
+    });
+    let lost = tempfile::tempdir().unwrap();
+    let again = Database::open(&options(&lost, 1)).unwrap();
+    again.apply(applied.collect()).await.unwrap();
+    drop(again);
+    let again = Database::open(&options(&lost, 1)).unwrap();
+    let port = start(again, Recorder::default()).await;
+    let drawn = psql(port, "insert into parent (name) values ('f') returning id").await;
+    let id: i64 = drawn.lines().next().unwrap().parse().unwrap();
+    assert_eq!(id, 17, "1, 5, 9 and 13 are in rows");
+}
+
+#[tokio::test]
 async fn what_is_not_in_the_log_is_not_done() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::default();

@@ -216,6 +216,10 @@ impl Replication for Watched {
         self.inner.age()
     }
 
+    fn acknowledged(&self, transaction: u64) {
+        self.inner.acknowledged(transaction);
+    }
+
     fn ended(&self, transaction: u64, is_committed: bool) {
         self.inner.ended(transaction, is_committed);
     }

@@ -66,7 +66,13 @@ impl local::Local for Postgres {
         Ok(Quiet(None))
     }
 
-    async fn apply_one(&self, _quiet: &Quiet, digest: Applied) -> Result<()> {
-        self.apply(vec![digest]).await
+    async fn apply(&self, _quiet: &Quiet, digests: Vec<Applied>) -> (usize, Result<()>) {
+        let count = digests.len();
+        for (at, digest) in digests.into_iter().enumerate() {
+            if let Err(error) = self.apply(vec![digest]).await {
+                return (at, Err(error));
+            }
+        }
+        (count, Ok(()))
     }
 }

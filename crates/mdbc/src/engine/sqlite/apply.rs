@@ -35,8 +35,7 @@ pub struct Applied {
 }
 
 impl Database {
-    /// Does what other sites have done, each digest with its positions in one
-    /// local transaction.
+    /// Does what other sites have done, each digest with its positions.
     ///
     /// Waits until no local transaction writes.
     ///
@@ -51,26 +50,40 @@ impl Database {
     /// A dropped future may have applied any number of the digests.
     pub async fn apply(&self, digests: Vec<Applied>) -> Result<()> {
         let quiet = self.quiet().await?;
-        for applied in digests {
-            self.apply_one(&quiet, applied).await?;
-        }
-        Ok(())
+        self.apply_at_once(&quiet, digests).await.1
     }
 
-    /// The same for one digest, and for who has the permit.
-    pub(crate) async fn apply_one(
+    /// The same, for who has the permit: in one local transaction, or in one each
+    /// where that does not go well. How many are applied, and why no more.
+    pub(crate) async fn apply_at_once(
         &self,
         _quiet: &OwnedSemaphorePermit,
-        applied: Applied,
-    ) -> Result<()> {
+        digests: Vec<Applied>,
+    ) -> (usize, Result<()>) {
         let database = self.clone();
         let apply = move |held: &mut Held| {
-            let schema = held.apply(&applied, &database.schema())?;
-            database.set_schema(schema);
-            database.note_commit(Tables::of(&applied.digest));
-            Ok(())
+            let at_once = database.apply_here(held, &digests);
+            if at_once.is_ok() || digests.len() < 2 {
+                return Ok((if at_once.is_ok() { digests.len() } else { 0 }, at_once));
+            }
+            for (at, digest) in digests.iter().enumerate() {
+                let applied = database.apply_here(held, std::slice::from_ref(digest));
+                if applied.is_err() {
+                    return Ok((at, applied));
+                }
+            }
+            Ok((digests.len(), Ok(())))
         };
-        self.inner.writer.call(SESSION, apply).await
+        let called = self.inner.writer.call(SESSION, apply).await;
+        called.unwrap_or_else(|error| (0, Err(error)))
+    }
+
+    fn apply_here(&self, held: &mut Held, digests: &[Applied]) -> Result<()> {
+        let schema = held.apply(digests, &self.schema())?;
+        self.set_schema(schema);
+        let tables = digests.iter().map(|applied| Tables::of(&applied.digest));
+        self.note_commit(tables.fold(Tables::default(), |all, one| all.and(&one)));
+        Ok(())
     }
 
     /// Leaves out values of sequences that this site has given, though the file does
@@ -120,24 +133,20 @@ impl Held {
         Ok(store::given(&self.connection)?.into_iter().collect())
     }
 
-    /// Does a digest again, in a local transaction of its own.
-    fn apply(&mut self, applied: &Applied, schema: &Arc<Schema>) -> Result<Arc<Schema>> {
-        let setting = Setting {
-            schema: Arc::clone(schema),
-            facts: Arc::new(Facts {
-                database: String::new(),
-                roles: Vec::new(),
-                settings: Vec::new(),
-            }),
-            default_kind: applied.digest.default_kind,
-            result_bytes_max: 0,
-        };
+    /// Does digests again, in a local transaction of their own.
+    fn apply(&mut self, digests: &[Applied], schema: &Arc<Schema>) -> Result<Arc<Schema>> {
         // What foreign keys did there is part of the digest.
         self.connection
             .execute_batch("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE")
             .plain()?;
-        let result = self.apply_all(applied, setting);
-        let ended = self.end(result);
+        let mut digests = digests.iter();
+        let applied = digests.try_fold(Arc::clone(schema), |schema, applied| {
+            self.apply_one(applied, schema)
+        });
+        let ended = self.end(applied);
+        if ended.is_ok() {
+            self.context.counters().unstored.clear();
+        }
         self.connection
             .execute_batch("PRAGMA foreign_keys = ON")
             .plain()?;
@@ -159,10 +168,20 @@ impl Held {
         let mut digest = member.digest.clone();
         digest.stamp = rows.as_ref().map(|stamped| stamped.stamp.clone());
         let positions = positions.clone();
-        self.apply(&Applied { digest, positions }, schema)
+        self.apply(&[Applied { digest, positions }], schema)
     }
 
-    fn apply_all(&mut self, applied: &Applied, mut setting: Setting) -> Result<Arc<Schema>> {
+    fn apply_one(&mut self, applied: &Applied, schema: Arc<Schema>) -> Result<Arc<Schema>> {
+        let mut setting = Setting {
+            schema,
+            facts: Arc::new(Facts {
+                database: String::new(),
+                roles: Vec::new(),
+                settings: Vec::new(),
+            }),
+            default_kind: applied.digest.default_kind,
+            result_bytes_max: 0,
+        };
         let version = setting.schema.version;
         for change in &applied.digest.changes {
             match change {
@@ -177,6 +196,8 @@ impl Held {
                 row => self.apply_row(row, &setting.schema)?,
             }
         }
+        self.note_used(&applied.digest.changes, &setting.schema);
+        self.store_counters()?;
         let Digest { rows, stamp, .. } = &applied.digest;
         if let Some(stamp) = stamp {
             let stamped = Stamped {
@@ -193,6 +214,36 @@ impl Held {
             store::set_position(&self.connection, partition, position)?;
         }
         Ok(setting.schema)
+    }
+
+    /// Notes which values of sequences the rows have: an entry may be of this site,
+    /// which has forgotten it.
+    fn note_used(&self, changes: &[Change], schema: &Schema) {
+        let sequences = schema.relations().filter_map(|relation| match relation {
+            Relation::Sequence(sequence) => Some((sequence.oid, sequence.owner.as_ref()?)),
+            _ => None,
+        });
+        let owned = sequences.filter_map(|(oid, (table, column))| {
+            let Some(Relation::Table(table)) = schema.get(table) else {
+                return None;
+            };
+            let at = stored_columns(table).position(|own| own.name == *column)?;
+            Some((table.oid, at, oid))
+        });
+        for (table, at, oid) in owned {
+            for change in changes {
+                let value = match change {
+                    Change::Insert { table: of, row } if *of == table => row.get(at),
+                    Change::Update {
+                        table: of, after, ..
+                    } if *of == table => after.get(at).and_then(Option::as_ref),
+                    _ => None,
+                };
+                if let Some(Value::Integer(value)) = value {
+                    self.context.counters().note_used(oid, *value);
+                }
+            }
+        }
     }
 
     fn apply_row(&self, change: &Change, schema: &Schema) -> Result<()> {

@@ -71,6 +71,21 @@ impl Counters {
         self.unstored.push(oid);
     }
 
+    /// Notes a value that is in a row: where this site has given it, in a
+    /// transaction that was lost here and is in the log, it is not given again.
+    pub(crate) fn note_used(&mut self, oid: u32, value: i64) {
+        let above = value.saturating_sub(self.site);
+        if above < 0 || above % self.stride != 0 {
+            return;
+        }
+        let count = (above / self.stride).saturating_add(1);
+        let given = self.given.entry(oid).or_default();
+        if *given < count {
+            *given = count;
+            self.unstored.push(oid);
+        }
+    }
+
     /// Makes sure that no value is given again of those that this site has said it
     /// has given. `values` tells how many a sequence has at a site.
     pub(crate) fn outrun(&mut self, said: &BTreeMap<u32, i64>, values: impl Fn(u32) -> i64) {
@@ -182,6 +197,16 @@ mod tests {
         unique.sort_unstable();
         unique.dedup();
         assert_eq!(unique, (1..=30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn values_of_this_site_that_rows_have_are_not_given_again() {
+        let mut counters = counters(2, 16);
+        for value in [18, 34, 33, 2, -14, i64::MIN, i64::MAX] {
+            counters.note_used(1, value);
+        }
+        assert_eq!(counters.next(1, 1, 1000, "s").unwrap(), 50);
+        assert_eq!(counters.unstored, [1, 1, 1]);
     }
 
     #[test]

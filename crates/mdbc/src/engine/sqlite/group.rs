@@ -1,24 +1,28 @@
 //! Transactions of a site that share one local commit.
 //!
 //! ```text
-//!            ├─ T1 runs ─┤ appended ······ acknowledged ┐
-//!  BEGIN                 ├─ T2 runs ─┤ appended ······· acknowledged ┐
-//!                                    ├─ T3 runs ─┤ appended ········· acknowledged ┐
-//!                                      closed: T1 is acknowledged ─┘        COMMIT ┘ all answered
+//!            ├─ T1 runs ─┤ appended ······ acknowledged, answered
+//!  BEGIN                 ├─ T2 runs ─┤ appended ······ acknowledged, answered
+//!                                    ├─ T3 runs ─┤ appended ······ acknowledged, answered
+//!                                                                  COMMIT
 //! ```
 //!
 //! The writing connection has an outer transaction, the *group*. A transaction of
 //! a client is a savepoint in it. When it commits it gets its place in the log,
 //! its savepoint is released, and it is a *member*; the next one runs on top of
-//! it at once. The group takes members until the first is acknowledged, or there
-//! are many, or one has changed the schema. It ends when the outcome of all is
-//! known: with one commit for all, after which each is answered. Nobody begins
-//! meanwhile. So a site commits as many transactions a round as it can run in
-//! one, and a client alone waits for one round.
+//! it at once. A member that is acknowledged is answered: the log has it. The
+//! group ends with one commit for all, when the outcome of all is known and nobody
+//! runs on top of them, or when it has been open for long, is large, or somebody
+//! waits for it. So a site does not wait for rounds, nor for its disk, between its
+//! transactions, and a client alone waits for one round.
 //!
 //! *Invariant*: other connections see what is committed alone, and what is
-//! committed here is acknowledged. A crash rolls the group back; what is in the
-//! log is replayed.
+//! committed here is acknowledged. Who begins to read on another connection waits
+//! for what clients were told of by then ([`Database::level`]). A crash rolls the
+//! group back; what is in the log is replayed.
+//!
+//! A member that is in no log (a letter), or not with all that it did (tables of
+//! this site alone, the schema), is answered when it is committed here.
 //!
 //! # When not all is well
 //! Where a member is not acknowledged, or SQLite has rolled the group back (a
@@ -37,34 +41,33 @@
 //! and it is the last one of its group.
 //!
 //! # Who ends a group
-//! Whoever has the permit to write and finds it due: a member that waits, or
-//! whoever would begin. Nothing runs in the background: if nobody waits for its
-//! members any more, the group is rolled back ([`Joined`]). A transaction that
-//! runs on top of a group whose members wait is taken off after a bounded time
-//! ([`RUNNER_WAIT`]), so that a client that is slow keeps nobody from its answer;
-//! and at once if it waits itself, for tables that another site has or a member:
-//! two sites could wait for each other so. The session's next one begins a group
-//! of its own.
+//! Its keeper ([`keep`]), or whoever has the permit to write and finds it closed. A
+//! transaction that runs on top of a group that is to end is taken off after a
+//! bounded time ([`RUNNER_WAIT`]), so that a client that is slow keeps nobody from
+//! its answer; and at once if it waits itself, for tables that another site has or
+//! a member: two sites could wait for each other so. The session's next one begins
+//! a group of its own.
 //!
 //! [`Writing::settled`]: super::writer::Writing::settled
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, join_all};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::Database;
 use super::history::Tables;
 use super::lane::Held;
+use super::{Database, Inner};
 use crate::catalog::schema::Schema;
+use crate::clock;
 use crate::engine::digest::{Change, Digest};
 use crate::engine::{Acknowledgement, Notes};
 use crate::error::{Result, SqlError, state};
@@ -74,6 +77,9 @@ const MEMBERS_MAX: usize = 256;
 /// Bytes of the changes of one group's members, about: they are kept until it
 /// ends. The last one may exceed it.
 const BYTES_MAX: usize = 64 << 20;
+/// How long a group takes members once the first is acknowledged. What it has is in
+/// the log alone so long, and is replayed after a crash.
+const LIFE: Duration = Duration::from_millis(250);
 /// How long members whose group is due wait for the transaction that runs on top
 /// of them.
 pub(crate) const RUNNER_WAIT: Duration = Duration::from_millis(500);
@@ -96,6 +102,11 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// Whether the log has all of it, once it is acknowledged.
+    fn is_in_log(&self) -> bool {
+        !self.notes.positions.is_empty()
+    }
+
     /// Whether none may join behind it.
     fn is_last(&self) -> bool {
         self.is_only_here || self.tables == Tables::All
@@ -125,6 +136,8 @@ struct Seats {
     is_closed: bool,
     /// Whether what the connection has is not what the members have done.
     is_spoiled: bool,
+    /// Whether a client was told already.
+    is_answered: bool,
 }
 
 /// Transactions that share one local commit.
@@ -132,8 +145,12 @@ pub(crate) struct Group {
     /// Where the ends of members are told.
     runtime: Handle,
     seats: Mutex<Seats>,
-    /// Members whose sessions wait.
-    waiting: AtomicUsize,
+    /// Told when whoever ran on top has left the connection.
+    moved: Notify,
+    /// Told when somebody waits for the local commit.
+    wanted: CancellationToken,
+    /// Told when there was one, or none is to be.
+    over: CancellationToken,
 }
 
 impl fmt::Debug for Group {
@@ -147,7 +164,9 @@ impl Group {
         Self {
             runtime: Handle::current(),
             seats: Mutex::default(),
-            waiting: AtomicUsize::new(0),
+            moved: Notify::new(),
+            wanted: CancellationToken::new(),
+            over: CancellationToken::new(),
         }
     }
 
@@ -169,9 +188,12 @@ impl Group {
 
     /// Whether it takes no more members.
     pub(super) fn is_due(&self) -> bool {
-        let seats = self.seats();
-        let first = seats.all.first();
-        seats.is_closed || first.is_some_and(|first| first.fate.peek().is_some())
+        self.seats().is_closed
+    }
+
+    /// Whether a client was told of a transaction that others cannot read yet.
+    fn is_answered(&self) -> bool {
+        self.seats().is_answered
     }
 
     /// Whether a member has changed one of these tables.
@@ -197,11 +219,34 @@ impl Group {
         }
     }
 
-    pub(super) fn add(&self, mut member: Member) -> oneshot::Receiver<Result<()>> {
+    /// Whether the outcome of all is known.
+    fn is_settled(&self) -> bool {
+        self.fates().now_or_never().is_some()
+    }
+
+    /// Whoever ran on top has left the connection.
+    pub(super) fn note_left(&self) {
+        self.moved.notify_one();
+    }
+
+    pub(super) fn add(self: &Arc<Self>, database: &Database, mut member: Member) -> Joined {
         let (answer, answered) = oneshot::channel();
         let ready: Acknowledgement = Box::pin(std::future::ready(Ok(())));
         let fate = std::mem::replace(&mut member.acknowledged, ready).shared();
+        let is_answered_early = member.is_in_log() && !member.is_last();
+        let joined = Joined {
+            database: database.clone(),
+            group: Arc::clone(self),
+            acknowledged: is_answered_early.then(|| fate.clone()),
+            answered,
+            permit: None,
+        };
         let mut seats = self.seats();
+        if seats.all.is_empty() {
+            let group = Arc::downgrade(self);
+            self.runtime
+                .spawn(keep(Arc::downgrade(&database.inner), group));
+        }
         seats.bytes = seats.bytes.saturating_add(member.size());
         let is_full = seats.all.len() + 1 >= MEMBERS_MAX || seats.bytes >= BYTES_MAX;
         seats.is_closed |= is_full || member.is_last();
@@ -210,8 +255,7 @@ impl Group {
             fate,
             answer,
         });
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        answered
+        joined
     }
 
     /// Takes the members out, and whether the connection has what they did.
@@ -222,58 +266,136 @@ impl Group {
     }
 }
 
-/// A member whose session waits for the group's end.
-///
-/// Dropped before that, it is left to the others; without others, the group is
-/// rolled back, since nobody would end it.
-#[derive(Debug)]
-pub(crate) struct Joined {
-    pub(super) database: Database,
-    pub(super) group: Arc<Group>,
-    pub(super) answered: oneshot::Receiver<Result<()>>,
-    pub(super) permit: Option<OwnedSemaphorePermit>,
-    pub(super) is_answered: bool,
-}
-
-impl Drop for Joined {
+impl Drop for Group {
     fn drop(&mut self) {
-        let is_last = self.group.waiting.fetch_sub(1, Ordering::SeqCst) == 1;
-        if is_last && !self.is_answered {
-            self.database.abandon(&self.group);
+        // The database is closed: its connection rolls back.
+        let _runtime = self.runtime.enter();
+        let (seats, _) = self.take();
+        for seat in seats.into_iter().rev() {
+            (seat.member.ended)(false);
+            drop(seat.answer.send(Err(abandoned())));
         }
+        self.over.cancel();
     }
 }
 
+/// Ends a group: when the outcome of all is known and nobody runs on top of them,
+/// or some time after that of the first is, or as soon as somebody waits for it.
+/// It keeps no database open that everybody else has left.
+async fn keep(database: Weak<Inner>, group: Weak<Group>) {
+    let strong = || Some((Database::of(&database)?, group.upgrade()?));
+    let first = group.upgrade().map(|group| group.first());
+    let life = async {
+        if let Some(first) = first {
+            first.await;
+        }
+        clock::sleep(LIFE).await;
+    };
+    let mut life = pin!(life);
+    while let Some((database, group)) = strong() {
+        let (fates, wanted) = (group.fates(), group.wanted.clone());
+        drop((database, group));
+        tokio::select! {
+            biased;
+            () = wanted.cancelled() => break,
+            () = &mut life => break,
+            _ = fates => {}
+        }
+        let Some((database, group)) = strong() else {
+            return;
+        };
+        if let Some(permit) = database.permit_if_free() {
+            if group.is_settled() {
+                return end(&database, &group, permit).await;
+            }
+            continue;
+        }
+        drop(database);
+        tokio::select! {
+            biased;
+            () = wanted.cancelled() => break,
+            () = &mut life => break,
+            () = group.moved.notified() => {}
+        }
+    }
+    let Some((strong_database, strong_group)) = strong() else {
+        return;
+    };
+    strong_group.close();
+    let permit = strong_database.permit_of_runner().await;
+    let fates = strong_group.fates();
+    drop((strong_database, strong_group));
+    drop(fates.await);
+    if let (Ok(permit), Some((database, group))) = (permit, strong()) {
+        end(&database, &group, permit).await;
+    }
+}
+
+async fn end(database: &Database, group: &Arc<Group>, permit: OwnedSemaphorePermit) {
+    if let Err(error) = database.end_group(group).await {
+        tracing::error!(%error, "a group of transactions could not be ended");
+    }
+    drop(permit);
+}
+
+/// How a transaction has ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It is in the local database.
+    Committed,
+    /// It is in the log, and will be in the local database before anybody begins
+    /// to read there.
+    Acknowledged,
+}
+
+/// A member whose session waits for its answer. Dropped, it is left to the group.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    database: Database,
+    group: Arc<Group>,
+    answered: oneshot::Receiver<Result<()>>,
+    /// How it ends, where that is enough for an answer.
+    acknowledged: Option<Fate>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
 impl Joined {
-    /// Waits until it is committed here. The next transaction may begin
-    /// meanwhile.
-    pub(crate) async fn outcome(mut self) -> Result<()> {
-        let (database, group) = (self.database.clone(), Arc::clone(&self.group));
+    /// Waits until it is in the log, or committed here. The next transaction may
+    /// begin meanwhile.
+    pub(crate) async fn outcome(mut self) -> Result<End> {
+        let group = Arc::clone(&self.group);
         let permit = self.permit.take();
-        let mut first = pin!(group.first().fuse());
-        if first.as_mut().now_or_never().is_some() || group.is_due() {
-            // Nobody would join any more: no need to give the permit away first.
-            database.end_group(&group).await?;
+        if group.is_settled() {
+            // Nothing is to be waited for: no need to give the permit away first.
+            self.database.end_group(&group).await?;
         }
         drop(permit);
-        let end = async {
-            first.await;
-            group.close();
-            let permit = database.permit_of_runner().await?;
-            database.end_group(&group).await?;
-            drop(permit);
-            Ok::<(), SqlError>(())
-        };
-        let answer = tokio::select! {
-            biased;
-            answer = &mut self.answered => answer,
-            ended = end => {
-                ended?;
-                (&mut self.answered).await
+        group.note_left();
+        let acknowledged = async {
+            match self.acknowledged {
+                Some(fate) => {
+                    if fate.await.is_ok() {
+                        return;
+                    }
+                }
+                // Others may join as long as it would have to wait anyway.
+                None => group.first().await,
             }
+            // The group tells what has become of it.
+            group.wanted.cancel();
+            std::future::pending::<()>().await;
         };
-        self.is_answered = true;
-        answer.unwrap_or_else(|_gone| Err(abandoned()))
+        tokio::select! {
+            biased;
+            answer = self.answered => match answer {
+                Ok(answer) => answer.map(|()| End::Committed),
+                Err(_gone) => Err(abandoned()),
+            },
+            () = acknowledged => {
+                group.seats().is_answered = true;
+                Ok(End::Acknowledged)
+            }
+        }
     }
 }
 
@@ -304,6 +426,11 @@ fn in_log(error: &SqlError) -> SqlError {
 }
 
 impl Database {
+    fn of(inner: &Weak<Inner>) -> Option<Self> {
+        let inner = inner.upgrade()?;
+        Some(Self { inner })
+    }
+
     pub(super) fn group(&self) -> Option<Arc<Group>> {
         self.group_slot().clone()
     }
@@ -324,6 +451,11 @@ impl Database {
         permit.map_err(|_| SqlError::new(state::ADMIN_SHUTDOWN, "the local database is closed"))
     }
 
+    /// The permit to write, if nobody has it or waits for it.
+    fn permit_if_free(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.inner.turn).try_acquire_owned().ok()
+    }
+
     /// The permit to write, while no group is open: one that is, is ended first.
     pub(crate) async fn quiet(&self) -> Result<OwnedSemaphorePermit> {
         let permit = self.permit().await?;
@@ -331,6 +463,31 @@ impl Database {
             self.end_group(&group).await?;
         }
         Ok(permit)
+    }
+
+    /// Has a group that is open ended soon.
+    pub(crate) fn hurry(&self) {
+        if let Some(group) = self.group() {
+            group.wanted.cancel();
+        }
+    }
+
+    /// Waits until what clients were told of is committed here, so that others read
+    /// it; not longer than the limit, if there is one.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub(crate) async fn level(&self, limit: Option<Duration>) -> Result<()> {
+        let Some(group) = self.group().filter(|group| group.is_answered()) else {
+            return Ok(());
+        };
+        group.wanted.cancel();
+        let over = group.over.cancelled();
+        match limit {
+            Some(limit) => drop(timeout(limit, over).await),
+            None => over.await,
+        }
+        Ok(())
     }
 
     /// The permit, taken from the transaction that has it if that goes on for
@@ -412,25 +569,10 @@ impl Database {
             answers.push((seat.answer, end));
         }
         *self.group_slot() = None;
+        group.over.cancel();
         for (answer, end) in answers {
             // A session that is gone is told nothing.
             drop(answer.send(end));
-        }
-    }
-
-    /// Rolls a group back that nobody waits for.
-    fn abandon(&self, group: &Arc<Group>) {
-        let (database, group) = (self.clone(), Arc::clone(group));
-        let is_posted = self.inner.writer.post(move |held| {
-            if database.is_current(&group) {
-                held.rollback_group();
-                let (seats, _) = group.take();
-                let ends = seats.iter().map(|_| Err(abandoned())).collect();
-                database.publish(&group, seats, ends);
-            }
-        });
-        if !is_posted {
-            tracing::error!("a group of transactions could not be rolled back");
         }
     }
 }
@@ -456,7 +598,7 @@ impl Redo {
     fn member(&mut self, held: &mut Held, member: &Member, fate: Result<()>) -> Result<()> {
         self.has_failed |= fate.is_err();
         fate?;
-        let is_in_log = !member.notes.positions.is_empty();
+        let is_in_log = member.is_in_log();
         if !is_in_log && (self.has_failed || member.is_only_here) {
             return Err(behind_a_failure());
         }

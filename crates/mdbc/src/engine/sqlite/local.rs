@@ -53,6 +53,10 @@ impl local::Local for Local {
         self.reader.call(SESSION, |held| held.given()).await
     }
 
+    fn hurry(&self) {
+        self.database.hurry();
+    }
+
     fn outrun_sequences(&self, said: &BTreeMap<u32, i64>) {
         self.database.outrun_sequences(said);
     }
@@ -65,13 +69,12 @@ impl local::Local for Local {
         Ok(Quiet(Some(self.database.quiet().await?)))
     }
 
-    async fn apply_one(&self, quiet: &Quiet, digest: Applied) -> Result<()> {
+    async fn apply(&self, quiet: &Quiet, digests: Vec<Applied>) -> (usize, Result<()>) {
         let Quiet(Some(permit)) = quiet else {
-            return Err(SqlError::internal(
-                "the right to write is of another database",
-            ));
+            let error = SqlError::internal("the right to write is of another database");
+            return (0, Err(error));
         };
-        self.database.apply_one(permit, digest).await
+        self.database.apply_at_once(permit, digests).await
     }
 
     async fn mail_state(&self) -> Result<MailState> {

@@ -66,7 +66,9 @@ impl Drop for Writing {
         if permit.is_some() {
             self.database.dismiss(&self.group, self.top.number);
         }
-        // The permit is freed last: when the rollback is on its way.
+        // When the rollback is on its way.
+        drop(permit);
+        self.group.note_left();
     }
 }
 
@@ -210,18 +212,13 @@ impl Writing {
     /// on.
     pub(crate) fn join(mut self, member: Member) -> Joined {
         let notes = member.notes.clone();
-        let answered = self.group.add(member);
+        let mut joined = self.group.add(&self.database, member);
         let is_posted = self.lane().post(move |held| held.join(&notes));
         if !is_posted {
             self.group.spoil();
         }
-        Joined {
-            database: self.database.clone(),
-            group: Arc::clone(&self.group),
-            answered,
-            permit: self.permit.take(),
-            is_answered: false,
-        }
+        joined.permit = self.permit.take();
+        joined
     }
 }
 
@@ -312,12 +309,19 @@ impl Held {
         Ok(())
     }
 
-    fn seal(&mut self, default_kind: TableKind) -> Result<Digest> {
-        let unstored = std::mem::take(&mut self.context.counters().unstored);
-        for oid in unstored {
+    /// Stores how many values sequences have given, where that is not stored yet.
+    pub(super) fn store_counters(&self) -> Result<()> {
+        let unstored = self.context.counters().unstored.clone();
+        let mut unstored = unstored.into_iter();
+        unstored.try_for_each(|oid| {
             let given = self.context.counters().given.get(&oid).copied();
-            store::store_given(&self.connection, oid, given.unwrap_or_default())?;
-        }
+            store::store_given(&self.connection, oid, given.unwrap_or_default())
+        })
+    }
+
+    fn seal(&mut self, default_kind: TableKind) -> Result<Digest> {
+        self.store_counters()?;
+        self.context.counters().unstored.clear();
         let (changes, schema) = {
             let mut inner = self.context.lock();
             inner.capture.is_on = false;
