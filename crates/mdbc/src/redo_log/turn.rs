@@ -40,6 +40,10 @@ use crate::sites::News;
 /// a majority does without are given up, or the turn is told.
 const ROOM_WAIT: Duration = Duration::from_secs(2);
 
+/// How many times longer a turn is where no other site had one since the last: each
+/// end of a turn waits for what is under way.
+const ALONE: u32 = 4;
+
 /// How long between two looks whether there is room.
 const ROOM_LOOK: Duration = Duration::from_millis(20);
 
@@ -66,6 +70,7 @@ pub struct Turn {
     under_way: Arc<Semaphore>,
     jobs: TaskTracker,
     opened: Instant,
+    length: Duration,
     missed: Vec<Entry>,
 }
 
@@ -110,10 +115,10 @@ impl Turn {
         applied: &Applied,
         wait: Duration,
     ) -> Result<Self, Error> {
-        let held = BTreeMap::new();
+        let (held, is_alone) = (BTreeMap::new(), log.is_alone(partitions));
         let wanted = Wanted {
             partitions,
-            is_shared: access == Access::Read && !log.is_alone(partitions),
+            is_shared: access == Access::Read && !is_alone,
             applied,
             held: &held,
             wait,
@@ -123,6 +128,7 @@ impl Turn {
         let (mut lanes, jobs) = (Lanes::default(), TaskTracker::new());
         let missed = lanes.take(&log, &jobs, acquired);
         Ok(Self {
+            length: log.turn.saturating_mul(if is_alone { ALONE } else { 1 }),
             log,
             lanes: Arc::new(Mutex::new(lanes)),
             extending: tokio::sync::Mutex::default(),
@@ -164,7 +170,7 @@ impl Turn {
     /// How long until the turn is due by its age.
     pub fn time_left(&self) -> Duration {
         let age = clock::now().saturating_duration_since(self.opened);
-        self.log.turn.saturating_sub(age)
+        self.length.saturating_sub(age)
     }
 
     /// Why the turn takes no more entries, if it does not.

@@ -180,9 +180,13 @@ impl Replicated {
         self.inner.log.behind()
     }
 
-    /// Ends all turns. Transactions that are open are waited for.
+    /// Ends all turns, and commits here what is acknowledged. Transactions that are
+    /// open are waited for.
     pub async fn close(&self) {
         self.inner.ownership.close().await;
+        if let Err(error) = self.inner.local.database.quiet().await {
+            tracing::debug!(%error, "the log has what is not committed here");
+        }
     }
 }
 

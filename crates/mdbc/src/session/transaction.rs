@@ -8,7 +8,7 @@ use super::{Answer, Session};
 use crate::catalog::schema::{Relation, TableKind};
 use crate::clock;
 use crate::dialect::{Access, Plan};
-use crate::engine::sqlite::group::{End, Member};
+use crate::engine::sqlite::group::{End, Member, Read};
 use crate::engine::sqlite::history::Tables;
 use crate::engine::sqlite::writer::{Start, Writing};
 use crate::engine::{Appended, Digest, Notes, Who};
@@ -133,20 +133,24 @@ impl Session {
         if access.is_write() {
             self.start_writing().await?;
         } else if self.writing.is_none() {
-            self.take_snapshot().await?;
+            self.take_snapshot(access).await?;
         }
         self.note_touched(access);
         Ok(())
     }
 
-    fn note_touched(&mut self, access: &Access) {
-        let table = |name: &String| match self.schema.get(name) {
+    /// The object ids and kinds of tables.
+    fn tables(&self, names: &BTreeSet<String>) -> impl Iterator<Item = (u32, TableKind)> {
+        names.iter().filter_map(|name| match self.schema.get(name) {
             Some(Relation::Table(table)) => Some((table.oid, table.kind)),
             _ => None,
-        };
-        let written: Vec<_> = access.writes.iter().filter_map(table).collect();
-        let read = access.reads.iter().filter_map(table);
-        for (oid, kind) in read.chain(written.iter().copied()) {
+        })
+    }
+
+    fn note_touched(&mut self, access: &Access) {
+        let written: Vec<_> = self.tables(&access.writes).collect();
+        let read: Vec<_> = self.tables(&access.reads).collect();
+        for (oid, kind) in read.into_iter().chain(written.iter().copied()) {
             self.footprint.all.insert(oid);
             if kind != TableKind::Strong {
                 self.footprint.others.insert(oid);
@@ -182,14 +186,18 @@ impl Session {
         Ok(())
     }
 
-    async fn take_snapshot(&mut self) -> Result<()> {
+    async fn take_snapshot(&mut self, access: &Access) -> Result<()> {
         if self.snapshot.is_some() {
             return Ok(());
         }
         let database = &self.shared.database;
+        let read = match self.block {
+            Block::Explicit => Read::Any,
+            _ => Read::These(self.tables(&access.reads).map(|(oid, _)| oid).collect()),
+        };
         // What the site has is to be had soon: the rest may hang on other sites.
         let limit = (self.freshness != Freshness::Latest).then_some(LEVEL_WAIT);
-        self.cancel.wait(database.level(limit), None).await?;
+        self.cancel.wait(database.level(read, limit), None).await?;
         let (commits, known) = (database.commits(), database.schema());
         let schema = self
             .reader

@@ -14,6 +14,7 @@ use mdbc::replicated::Replicated;
 use mdbc::sites::SiteList;
 use music_client::{Client, Options};
 use tokio::net::TcpListener;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::sites::{Sites, all, soon};
@@ -122,8 +123,11 @@ async fn what_the_local_database_does_not_take_is_committed_and_applied_later() 
     is_on.store(false, Ordering::SeqCst);
     // Whoever goes on without it is not told that it has the latest.
     let go_on = async {
-        while let Err(error) = client.batch_execute("INSERT INTO t SELECT max(k) + 1 FROM t").await {
-            let code = error.code().map(|code| code.code());
+        while let Err(error) = client
+            .batch_execute("INSERT INTO t SELECT max(k) + 1 FROM t")
+            .await
+        {
+            let code = error.code().map(SqlState::code);
             assert_eq!(code, Some("40001"), "{error}");
         }
     };

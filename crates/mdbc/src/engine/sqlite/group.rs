@@ -22,7 +22,9 @@
 //! group back; what is in the log is replayed.
 //!
 //! A member that is in no log (a letter), or not with all that it did (tables of
-//! this site alone, the schema), is answered when it is committed here.
+//! this site alone, the schema), is answered when it is committed here. So is every
+//! one where others read what groups change: readers are many, and need not wait.
+//! The group ends as soon as its first member is acknowledged then.
 //!
 //! # When not all is well
 //! Where a member is not acknowledged, or SQLite has rolled the group back (a
@@ -72,6 +74,9 @@ use crate::engine::digest::{Change, Digest};
 use crate::engine::{Acknowledgement, Notes};
 use crate::error::{Result, SqlError, state};
 
+/// How long after others have read what a group had changed its members wait for
+/// the commit.
+const READ_LATELY: Duration = Duration::from_secs(1);
 /// Members of one group.
 const MEMBERS_MAX: usize = 256;
 /// Bytes of the changes of one group's members, about: they are kept until it
@@ -79,7 +84,7 @@ const MEMBERS_MAX: usize = 256;
 const BYTES_MAX: usize = 64 << 20;
 /// How long a group takes members once the first is acknowledged. What it has is in
 /// the log alone so long, and is replayed after a crash.
-const LIFE: Duration = Duration::from_millis(250);
+const LIFE: Duration = Duration::from_secs(1);
 /// How long members whose group is due wait for the transaction that runs on top
 /// of them.
 pub(crate) const RUNNER_WAIT: Duration = Duration::from_millis(500);
@@ -120,6 +125,15 @@ impl Member {
         });
         changes.saturating_add(rows.sum())
     }
+}
+
+/// What somebody is about to read.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// Whatever there is.
+    Any,
+    /// These tables, by their object ids.
+    These(BTreeSet<u32>),
 }
 
 /// A member in its group.
@@ -192,7 +206,7 @@ impl Group {
     }
 
     /// Whether a client was told of a transaction that others cannot read yet.
-    fn is_answered(&self) -> bool {
+    pub(super) fn is_answered(&self) -> bool {
         self.seats().is_answered
     }
 
@@ -201,6 +215,13 @@ impl Group {
         let seats = self.seats();
         let mut members = seats.all.iter();
         members.any(|seat| seat.member.tables.meets(tables))
+    }
+
+    fn concerns(&self, read: &Read) -> bool {
+        match read {
+            Read::Any => !self.is_empty(),
+            Read::These(tables) => self.has_changed(tables),
+        }
     }
 
     /// How each member ends; never more than there are by now.
@@ -233,7 +254,7 @@ impl Group {
         let (answer, answered) = oneshot::channel();
         let ready: Acknowledgement = Box::pin(std::future::ready(Ok(())));
         let fate = std::mem::replace(&mut member.acknowledged, ready).shared();
-        let is_answered_early = member.is_in_log() && !member.is_last();
+        let is_answered_early = member.is_in_log() && !member.is_last() && !database.is_read();
         let joined = Joined {
             database: database.clone(),
             group: Arc::clone(self),
@@ -299,7 +320,11 @@ async fn keep(database: Weak<Inner>, group: Weak<Group>) {
             biased;
             () = wanted.cancelled() => break,
             () = &mut life => break,
-            _ = fates => {}
+            fates = fates => {
+                if fates.iter().any(Result::is_err) {
+                    break;
+                }
+            }
         }
         let Some((database, group)) = strong() else {
             return;
@@ -472,15 +497,19 @@ impl Database {
         }
     }
 
-    /// Waits until what clients were told of is committed here, so that others read
-    /// it; not longer than the limit, if there is one.
+    /// Waits until what clients were told of is committed here, so that who begins
+    /// to read does so; not longer than the limit, if there is one.
     ///
     /// # Cancel safety
     /// Changes nothing.
-    pub(crate) async fn level(&self, limit: Option<Duration>) -> Result<()> {
-        let Some(group) = self.group().filter(|group| group.is_answered()) else {
+    pub(crate) async fn level(&self, read: Read, limit: Option<Duration>) -> Result<()> {
+        let Some(group) = self.group().filter(|group| group.concerns(&read)) else {
             return Ok(());
         };
+        *self.read_at() = Some(clock::now());
+        if !group.is_answered() {
+            return Ok(());
+        }
         group.wanted.cancel();
         let over = group.over.cancelled();
         match limit {
@@ -488,6 +517,18 @@ impl Database {
             None => over.await,
         }
         Ok(())
+    }
+
+    /// Whether others have read lately what members of a group had changed: then
+    /// members wait for the commit, so that readers need not.
+    fn is_read(&self) -> bool {
+        let last = *self.read_at();
+        last.is_some_and(|last| clock::now().saturating_duration_since(last) < READ_LATELY)
+    }
+
+    fn read_at(&self) -> MutexGuard<'_, Option<clock::Instant>> {
+        let read_at = self.inner.read_at.lock();
+        read_at.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The permit, taken from the transaction that has it if that goes on for

@@ -130,6 +130,8 @@ pub(crate) struct Inner {
     group: Mutex<Option<Arc<Group>>>,
     /// Who runs on top of it.
     top: Mutex<Option<Arc<Top>>>,
+    /// When others have read last what a group had changed.
+    read_at: Mutex<Option<clock::Instant>>,
     history: Mutex<History>,
     transactions: AtomicU64,
     schema: Mutex<Arc<Schema>>,
@@ -185,6 +187,7 @@ impl Database {
             turn: Arc::new(Semaphore::new(1)),
             group: Mutex::default(),
             top: Mutex::default(),
+            read_at: Mutex::default(),
             history: Mutex::default(),
             transactions: AtomicU64::new(1),
             schema: Mutex::new(schema),
@@ -241,9 +244,11 @@ impl Database {
     }
 
     /// Whether one of these tables was changed by a commit since there were so
-    /// many.
+    /// many, or by one that a client was told of and that is yet to come.
     pub(crate) fn is_changed(&self, since: u64, tables: &BTreeSet<u32>) -> bool {
-        self.history().is_changed(since, tables)
+        let group = self.group().filter(|group| group.is_answered());
+        let is_to_come = group.is_some_and(|group| group.has_changed(tables));
+        is_to_come || self.history().is_changed(since, tables)
     }
 
     fn history(&self) -> MutexGuard<'_, History> {
