@@ -22,6 +22,7 @@
 //! | [`engine`] | the local database |
 //! | [`replicated`] | what transactions have to do with other sites |
 //! | [`partition`] | what is owned as one |
+//! | `freshness` | whether a transaction reads the latest, or what the site has |
 //! | `ranges` | which ranges of tables a statement touches |
 //! | [`redo_log`] | strong tables: what committed, in order |
 //! | [`ownership`] | turns shared by the transactions of a site |

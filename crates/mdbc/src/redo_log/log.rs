@@ -38,7 +38,7 @@ pub struct LogOptions {
     pub site: String,
     /// All sites of the database.
     pub sites: SiteList,
-    /// How long a turn takes further transactions; four times as long where no other
+    /// How long a turn takes further transactions; three times as long where no other
     /// site had one since the last. 250 ms.
     pub turn: Duration,
     /// How many slots a partition's log has, the same at all sites. 1024.

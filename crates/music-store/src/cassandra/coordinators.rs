@@ -8,7 +8,10 @@
 //! takes about as long, as the client's way there is a part of the round that
 //! is saved, and it is open no longer than those of the others.
 //!
-//! So is what is done next with the same key.
+//! So is what is done next with the same key. And whoever has got a ticket of such
+//! a key lets the others go first, for a moment: he who has just won is the
+//! quickest to come again, while those who have lost wait the longer the more
+//! often they have.
 //!
 //! Which one that is, is measured when it is wanted first: what a read at a
 //! majority takes there beyond one of its own replica.
@@ -19,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use music_core::id::RecordId;
+use rand::Rng;
 use tokio::time::Instant;
 
 use super::session::{Access, Cql, Via};
@@ -37,33 +41,67 @@ const COLLIDED_FOR: Duration = Duration::from_secs(10);
 /// Of how many keys that is remembered.
 const COLLIDED_MAX: usize = 10_000;
 
+/// How long whoever has won lets others go first, at least; at most twice as long.
+/// A transaction of a site that is 70 ms away takes about that.
+const REST: Duration = Duration::from_millis(150);
+
 /// The keys whose transactions have collided a short time ago.
 #[derive(Debug, Default)]
 pub(super) struct Collisions {
-    keys: Mutex<BTreeMap<RecordId, Instant>>,
+    keys: Mutex<BTreeMap<RecordId, Collided>>,
+}
+
+/// A key that several sites want at once.
+#[derive(Clone, Copy, Debug)]
+struct Collided {
+    at: Instant,
+    /// Until when this node lets others go first.
+    rests_until: Instant,
 }
 
 impl Collisions {
-    fn keys(&self) -> MutexGuard<'_, BTreeMap<RecordId, Instant>> {
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<RecordId, Collided>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn note(&self, id: &RecordId) {
-        let mut keys = self.keys();
+        let (mut keys, now) = (self.keys(), Instant::now());
         if keys.len() >= COLLIDED_MAX {
-            keys.retain(|_, at| at.elapsed() < COLLIDED_FOR);
+            keys.retain(|_, key| key.at.elapsed() < COLLIDED_FOR);
         }
-        if keys.len() < COLLIDED_MAX {
-            keys.insert(id.clone(), Instant::now());
+        if let Some(key) = keys.get_mut(id) {
+            key.at = now;
+        } else if keys.len() < COLLIDED_MAX {
+            let rests_until = now;
+            let collided = Collided {
+                at: now,
+                rests_until,
+            };
+            keys.insert(id.clone(), collided);
         }
     }
 
     /// Who is to coordinate the next transaction of a key.
     pub(super) fn via(&self, id: &RecordId) -> Via {
         match self.keys().get(id) {
-            Some(at) if at.elapsed() < COLLIDED_FOR => Via::Nearest,
+            Some(key) if key.at.elapsed() < COLLIDED_FOR => Via::Nearest,
             _ => Via::Own,
         }
+    }
+
+    /// This node has got what it wanted of a key.
+    pub(super) fn note_won(&self, id: &RecordId) {
+        if let Some(key) = self.keys().get_mut(id) {
+            let share = rand::rng().random_range(1.0..2.0);
+            key.rests_until = Instant::now() + REST.mul_f64(share);
+        }
+    }
+
+    /// Until when others go first.
+    pub(super) fn rests_until(&self, id: &RecordId) -> Option<Instant> {
+        let keys = self.keys();
+        let key = keys.get(id).filter(|key| key.at.elapsed() < COLLIDED_FOR);
+        key.map(|key| key.rests_until)
     }
 }
 
@@ -220,5 +258,25 @@ mod tests {
         assert_eq!(collisions.via(&id("b")), Via::Own);
         tokio::time::advance(COLLIDED_FOR).await;
         assert_eq!(collisions.via(&id("a")), Via::Own);
+        assert_eq!(collisions.rests_until(&id("a")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_won_lets_others_go_first() {
+        let collisions = Collisions::default();
+        let id = RecordId {
+            table: TableId(1),
+            key: Key::new(b"a".to_vec()).unwrap(),
+        };
+        collisions.note_won(&id);
+        assert_eq!(collisions.rests_until(&id), None, "nobody else wants it");
+        collisions.note(&id);
+        collisions.note_won(&id);
+        let rest = collisions.rests_until(&id).unwrap() - Instant::now();
+        assert!((REST..REST * 2).contains(&rest), "{rest:?}");
+        // To collide again is no reason to go first.
+        collisions.note(&id);
+        let again = collisions.rests_until(&id).unwrap() - Instant::now();
+        assert_eq!(again, rest);
     }
 }

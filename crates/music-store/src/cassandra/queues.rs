@@ -54,6 +54,13 @@ pub(super) enum Ask {
     Advance(LockRef),
 }
 
+impl Ask {
+    /// Whether it is for a ticket, which others may want before.
+    fn is_for_more(&self) -> bool {
+        matches!(self, Self::Command(Command::Enqueue(_)))
+    }
+}
+
 /// A call that waits.
 struct Waiting {
     ask: Ask,
@@ -201,6 +208,10 @@ impl Queues {
         }
         let place = place(id);
         let asks: Vec<Ask> = calls.iter().map(|call| call.ask).collect();
+        let is_for_more = asks.iter().any(Ask::is_for_more);
+        if let Some(until) = self.collisions.rests_until(id).filter(|_| is_for_more) {
+            tokio::time::sleep_until(until).await;
+        }
         let register = self.contended(id, &place);
         let seen = newest(&register, known.contents).await;
         let done = register
@@ -214,6 +225,9 @@ impl Queues {
                 let marks = contents.state.value.marks();
                 self.remember(id, contents, false);
                 self.watches.tell(id, Some(marks));
+                if is_for_more {
+                    self.collisions.note_won(id);
+                }
                 match result {
                     Ok(all) => answer_all(calls, all),
                     Err(error) => fail_all(calls, &error.into()),
