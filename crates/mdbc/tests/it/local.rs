@@ -158,7 +158,14 @@ async fn a_digest_makes_another_database_the_same() {
                 },
             )]),
         });
-    replica.apply(applied.collect()).await.unwrap();
+    let mut applied: Vec<Applied> = applied.collect();
+    // What does not apply holds up what comes before it no more than one by one.
+    let rest = applied.split_off(5);
+    applied.push(applied[2].clone());
+    let error = replica.apply(applied).await.unwrap_err();
+    assert_eq!(error.state, state::DATA_CORRUPTED);
+    assert_eq!(replica.positions().await.unwrap()["p"].position, 5);
+    replica.apply(rest).await.unwrap();
     let positions = replica.positions().await.unwrap();
     let at = &positions["p"];
     assert_eq!((at.position, &*at.id), (10, &[7][..]));

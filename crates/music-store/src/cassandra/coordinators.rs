@@ -11,7 +11,8 @@
 //! So is what is done next with the same key. And whoever has got a ticket of such
 //! a key lets the others go first, for a moment: he who has just won is the
 //! quickest to come again, while those who have lost wait the longer the more
-//! often they have.
+//! often they have. Those tell it by a plain write ([`Register::plead`]), and the
+//! moment is longer.
 //!
 //! Which one that is, is measured when it is wanted first: what a read at a
 //! majority takes there beyond one of its own replica.
@@ -22,9 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use music_core::id::RecordId;
-use rand::Rng;
 use tokio::time::Instant;
 
+#[cfg(doc)]
+use super::register::Register;
 use super::session::{Access, Cql, Via};
 use crate::Level;
 
@@ -40,10 +42,6 @@ const SHARE_MAX: u32 = 75;
 const COLLIDED_FOR: Duration = Duration::from_secs(10);
 /// Of how many keys that is remembered.
 const COLLIDED_MAX: usize = 10_000;
-
-/// How long whoever has won lets others go first, at least; at most twice as long.
-/// A transaction of a site that is 70 ms away takes about that.
-const REST: Duration = Duration::from_millis(150);
 
 /// The keys whose transactions have collided a short time ago.
 #[derive(Debug, Default)]
@@ -89,11 +87,10 @@ impl Collisions {
         }
     }
 
-    /// This node has got what it wanted of a key.
-    pub(super) fn note_won(&self, id: &RecordId) {
+    /// This node has got what it wanted of a key, and lets others go first so long.
+    pub(super) fn note_won(&self, id: &RecordId, rest: Duration) {
         if let Some(key) = self.keys().get_mut(id) {
-            let share = rand::rng().random_range(1.0..2.0);
-            key.rests_until = Instant::now() + REST.mul_f64(share);
+            key.rests_until = Instant::now() + rest;
         }
     }
 
@@ -268,12 +265,13 @@ mod tests {
             table: TableId(1),
             key: Key::new(b"a".to_vec()).unwrap(),
         };
-        collisions.note_won(&id);
+        let length = Duration::from_millis(200);
+        collisions.note_won(&id, length);
         assert_eq!(collisions.rests_until(&id), None, "nobody else wants it");
         collisions.note(&id);
-        collisions.note_won(&id);
+        collisions.note_won(&id, length);
         let rest = collisions.rests_until(&id).unwrap() - Instant::now();
-        assert!((REST..REST * 2).contains(&rest), "{rest:?}");
+        assert_eq!(rest, length);
         // To collide again is no reason to go first.
         collisions.note(&id);
         let again = collisions.rests_until(&id).unwrap() - Instant::now();

@@ -1,7 +1,7 @@
 //! When a transaction begins again, and what its attempts are called: the
 //! clock and the dice of the registers.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::Rng;
 use tokio::time::Instant;
@@ -12,6 +12,17 @@ const ATTEMPTS_MAX: u32 = 64;
 const EAGER_ATTEMPTS: u32 = 2;
 /// The longest delay before another attempt, in durations of the last one.
 const BACKOFF_MAX: u32 = 8;
+
+/// How long whoever has got a ticket lets others go first, at least; at most twice
+/// as long. A transaction of a site that is 70 ms away takes about that.
+const REST: Duration = Duration::from_millis(150);
+/// The same where others plead for it: they get through then, whatever else is done
+/// with the key.
+const PLEADED_REST: Duration = Duration::from_millis(450);
+/// After how many attempts others are asked to give way.
+const PLEA_AFTER: u32 = 3;
+/// How long they do so.
+const PLEA_HEARD: Duration = Duration::from_secs(2);
 
 /// And in time, where an attempt does not take longer itself.
 const BACKOFF_TIME_MAX: Duration = Duration::from_secs(2);
@@ -73,6 +84,12 @@ impl Pace {
         self.attempts > 1
     }
 
+    /// The time of a plea, in microseconds since 1970, where the present attempt has
+    /// come after many.
+    pub(super) fn plea(&self) -> Option<i64> {
+        (self.attempts > PLEA_AFTER).then(wall_us)
+    }
+
     /// Lets others go first, for a random time that grows with the attempts,
     /// in durations of the last one: it took what a transaction takes here.
     /// Returns whether there is to be another attempt.
@@ -113,6 +130,24 @@ fn backoff_max(last: Duration, doublings: u32) -> Duration {
         .min(last.max(BACKOFF_TIME_MAX))
 }
 
+/// How long whoever has got a ticket lets others go first.
+pub(super) fn rest(is_pleaded: bool) -> Duration {
+    let rest = if is_pleaded { PLEADED_REST } else { REST };
+    rest.mul_f64(rand::rng().random_range(1.0..2.0))
+}
+
+/// Whether a plea of that time is to be heard. Clocks that differ cost time alone.
+pub(super) fn is_heard(plea_us: i64) -> bool {
+    let age = Duration::from_micros(wall_us().abs_diff(plea_us));
+    age < PLEA_HEARD
+}
+
+fn wall_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = since.unwrap_or_default().as_micros();
+    i64::try_from(micros).unwrap_or(i64::MAX)
+}
+
 /// A name that no other attempt at the same version has.
 pub(super) fn attempt_name() -> u64 {
     rand::random()
@@ -142,6 +177,20 @@ mod tests {
         assert_eq!(backoff_max(last, 3), BACKOFF_TIME_MAX);
         let last = Duration::from_secs(3);
         assert_eq!(backoff_max(last, 3), last);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_again_and_again_asks_others_to_give_way() {
+        let mut pace = Pace::new(Duration::from_mins(1));
+        for _ in 0..PLEA_AFTER {
+            assert_eq!(pace.plea(), None);
+            assert!(pace.again().await);
+        }
+        let plea = pace.plea().unwrap();
+        assert!(is_heard(plea));
+        assert!(rest(true) > rest(false));
+        let heard = i64::try_from(PLEA_HEARD.as_micros()).unwrap();
+        assert!(!is_heard(plea - heard) && !is_heard(plea + 2 * heard));
     }
 
     /// The times at which attempts begin, of some that take a tenth of a second.

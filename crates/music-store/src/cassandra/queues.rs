@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::codec::{self, DecodeError};
 use super::coordinators::{Collisions, Coordinators};
 use super::failure::Failure;
+use super::pace::{is_heard, rest};
 use super::register::{Contents, Done, Place, Register, Undone};
 use super::session::{Access, Cql};
 use crate::backlog::{Backlog, Call};
@@ -225,12 +226,14 @@ impl Queues {
                 let marks = contents.state.value.marks();
                 self.remember(id, contents, false);
                 self.watches.tell(id, Some(marks));
-                if is_for_more {
-                    self.collisions.note_won(id);
-                }
                 match result {
                     Ok(all) => answer_all(calls, all),
                     Err(error) => fail_all(calls, &error.into()),
+                }
+                if is_for_more && self.collisions.rests_until(id).is_some() {
+                    let plea = register.last_plea().await.ok().flatten();
+                    let is_pleaded = plea.is_some_and(is_heard);
+                    self.collisions.note_won(id, rest(is_pleaded));
                 }
             }
             Err(Undone { failure, open }) => {

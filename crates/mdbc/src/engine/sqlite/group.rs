@@ -396,6 +396,7 @@ impl Joined {
         }
         drop(permit);
         group.note_left();
+        let fate = self.acknowledged.clone();
         let acknowledged = async {
             match self.acknowledged {
                 Some(fate) => {
@@ -412,9 +413,13 @@ impl Joined {
         };
         tokio::select! {
             biased;
-            answer = self.answered => match answer {
-                Ok(answer) => answer.map(|()| End::Committed),
-                Err(_gone) => Err(abandoned()),
+            answer = self.answered => match answer.unwrap_or_else(|_gone| Err(abandoned())) {
+                Ok(()) => Ok(End::Committed),
+                // The log has it, whatever has become of it here by now.
+                Err(_) if fate.is_some_and(|fate| matches!(fate.peek(), Some(Ok(())))) => {
+                    Ok(End::Acknowledged)
+                }
+                Err(error) => Err(error),
             },
             () = acknowledged => {
                 group.seats().is_answered = true;
