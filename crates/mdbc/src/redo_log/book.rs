@@ -11,8 +11,10 @@
 //! At any time an acknowledged entry is in the log, at a majority of replicas, or
 //! in the databases of a majority of sites: only what so many have applied is
 //! overwritten. What a site lacks that follows is waited for, a bounded time
-//! ([`Sites::free`](crate::sites::Sites::free)). What all sites have applied is emptied before, so that a log
+//! ([`Sites::free`]). What all sites have applied is emptied before, so that a log
 //! that is read holds little more than what somebody lacks.
+//!
+//! [`Sites::free`]: crate::sites::Sites::free
 //!
 //! Two puts to one slot are never under way at once, since puts of a section are
 //! not ordered. An entry is put only when what its slot held is acknowledged;
