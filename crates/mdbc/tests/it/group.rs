@@ -460,6 +460,24 @@ async fn a_snapshot_is_old_where_a_table_that_was_read_has_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_old_where_it_lacks_what_a_client_was_told_of() {
+    let (run, client) = Run::start().await;
+    let begin = "BEGIN; SELECT * FROM e";
+    assert_eq!(state_of(&client, begin).await, "00000");
+    // The first one keeps the second from being committed, not from its answer.
+    let first = run.append("INSERT INTO u VALUES (1)").await;
+    let second = run.append("INSERT INTO t VALUES (1)").await;
+    run.tell(1, Ok(()));
+    assert_eq!(told(second).await, "00000");
+    assert_eq!(state_of(&client, "SELECT * FROM t").await, "40001");
+    assert_eq!(state_of(&client, "ROLLBACK").await, "00000");
+    let reads = tokio::spawn(async move { keys(&client, "t").await });
+    run.tell(0, Ok(()));
+    assert_eq!(told(first).await, "00000");
+    assert_eq!(soon(reads).await.unwrap(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_rolls_back_on_top_of_others_undoes_none_of_them() {
     let (run, client) = Run::start().await;
     let first = run.append("INSERT INTO t VALUES (1)").await;

@@ -196,7 +196,7 @@ impl Held {
                 row => self.apply_row(row, &setting.schema)?,
             }
         }
-        self.note_used(&applied.digest.changes, &setting.schema);
+        self.note_used(&applied.digest, &setting.schema);
         self.store_counters()?;
         let Digest { rows, stamp, .. } = &applied.digest;
         if let Some(stamp) = stamp {
@@ -218,30 +218,21 @@ impl Held {
 
     /// Notes which values of sequences the rows have: an entry may be of this site,
     /// which has forgotten it.
-    fn note_used(&self, changes: &[Change], schema: &Schema) {
+    fn note_used(&self, digest: &Digest, schema: &Schema) {
         let sequences = schema.relations().filter_map(|relation| match relation {
             Relation::Sequence(sequence) => Some((sequence.oid, sequence.owner.as_ref()?)),
             _ => None,
         });
-        let owned = sequences.filter_map(|(oid, (table, column))| {
+        for (oid, (table, column)) in sequences {
             let Some(Relation::Table(table)) = schema.get(table) else {
-                return None;
+                continue;
             };
-            let at = stored_columns(table).position(|own| own.name == *column)?;
-            Some((table.oid, at, oid))
-        });
-        for (table, at, oid) in owned {
-            for change in changes {
-                let value = match change {
-                    Change::Insert { table: of, row } if *of == table => row.get(at),
-                    Change::Update {
-                        table: of, after, ..
-                    } if *of == table => after.get(at).and_then(Option::as_ref),
-                    _ => None,
-                };
-                if let Some(Value::Integer(value)) = value {
-                    self.context.counters().note_used(oid, *value);
-                }
+            let mut columns = stored_columns(table).enumerate();
+            let Some((at, column)) = columns.find(|(_, own)| own.name == *column) else {
+                continue;
+            };
+            for value in used(digest, table.oid, (at, column.number)) {
+                self.context.counters().note_used(oid, value);
             }
         }
     }
@@ -281,6 +272,29 @@ impl Held {
         }
         Ok(())
     }
+}
+
+/// The numbers that rows of a table have in a column, by its place and number.
+fn used(digest: &Digest, oid: u32, (at, number): (usize, i16)) -> impl Iterator<Item = i64> {
+    let strong = digest
+        .changes
+        .iter()
+        .filter_map(move |change| match change {
+            Change::Insert { table, row } if *table == oid => row.get(at),
+            Change::Update { table, after, .. } if *table == oid => after.get(at)?.as_ref(),
+            _ => None,
+        });
+    let rows = digest.rows.rows.iter().filter(move |row| row.table == oid);
+    let eventual = rows.filter_map(move |row| {
+        let mut values = row.values.iter().flatten();
+        values
+            .find(|(own, _)| *own == number)
+            .map(|(_, value)| value)
+    });
+    strong.chain(eventual).filter_map(|value| match value {
+        Value::Integer(value) => Some(*value),
+        _ => None,
+    })
 }
 
 fn statement<'c>(
