@@ -67,6 +67,7 @@ mod glance;
 #[cfg(feature = "live-engines")]
 mod live;
 mod pace;
+mod pleas;
 mod queues;
 mod register;
 mod schema;

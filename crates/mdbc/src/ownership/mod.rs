@@ -62,7 +62,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::ownership::table::{Next, Table, TurnId, WaiterId};
 use crate::partition::{Partition, PartitionSet};
-use crate::redo_log::{Access, Applied, Entry, RedoLog, Turn};
+use crate::redo_log::{Access, Applied, Entry, Place, RedoLog, Turn};
 
 /// The most transactions that wait for a turn at a time.
 pub const WAITING_MAX: usize = 10_000;
@@ -252,12 +252,14 @@ impl<D: Database> Ownership<D> {
         self.shared.table().owned()
     }
 
-    /// The local database lacks what was taken for its own there: no turn over
-    /// these partitions goes on, and the next one reads the log.
-    pub fn break_off(&self, partitions: &PartitionSet) {
-        let turns = self.shared.table().spoil(partitions);
-        for turn in turns {
-            turn.break_off();
+    /// The local database lacks an entry that was taken for its own: no turn over
+    /// one of its partitions goes on, and the next one reads the log.
+    pub fn break_off(&self, places: &[Place]) {
+        for place in places {
+            let turns = self.shared.table().spoil(&place.partition.clone().into());
+            for turn in turns {
+                turn.break_off();
+            }
         }
         self.shared.used.notify_waiters();
     }

@@ -17,8 +17,7 @@ use crate::redo_log::{Applied, Behind, Entry, Place, Point, Step};
 
 /// Entries that are applied at once.
 const AT_ONCE_MAX: usize = 256;
-/// Bytes of the digests of entries that are applied at once, but for a first one
-/// that is larger.
+/// Bytes of the digests of entries that are applied at once, but for the last one.
 const AT_ONCE_BYTES: usize = 4 << 20;
 
 /// The local database, and how far the logs are applied in it.
@@ -181,13 +180,13 @@ impl Local {
     fn take_next(&self, entries: &mut VecDeque<Entry>) -> (Vec<Entry>, Option<Step>) {
         let (mut ahead, mut next, mut bytes) = (self.applied(), Vec::new(), 0_usize);
         while let Some(entry) = entries.front() {
-            bytes = bytes.saturating_add(entry.digest.len());
-            let is_full = next.len() >= AT_ONCE_MAX || bytes > AT_ONCE_BYTES;
+            let is_full = next.len() >= AT_ONCE_MAX || bytes >= AT_ONCE_BYTES;
             match ahead.step(entry) {
                 Step::Done => {
                     entries.pop_front();
                 }
                 Step::Next if next.is_empty() || !(is_full || self.is_awaited(entry)) => {
+                    bytes = bytes.saturating_add(entry.digest.len());
                     ahead.advance(entry);
                     next.extend(entries.pop_front());
                 }
@@ -197,16 +196,18 @@ impl Local {
         (next, None)
     }
 
-    /// Applies entries that follow each other.
+    /// Applies entries that follow each other, up to one that cannot be.
     async fn redo(&self, quiet: &Quiet, entries: &[Entry]) -> Result<()> {
-        let mut redone = Vec::new();
+        let (mut redone, mut decoded) = (Vec::new(), Ok(()));
         for entry in entries {
-            let digest = Digest::decode(&entry.digest).map_err(|error| {
-                SqlError::new(
-                    state::DATA_CORRUPTED,
-                    format!("an entry of the log: {error}"),
-                )
-            })?;
+            let digest = match Digest::decode(&entry.digest) {
+                Ok(digest) => digest,
+                Err(error) => {
+                    let error = format!("an entry of the log: {error}");
+                    decoded = Err(SqlError::new(state::DATA_CORRUPTED, error));
+                    break;
+                }
+            };
             // Before anything is written here after it.
             if let Some(stamp) = &digest.stamp {
                 self.outbox.observe(stamp.at_us);
@@ -219,7 +220,7 @@ impl Local {
             self.lock().advance(entry);
             self.replayed.fetch_add(1, Ordering::Relaxed);
         }
-        result
+        result.and(decoded)
     }
 }
 

@@ -30,29 +30,28 @@ mod local;
 mod mail;
 mod places;
 mod status;
+mod transaction;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use music_client::{Client, Outcome};
 use tokio::sync::Notify;
 
 use self::local::Local;
+use self::transaction::{Partitions, Transaction};
 use crate::clock;
 use crate::engine::{
     Access as Touched, Appended, Digest, Engine, Notes, Replication, Stamped, Who,
 };
 use crate::error::{Result, SqlError, state};
 use crate::outbox::Outbox;
-use crate::ownership::{EnterError, Ownership, Pace, Pass};
+use crate::ownership::{EnterError, Ownership, Pace};
 use crate::partition::{Partition, PartitionSet};
-use crate::redo_log::{
-    Access, Behind, DIGEST_BYTES_MAX, Failure, Footprint, LogOptions, Place, RedoLog, Ticket,
-};
+use crate::redo_log::{Access, Behind, DIGEST_BYTES_MAX, Failure, LogOptions, RedoLog};
 use crate::status::SiteStatus;
 
 pub use self::mail::DELETED_KEPT;
@@ -91,37 +90,6 @@ struct Inner {
     level_us: AtomicU64,
     /// Partitions whose entries do not come, and how often that was seen.
     stuck: Mutex<BTreeMap<Partition, u32>>,
-}
-
-/// A transaction that owns something.
-#[derive(Debug)]
-struct Transaction {
-    session: u64,
-    /// None once it is acknowledged.
-    pass: Mutex<Option<Arc<Pass<Local>>>>,
-    /// What it began with beside what it touched first.
-    habit: Option<Partitions>,
-    touched: Mutex<Partitions>,
-    /// Where its entry is, once it is appended.
-    appended: Mutex<Vec<Place>>,
-}
-
-/// What a transaction has touched.
-#[derive(Clone, Debug, Default)]
-struct Partitions {
-    reads: BTreeSet<Partition>,
-    writes: BTreeSet<Partition>,
-}
-
-impl Partitions {
-    fn all(&self) -> BTreeSet<Partition> {
-        self.reads.union(&self.writes).cloned().collect()
-    }
-
-    fn extend(&mut self, other: &Self) {
-        self.reads.extend(other.reads.iter().cloned());
-        self.writes.extend(other.writes.iter().cloned());
-    }
 }
 
 impl Replicated {
@@ -291,74 +259,10 @@ impl Inner {
             .enter(&wanted, access, WAIT)
             .await
             .map_err(not_entered)?;
-        let transaction = Transaction {
-            session: who.session,
-            pass: Mutex::new(Some(Arc::new(pass))),
-            habit,
-            touched: Mutex::new(touched),
-            appended: Mutex::default(),
-        };
+        let transaction = Transaction::new(who.session, pass, habit, touched);
         self.transactions()
             .insert(who.transaction, Arc::new(transaction));
         Ok(())
-    }
-}
-
-impl Transaction {
-    fn touched(&self) -> MutexGuard<'_, Partitions> {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn appended(&self) -> MutexGuard<'_, Vec<Place>> {
-        self.appended.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pass(&self) -> Result<Arc<Pass<Local>>> {
-        let pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = || SqlError::internal("a transaction goes on that has left its turn");
-        pass.clone().ok_or_else(left)
-    }
-
-    /// Leaves its turn.
-    fn leave(&self) {
-        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        *pass = None;
-    }
-
-    async fn extend(&self, more: &Partitions) -> Result<()> {
-        let pass = self.pass()?;
-        if !more.writes.is_empty() && pass.is_shared() {
-            return Err(again("the transaction began to read, and then wrote"));
-        }
-        // Whether or not it gets them: the next one begins with all of it.
-        self.touched().extend(more);
-        let wanted = PartitionSet::new(more.all()).map_err(SqlError::refused)?;
-        let extended = pass.extend(&wanted, FURTHER_WAIT).await;
-        extended.map_err(not_entered)
-    }
-
-    /// Gives the transaction its place; its ticket tells when it is acknowledged.
-    async fn append(&self, digest: &Digest, local: &Local) -> Result<Ticket> {
-        let touched = self.touched().clone();
-        let reads = touched.reads.difference(&touched.writes).cloned().collect();
-        let writes = PartitionSet::new(touched.writes).map_err(SqlError::internal)?;
-        let bytes = Bytes::from(digest.encode().map_err(SqlError::internal)?);
-        let footprint = Footprint { writes, reads };
-        let ticket = self.pass()?.append(&footprint, bytes).await;
-        let ticket = ticket.map_err(|failure| not_appended(&failure))?;
-        self.appended().clone_from(&ticket.places().to_vec());
-        local.appended(ticket.places());
-        Ok(ticket)
-    }
-
-    /// What it has touched was the latest, and is acknowledged.
-    async fn prove(&self) -> Result<()> {
-        let read = self.all_touched()?;
-        self.pass()?.prove(&read).await.map_err(not_entered)
-    }
-
-    fn all_touched(&self) -> Result<PartitionSet> {
-        PartitionSet::new(self.touched().all()).map_err(SqlError::internal)
     }
 }
 
@@ -460,24 +364,21 @@ impl Replication for Replicated {
             return;
         };
         self.inner.learn(&transaction, is_committed);
-        let touched = transaction.touched().clone();
-        if places::schema().is_ok_and(|schema| touched.writes.contains(&schema))
+        if places::schema().is_ok_and(|schema| transaction.touched().writes.contains(&schema))
             && let Ok(pass) = transaction.pass()
         {
             // Whoever goes on with its tables would keep the schema from other sites.
             pass.close_turn();
         }
         let appended = transaction.appended().clone();
-        if !appended.is_empty() {
-            self.inner.local.ended(&appended, is_committed);
+        if appended.is_empty() {
+            return;
         }
-        if !is_committed
-            && !appended.is_empty()
-            && let Ok(touched) = PartitionSet::new(touched.all())
-        {
+        self.inner.local.ended(&appended, is_committed);
+        if !is_committed {
             // What is in the log and not here is replayed by the next turn; it may
             // have left its own.
-            self.inner.ownership.break_off(&touched);
+            self.inner.ownership.break_off(&appended);
         }
     }
 }

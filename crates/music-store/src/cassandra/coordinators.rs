@@ -11,7 +11,7 @@
 //! So is what is done next with the same key. And whoever has got a ticket of such
 //! a key lets the others go first, for a moment: he who has just won is the
 //! quickest to come again, while those who have lost wait the longer the more
-//! often they have. Those tell it by a plain write ([`Register::plead`]), and the
+//! often they have. Those tell it by a plain write ([`pleas`](super::pleas)), and the
 //! moment is longer.
 //!
 //! Which one that is, is measured when it is wanted first: what a read at a
@@ -25,8 +25,6 @@ use std::time::Duration;
 use music_core::id::RecordId;
 use tokio::time::Instant;
 
-#[cfg(doc)]
-use super::register::Register;
 use super::session::{Access, Cql, Via};
 use crate::Level;
 

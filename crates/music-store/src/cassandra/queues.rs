@@ -32,6 +32,7 @@ use super::codec::{self, DecodeError};
 use super::coordinators::{Collisions, Coordinators};
 use super::failure::Failure;
 use super::pace::{is_heard, rest};
+use super::pleas;
 use super::register::{Contents, Done, Place, Register, Undone};
 use super::session::{Access, Cql};
 use crate::backlog::{Backlog, Call};
@@ -231,7 +232,7 @@ impl Queues {
                     Err(error) => fail_all(calls, &error.into()),
                 }
                 if is_for_more && self.collisions.rests_until(id).is_some() {
-                    let plea = register.last_plea().await.ok().flatten();
+                    let plea = pleas::last(&self.cql, &place).await.ok().flatten();
                     let is_pleaded = plea.is_some_and(is_heard);
                     self.collisions.note_won(id, rest(is_pleaded));
                 }

@@ -31,12 +31,10 @@ use serde::de::DeserializeOwned;
 use super::codec::{self, ATTEMPTS_KEPT, DecodeError, State};
 use super::failure::Failure;
 use super::pace::{Pace, attempt_name};
+use super::pleas;
 use super::session::{Access, Cql, Via, unexpected};
 use crate::Level;
 use crate::error::Outcome;
-
-/// Below this are the numbers of tables' pleas.
-const PLEAS: i64 = -1_000_000;
 
 /// Where a register is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,14 +43,6 @@ pub(super) struct Place {
     pub(super) table_id: i64,
     /// The key within the table.
     pub(super) key: Vec<u8>,
-}
-
-impl Place {
-    /// Beside what tables have, and registers of the engine: see
-    /// [`Register::plead`].
-    fn plea_table(&self) -> i64 {
-        PLEAS.saturating_sub(self.table_id)
-    }
 }
 
 /// What a register holds.
@@ -251,32 +241,6 @@ impl<'a> Register<'a> {
         Ok(())
     }
 
-    /// Tells the other sites that somebody here waits for its turn at the register:
-    /// when, in microseconds since 1970. A plain write at the own data centre, which
-    /// reaches the others a little later and is gone after a minute.
-    pub(super) async fn plead(&self, now_us: i64) -> Result<(), Failure> {
-        let text = format!(
-            "UPDATE {}.registers USING TTL 60 SET released = ? WHERE table_id = ? AND key = ?",
-            self.cql.keyspace()
-        );
-        let bound = (now_us, self.place.plea_table(), &self.place.key);
-        let access = Access::Plain(Level::Local);
-        self.cql.execute(text, access, bound).await?;
-        Ok(())
-    }
-
-    /// When somebody has pleaded last, as far as the own data centre knows.
-    pub(super) async fn last_plea(&self) -> Result<Option<i64>, Failure> {
-        let text = format!(
-            "SELECT released FROM {}.registers WHERE table_id = ? AND key = ?",
-            self.cql.keyspace()
-        );
-        let bound = (self.place.plea_table(), &self.place.key);
-        let access = Access::Plain(Level::Local);
-        let rows: Vec<(Option<i64>,)> = self.cql.rows(text, access, bound).await?;
-        Ok(rows.into_iter().next().and_then(|(at_us,)| at_us))
-    }
-
     /// Changes the register, once: `change` is given the value and the
     /// release, and is called again where another was faster.
     ///
@@ -354,7 +318,7 @@ impl<'a> Register<'a> {
     /// Others are asked to give way to a transaction that is made again and again.
     async fn plead_if_late(&self, pace: &Pace) {
         if let Some(now_us) = pace.plea()
-            && let Err(error) = self.plead(now_us).await
+            && let Err(error) = pleas::plead(self.cql, self.place, now_us).await
         {
             tracing::debug!(?error, "the other sites are not asked to give way");
         }

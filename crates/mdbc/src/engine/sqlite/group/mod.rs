@@ -52,9 +52,12 @@
 //!
 //! [`Writing::settled`]: super::writer::Writing::settled
 
+mod joined;
+mod keeper;
+mod redo;
+
 use std::collections::BTreeSet;
 use std::fmt;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -65,6 +68,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::joined::{End, Joined};
+use self::keeper::keep;
+use self::redo::Redo;
 use super::history::Tables;
 use super::lane::Held;
 use super::{Database, Inner};
@@ -82,9 +88,6 @@ const MEMBERS_MAX: usize = 256;
 /// Bytes of the changes of one group's members, about: they are kept until it
 /// ends. The last one may exceed it.
 const BYTES_MAX: usize = 64 << 20;
-/// How long a group takes members once the first is acknowledged. What it has is in
-/// the log alone so long, and is replayed after a crash.
-const LIFE: Duration = Duration::from_secs(1);
 /// How long members whose group is due wait for the transaction that runs on top
 /// of them.
 pub(crate) const RUNNER_WAIT: Duration = Duration::from_millis(500);
@@ -300,159 +303,12 @@ impl Drop for Group {
     }
 }
 
-/// Ends a group: when the outcome of all is known and nobody runs on top of them,
-/// or some time after that of the first is, or as soon as somebody waits for it.
-/// It keeps no database open that everybody else has left.
-async fn keep(database: Weak<Inner>, group: Weak<Group>) {
-    let strong = || Some((Database::of(&database)?, group.upgrade()?));
-    let first = group.upgrade().map(|group| group.first());
-    let life = async {
-        if let Some(first) = first {
-            first.await;
-        }
-        clock::sleep(LIFE).await;
-    };
-    let mut life = pin!(life);
-    while let Some((database, group)) = strong() {
-        let (fates, wanted) = (group.fates(), group.wanted.clone());
-        drop((database, group));
-        tokio::select! {
-            biased;
-            () = wanted.cancelled() => break,
-            () = &mut life => break,
-            fates = fates => {
-                if fates.iter().any(Result::is_err) {
-                    break;
-                }
-            }
-        }
-        let Some((database, group)) = strong() else {
-            return;
-        };
-        if let Some(permit) = database.permit_if_free() {
-            if group.is_settled() {
-                return end(&database, &group, permit).await;
-            }
-            continue;
-        }
-        drop(database);
-        tokio::select! {
-            biased;
-            () = wanted.cancelled() => break,
-            () = &mut life => break,
-            () = group.moved.notified() => {}
-        }
-    }
-    let Some((strong_database, strong_group)) = strong() else {
-        return;
-    };
-    strong_group.close();
-    let permit = strong_database.permit_of_runner().await;
-    let fates = strong_group.fates();
-    drop((strong_database, strong_group));
-    drop(fates.await);
-    if let (Ok(permit), Some((database, group))) = (permit, strong()) {
-        end(&database, &group, permit).await;
-    }
-}
-
-async fn end(database: &Database, group: &Arc<Group>, permit: OwnedSemaphorePermit) {
-    if let Err(error) = database.end_group(group).await {
-        tracing::error!(%error, "a group of transactions could not be ended");
-    }
-    drop(permit);
-}
-
-/// How a transaction has ended well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It is in the local database.
-    Committed,
-    /// It is in the log, and will be in the local database before anybody begins
-    /// to read there.
-    Acknowledged,
-}
-
-/// A member whose session waits for its answer. Dropped, it is left to the group.
-#[derive(Debug)]
-pub(crate) struct Joined {
-    database: Database,
-    group: Arc<Group>,
-    answered: oneshot::Receiver<Result<()>>,
-    /// How it ends, where that is enough for an answer.
-    acknowledged: Option<Fate>,
-    pub(super) permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Joined {
-    /// Waits until it is in the log, or committed here. The next transaction may
-    /// begin meanwhile.
-    pub(crate) async fn outcome(mut self) -> Result<End> {
-        let group = Arc::clone(&self.group);
-        let permit = self.permit.take();
-        if group.is_settled() {
-            // Nothing is to be waited for: no need to give the permit away first.
-            self.database.end_group(&group).await?;
-        }
-        drop(permit);
-        group.note_left();
-        let fate = self.acknowledged.clone();
-        let acknowledged = async {
-            match self.acknowledged {
-                Some(fate) => {
-                    if fate.await.is_ok() {
-                        return;
-                    }
-                }
-                // Others may join as long as it would have to wait anyway.
-                None => group.first().await,
-            }
-            // The group tells what has become of it.
-            group.wanted.cancel();
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            biased;
-            answer = self.answered => match answer.unwrap_or_else(|_gone| Err(abandoned())) {
-                Ok(()) => Ok(End::Committed),
-                // The log has it, whatever has become of it here by now.
-                Err(_) if fate.is_some_and(|fate| matches!(fate.peek(), Some(Ok(())))) => {
-                    Ok(End::Acknowledged)
-                }
-                Err(error) => Err(error),
-            },
-            () = acknowledged => {
-                group.seats().is_answered = true;
-                Ok(End::Acknowledged)
-            }
-        }
-    }
-}
-
 fn abandoned() -> SqlError {
     SqlError::new(
         state::STATEMENT_COMPLETION_UNKNOWN,
         "the transaction was broken off while it was being committed",
     )
     .with_hint("Read what the transaction would have changed before you try it again.")
-}
-
-fn behind_a_failure() -> SqlError {
-    SqlError::new(
-        state::SERIALIZATION_FAILURE,
-        "could not serialize access: a transaction before it, whose changes it may have read, \
-         failed",
-    )
-    .with_hint("The transaction had no effect. Try it again.")
-}
-
-/// The local database did not take what is in the log: it does so later.
-fn in_log(error: &SqlError) -> SqlError {
-    SqlError::new(
-        state::STATEMENT_COMPLETION_UNKNOWN,
-        format!("the transaction is committed, but this site does not have it yet: {error}"),
-    )
-    .with_hint("Do not try it again. The next transaction on its tables applies it here first.")
 }
 
 impl Database {
@@ -619,52 +475,6 @@ impl Database {
         for (answer, end) in answers {
             // A session that is gone is told nothing.
             drop(answer.send(end));
-        }
-    }
-}
-
-/// Members of a group that was rolled back, done again one by one.
-struct Redo {
-    schema: Arc<Schema>,
-    /// Whether one before was not acknowledged.
-    has_failed: bool,
-    /// What an acknowledged one could not be applied for: nor can those behind it.
-    stopped: Option<SqlError>,
-}
-
-impl Redo {
-    fn new(schema: Arc<Schema>) -> Self {
-        Self {
-            schema,
-            has_failed: false,
-            stopped: None,
-        }
-    }
-
-    fn member(&mut self, held: &mut Held, member: &Member, fate: Result<()>) -> Result<()> {
-        self.has_failed |= fate.is_err();
-        fate?;
-        let is_in_log = member.is_in_log();
-        if !is_in_log && (self.has_failed || member.is_only_here) {
-            return Err(behind_a_failure());
-        }
-        let done = match &self.stopped {
-            Some(error) => Err(error.clone()),
-            None => held.redo(member, &self.schema),
-        };
-        match done {
-            Ok(schema) => {
-                self.schema = schema;
-                if member.is_only_here {
-                    let lost = "its changes of tables of this site alone are lost";
-                    return Err(in_log(&SqlError::new(state::IO_ERROR, lost)));
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.stopped.get_or_insert_with(|| error.clone());
-                Err(if is_in_log { in_log(&error) } else { error })
-            }
         }
     }
 }
