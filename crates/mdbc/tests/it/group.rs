@@ -471,6 +471,9 @@ async fn a_snapshot_is_old_where_it_lacks_what_a_client_was_told_of() {
     assert_eq!(told(second).await, "00000");
     assert_eq!(state_of(&client, "SELECT * FROM t").await, "40001");
     assert_eq!(state_of(&client, "ROLLBACK").await, "00000");
+    // Who asks for what this site has does not hang on others.
+    let here = "SET music.read = 'local'; SELECT * FROM t";
+    assert_eq!(state_of(&run.client().await, here).await, "00000");
     let reads = tokio::spawn(async move { keys(&client, "t").await });
     run.tell(0, Ok(()));
     assert_eq!(told(first).await, "00000");
