@@ -55,6 +55,8 @@
 mod joined;
 mod keeper;
 mod redo;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -148,7 +150,11 @@ pub(super) struct Seat {
 
 #[derive(Default)]
 struct Seats {
+    /// Taken out when it ends.
     all: Vec<Seat>,
+    /// What the members have changed; none before the first. It stays while the group
+    /// ends: who begins to read meanwhile waits for the commit, too.
+    changed: Option<Tables>,
     bytes: usize,
     is_closed: bool,
     /// Whether what the connection has is not what the members have done.
@@ -192,7 +198,7 @@ impl Group {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.seats().all.is_empty()
+        self.seats().changed.is_none()
     }
 
     fn close(&self) {
@@ -216,8 +222,8 @@ impl Group {
     /// Whether a member has changed one of these tables.
     pub(super) fn has_changed(&self, tables: &BTreeSet<u32>) -> bool {
         let seats = self.seats();
-        let mut members = seats.all.iter();
-        members.any(|seat| seat.member.tables.meets(tables))
+        let changed = seats.changed.as_ref();
+        changed.is_some_and(|changed| changed.meets(tables))
     }
 
     fn concerns(&self, read: &Read) -> bool {
@@ -266,7 +272,7 @@ impl Group {
             permit: None,
         };
         let mut seats = self.seats();
-        if seats.all.is_empty() {
+        if seats.changed.is_none() {
             let group = Arc::downgrade(self);
             self.runtime
                 .spawn(keep(Arc::downgrade(&database.inner), group));
@@ -274,6 +280,8 @@ impl Group {
         seats.bytes = seats.bytes.saturating_add(member.size());
         let is_full = seats.all.len() + 1 >= MEMBERS_MAX || seats.bytes >= BYTES_MAX;
         seats.is_closed |= is_full || member.is_last();
+        let changed = seats.changed.take().unwrap_or_default();
+        seats.changed = Some(changed.and(&member.tables));
         seats.all.push(Seat {
             member,
             fate,
