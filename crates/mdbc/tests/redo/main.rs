@@ -14,4 +14,5 @@ mod process;
 mod proxy;
 mod ring;
 mod sites;
+mod together;
 mod turns;
