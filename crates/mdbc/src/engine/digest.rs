@@ -11,7 +11,7 @@ use crate::types::Value;
 /// Bytes that the changes of one transaction may take.
 pub(crate) const DIGEST_BYTES_MAX: usize = 64 << 20;
 /// The first byte of an encoded digest.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// One change, as it was made. Tables are named by their object ids, which are
 /// the same at all sites.

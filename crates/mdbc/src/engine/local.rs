@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::sqlite::mail::MailState;
-use super::{Access, Applied, Database, Digest, Position, Postgres, Stamped, TableKind};
+use super::{Access, Applied, Database, Digest, Position, Postgres, Stamped};
 use crate::error::{Result, SqlError};
 use crate::outbox::Letter;
 use crate::partition::Partition;
@@ -58,33 +58,11 @@ pub(crate) struct Quiet(pub(crate) Option<OwnedSemaphorePermit>);
 /// A local database that applies what other sites have done.
 #[async_trait]
 pub(crate) trait Local: fmt::Debug + Send + Sync + 'static {
-    /// The names of the tables with their object ids and kinds, in their order.
-    fn tables(&self) -> Vec<(String, u32, TableKind)>;
-
     /// The partitions of all strong tables.
-    fn partitions(&self) -> Result<BTreeSet<Partition>> {
-        let tables = self.tables().into_iter();
-        let strong = tables.filter(|(_, _, kind)| *kind == TableKind::Strong);
-        strong.map(|(name, _, _)| whole(&name)).collect()
-    }
+    fn partitions(&self) -> Result<BTreeSet<Partition>>;
 
     /// The partitions that a statement reads, and those that it writes.
-    fn touched(&self, access: &Access) -> Result<(BTreeSet<Partition>, BTreeSet<Partition>)> {
-        let tables = self.tables().into_iter();
-        let kinds: BTreeMap<String, TableKind> =
-            tables.map(|(name, _, kind)| (name, kind)).collect();
-        // A table that is not there is being made, by a change of the schema that
-        // has named it.
-        let is_strong = |name: &&String| match kinds.get(*name) {
-            Some(kind) => *kind == TableKind::Strong || access.is_schema,
-            None => access.is_schema,
-        };
-        let of = |names: &BTreeSet<String>| -> Result<BTreeSet<Partition>> {
-            let strong = names.iter().filter(is_strong);
-            strong.map(|name| whole(name)).collect()
-        };
-        Ok((of(&access.reads)?, of(&access.writes)?))
-    }
+    fn touched(&self, access: &Access) -> Result<(BTreeSet<Partition>, BTreeSet<Partition>)>;
 
     /// Makes sure that each row that has changed is in a partition that is owned
     /// for writing, where rows of a table are in several.
@@ -141,9 +119,4 @@ pub(crate) trait Local: fmt::Debug + Send + Sync + 'static {
     async fn forget(&self, _letters: u64, _others: Vec<String>, _before_us: u64) -> Result<()> {
         Ok(())
     }
-}
-
-/// The partition of a table that is owned as a whole.
-fn whole(table: &str) -> Result<Partition> {
-    Partition::of_table(table).map_err(SqlError::refused)
 }

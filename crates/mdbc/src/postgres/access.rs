@@ -1,10 +1,10 @@
 //! What a statement touches, by the names in it.
 
-use std::collections::BTreeSet;
-
+use super::session::Fresh;
 use super::statement::{Kind, Schema, Statement};
 use crate::engine::Access;
-use crate::engine::postgres::{Model, Name, Touch};
+use crate::engine::postgres::{Model, Touch};
+use crate::error::Result;
 
 /// What statements touch that have these words, at most: names that are columns
 /// or anything else count as those of tables with these names, in all schemas.
@@ -13,10 +13,10 @@ use crate::engine::postgres::{Model, Name, Touch};
 pub(super) fn access(
     model: &Model,
     statements: &[&Statement],
-    fresh: Option<&BTreeSet<Name>>,
-) -> Access {
+    fresh: Option<&Fresh>,
+) -> Result<Access> {
     let mut touch = Touch::default();
-    let mut named = Vec::new();
+    let mut made = Fresh::new();
     for statement in statements {
         touch.is_opaque |= statement.is_opaque || is_calling(model, statement);
         for word in &statement.names {
@@ -30,18 +30,32 @@ pub(super) fn access(
                 };
             }
             let fresh = fresh.into_iter().flatten();
-            named.extend(fresh.filter(|name| name.relation == *word));
+            let named = fresh.filter(|(name, _)| name.relation == *word);
+            made.extend(named.map(|(name, group)| (name.clone(), group.clone())));
         }
         touch.is_opaque |= statement.kind == Kind::Schema(Schema::All);
     }
     let mut access = model
         .closure(&touch)
         .unwrap_or_else(|_unknown| model.everything());
-    access.writes.extend(named.iter().map(ToString::to_string));
     let is_schema = |statement: &&Statement| matches!(statement.kind, Kind::Schema(_));
-    // What a transaction has made is in no log before its own entry.
-    access.is_schema = statements.iter().any(is_schema) || !named.is_empty();
-    access
+    access.is_schema = statements.iter().any(is_schema);
+    extend(&mut access, &of_made(&made)?);
+    Ok(access)
+}
+
+/// What is touched where a transaction has made these tables: they are in no log
+/// before its own entry.
+pub(super) fn of_made(made: &Fresh) -> Result<Access> {
+    let mut access = Access {
+        is_schema: !made.is_empty(),
+        ..Access::default()
+    };
+    for (name, group) in made {
+        access.writes.insert(name.to_string());
+        access.partitions.insert(name.partition(group.as_deref())?);
+    }
+    Ok(access)
 }
 
 /// Whether it may call what touches tables on its own.
@@ -57,13 +71,15 @@ pub(super) fn is_within(access: &Access, owned: &Access) -> bool {
     let has = |name: &String| owned.reads.contains(name) || owned.writes.contains(name);
     (owned.is_schema || !access.is_schema)
         && access.writes.is_subset(&owned.writes)
+        && access.partitions.is_subset(&owned.partitions)
         && access.reads.iter().all(has)
 }
 
-/// Adds what is owned now.
+/// Adds what is owned now, too.
 pub(super) fn extend(owned: &mut Access, access: &Access) {
     owned.reads.extend(access.reads.iter().cloned());
     owned.writes.extend(access.writes.iter().cloned());
+    owned.partitions.extend(access.partitions.iter().cloned());
     owned.is_schema |= access.is_schema;
 }
 

@@ -69,7 +69,7 @@ impl Session {
             }
             sealed = Some(id);
         }
-        self.check_owned()?;
+        self.check_owned().await?;
         if self.transaction.is_announced {
             let number = self.transaction.number;
             self.shared.replication.read(number).await?;
@@ -117,7 +117,7 @@ impl Session {
     }
 
     async fn commit_digest(&mut self, id: Id, digest: &Digest) -> Result<(), Failure> {
-        self.check_owned()?;
+        self.check_owned().await?;
         let gid = id.gid();
         let prepared = self.ask(&format!("PREPARE TRANSACTION '{gid}'")).await;
         if let Err(Failure::Backend(error)) = prepared {

@@ -10,6 +10,7 @@ use super::relay::Ask;
 use super::session::{Block, Failure};
 use super::simple::Message;
 use super::statement::{Kind, Statement};
+use crate::engine::postgres::TableOptions;
 use crate::error::{SqlError, state};
 
 /// Portals of a session.
@@ -137,7 +138,7 @@ impl Connection {
             }
         }
         let mut sent = frame.clone();
-        if statement.table.is_some() {
+        if statement.options != TableOptions::default() {
             let mut body = name.clone().into_bytes();
             body.push(0);
             body.extend(statement.text.bytes());

@@ -1,6 +1,6 @@
 //! A client's session: its transaction, and what it owns.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -94,6 +94,9 @@ pub(super) enum Block {
     Explicit,
 }
 
+/// Tables that a transaction has made, with their groups.
+pub(super) type Fresh = BTreeMap<Name, Option<String>>;
+
 /// A transaction.
 #[allow(clippy::struct_excessive_bools, reason = "each says another thing")]
 #[derive(Debug, Default)]
@@ -114,8 +117,8 @@ pub(super) struct Transaction {
     /// Whether the replication knows of it.
     pub(super) is_announced: bool,
     pub(super) owned: Access,
-    /// Tables that it has made.
-    pub(super) fresh: BTreeSet<Name>,
+    /// Tables that it has made, and the groups that they are owned in.
+    pub(super) fresh: Fresh,
     /// All that it has run, and the schema that this was understood by.
     ran: Option<Statement>,
     version: u64,
@@ -291,7 +294,7 @@ impl Session {
         self.transaction.has_changed |= is_writing;
         for _ in 0..ATTEMPTS_MAX {
             let model = self.shared.local.model();
-            let access = access(&model, &statements, Some(&self.transaction.fresh));
+            let access = access(&model, &statements, Some(&self.transaction.fresh))?;
             self.transaction.version = model.version;
             self.transaction.has_changed |= !access.writes.is_empty() || access.is_schema;
             self.own(&access).await?;
@@ -365,12 +368,12 @@ impl Session {
 
     /// That all that the transaction has run touched nothing but what it owns, by
     /// the schema as it is now: a table may have come in its middle.
-    pub(super) fn check_owned(&mut self) -> Result<()> {
+    pub(super) async fn check_owned(&self) -> Result<()> {
         let transaction = &self.transaction;
         if transaction.freshness == Freshness::Local {
             return Ok(());
         }
-        if self.shared.local.is_schema_moving() {
+        if !self.shared.local.schema_is_still().await {
             // A table may have come that no statement was known to name.
             return Err(again("the schema changes while the transaction ends"));
         }
@@ -379,7 +382,7 @@ impl Session {
             return Ok(());
         }
         let ran: Vec<&Statement> = transaction.ran.iter().collect();
-        if is_within(&access(&model, &ran, None), &transaction.owned) {
+        if is_within(&access(&model, &ran, None)?, &transaction.owned) {
             return Ok(());
         }
         Err(again("the schema has changed since the transaction began"))

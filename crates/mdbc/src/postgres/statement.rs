@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use super::words::{Kind as WordKind, Word, has_outside, words};
 use super::{refused, schema};
-use crate::engine::TableKind;
+use crate::engine::postgres::TableOptions;
 use crate::error::{Result, SqlError, state};
 
 /// What a statement is.
@@ -91,8 +91,8 @@ pub(super) struct Statement {
     pub(super) executes: Option<String>,
     /// What the local PostgreSQL is told, where mdbc tells it later.
     pub(super) text: String,
-    /// What a table is to be that it makes.
-    pub(super) table: Option<TableKind>,
+    /// What tables are to be that it makes.
+    pub(super) options: TableOptions,
 }
 
 /// Words that begin a statement of rows.
@@ -143,10 +143,10 @@ impl Statement {
         let is_writing = words
             .iter()
             .any(|word| WRITING.iter().any(|keyword| word.is(keyword)));
-        let (text, table) = match kind {
-            Kind::Schema(_) => schema::without_kind(text, &words)?,
-            Kind::Outside => (text.to_owned(), None),
-            _ => (String::new(), None),
+        let (text, options) = match kind {
+            Kind::Schema(_) => schema::without_options(text, &words)?,
+            Kind::Outside => (text.to_owned(), TableOptions::default()),
+            _ => (String::new(), TableOptions::default()),
         };
         let is_reading = kind == Kind::Plain && is_known && !has_escapes && !is_writing;
         Ok(Self {
@@ -162,7 +162,7 @@ impl Statement {
             is_read_only: is_reading || (kind == Kind::Copy && !is_copy_in(&words) && !is_writing),
             executes: executes.flatten().map(Into::into),
             text,
-            table,
+            options,
             kind,
         })
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mdbc::engine::TableKind;
+use tokio_postgres::{Client, NoTls};
 
 pub(crate) use crate::asked::{all, state};
 use crate::cluster::Cluster;
@@ -12,6 +13,7 @@ pub(crate) use crate::deployment::soon;
 /// The sites, and their server.
 pub(crate) struct Sites {
     inner: crate::deployment::Sites,
+    urls: Vec<String>,
     _cluster: Cluster,
 }
 
@@ -35,11 +37,20 @@ impl Sites {
             profile: "local3",
             lease,
             default_kind: TableKind::Strong,
-            urls,
+            urls: urls.clone(),
         };
         Self {
             inner: crate::deployment::Sites::of(plan).await,
+            urls,
             _cluster: cluster,
         }
+    }
+
+    /// A connection to the database of a site, not through mdbc.
+    pub(crate) async fn behind(&self, site: usize) -> Client {
+        let connected = tokio_postgres::connect(&self.urls[site], NoTls).await;
+        let (client, connection) = connected.unwrap();
+        tokio::spawn(connection);
+        client
     }
 }

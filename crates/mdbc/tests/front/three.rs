@@ -33,6 +33,34 @@ async fn what_one_site_writes_the_others_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_over_tables_of_a_group_is_an_entry_of_one_log() {
+    let sites = Sites::start(LEASE).await;
+    let (a, b) = (sites.client(0).await, sites.client(1).await);
+    let create = "BEGIN; CREATE TABLE a (k int PRIMARY KEY) WITH (music_group = 'g'); \
+         INSERT INTO a VALUES (1); COMMIT; \
+         CREATE TABLE b (k int PRIMARY KEY) WITH (music = 'strong', music_group = 'g')";
+    soon(a.batch_execute(create)).await.unwrap();
+    let write = "BEGIN; INSERT INTO a VALUES (2); INSERT INTO b VALUES (3); COMMIT";
+    soon(a.batch_execute(write)).await.unwrap();
+    // Made anew in another group, and renamed.
+    let change = "BEGIN; DROP TABLE b; CREATE TABLE b (k int PRIMARY KEY) \
+         WITH (music_group = 'h'); INSERT INTO b VALUES (4); COMMIT; \
+         ALTER TABLE b RENAME TO c; INSERT INTO c VALUES (5)";
+    soon(a.batch_execute(change)).await.unwrap();
+    assert_eq!(
+        soon(all(&b, "SELECT k FROM a ORDER BY k")).await,
+        ["1", "2"]
+    );
+    assert_eq!(
+        soon(all(&b, "SELECT k FROM c ORDER BY k")).await,
+        ["4", "5"]
+    );
+    let logs = "SELECT partition FROM mdbc_internal.positions ORDER BY partition";
+    let logs = all(&sites.behind(1).await, logs).await;
+    assert_eq!(logs, ["g/group", "h/group", "mdbc_schema/all"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_function_of_a_user_takes_every_table() {
     let sites = Sites::start(LEASE).await;
     let (a, b) = (sites.client(0).await, sites.client(1).await);

@@ -1,6 +1,6 @@
 //! Changes of the schema: in order with the data, and what is refused.
 
-use mdbc::engine::postgres::{Name, Touch};
+use mdbc::engine::postgres::{Name, TableOptions, Touch};
 use mdbc::engine::{Postgres, TableKind};
 
 use crate::cluster::Cluster;
@@ -55,6 +55,36 @@ async fn a_schema_changes_in_order_with_the_data() {
     let digest = there.write("DELETE FROM app.\"T a\" WHERE id = 1", 2).await;
     here.apply(&digest, 2).await;
     assert_eq!(here.all("\"T a\"").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_table_is_in_its_group_at_every_site() {
+    let cluster = Cluster::start();
+    let (here, there) = (Site::new(&cluster, 1).await, Site::new(&cluster, 2).await);
+    let create = "CREATE TABLE t (id int PRIMARY KEY)";
+    let in_group = |kind| TableOptions {
+        kind,
+        group: Some("it's g".to_owned()),
+    };
+    let make = async |options: &TableOptions| {
+        here.run("BEGIN").await;
+        here.run(here.postgres.before_ddl()).await;
+        here.run(create).await;
+        here.postgres.after_ddl(create, options)
+    };
+    let local = make(&in_group(Some(TableKind::Local))).await;
+    assert_eq!(here.state(&local).await, "0A000");
+    here.run("ROLLBACK").await;
+    let strong = make(&in_group(None)).await;
+    here.run(&strong).await;
+    let digest = here.end(1).await;
+    here.postgres.reload().await.unwrap();
+    there.apply(&digest, 1).await;
+    for site in [&here, &there] {
+        let model = site.postgres.model();
+        let group = model.table(&name("t")).unwrap().group.clone();
+        assert_eq!(group.as_deref(), Some("it's g"));
+    }
 }
 
 #[tokio::test]
@@ -117,7 +147,7 @@ async fn what_cannot_be_the_same_everywhere_is_refused_by_name() {
         site.run("BEGIN").await;
         site.run(site.postgres.before_ddl()).await;
         site.run(text).await;
-        let after = site.postgres.after_ddl(text, None);
+        let after = site.postgres.after_ddl(text, &TableOptions::default());
         let error = site.client.batch_execute(&after).await.unwrap_err();
         let error = error.as_db_error().unwrap();
         assert_eq!(error.code().code(), "0A000", "{text}");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mdbc::engine::postgres::{Captured, Id, Slot};
+use mdbc::engine::postgres::{Captured, Id, Slot, TableOptions};
 use mdbc::engine::{Applied, Digest, Position, Postgres, PostgresOptions, TableKind};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
@@ -72,7 +72,8 @@ impl Site {
     pub(crate) async fn ddl(&self, text: &str, kind: Option<TableKind>) {
         self.run(self.postgres.before_ddl()).await;
         self.run(text).await;
-        self.run(&self.postgres.after_ddl(text, kind)).await;
+        let options = TableOptions { kind, group: None };
+        self.run(&self.postgres.after_ddl(text, &options)).await;
     }
 
     /// Seals and prepares the transaction.

@@ -278,7 +278,7 @@ fn mentions(query: &str, name: &str) -> Result<bool> {
 }
 
 /// Refuses names that are mdbc's, SQLite's or too long.
-fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     let lower = name.to_ascii_lowercase();
     if lower.starts_with("mdbc_") || lower.starts_with("sqlite_") || lower.starts_with("pg_") {
         return Err(SqlError::new(

@@ -8,7 +8,6 @@
 //! latter are told by [`Postgres::has_changed_since`].
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_postgres::Transaction;
@@ -42,7 +41,7 @@ impl Postgres {
         if applied.digest.changes.iter().any(is_schema) {
             // Until the schema is read again, nobody knows what statements touch. Left so
             // where this is dropped: the entry comes again.
-            self.inner.is_schema_moving.store(true, Ordering::SeqCst);
+            self.inner.is_schema_moving.send_replace(true);
         }
         let done = {
             let work = self.apply_on(&mut held, applied);
@@ -57,10 +56,10 @@ impl Postgres {
         drop(held);
         if done.is_ok() {
             self.note_changed(&applied.digest).await?;
-        } else if self.is_schema_moving() {
+        } else if *self.inner.is_schema_moving.borrow() {
             self.reload().await?;
         }
-        self.inner.is_schema_moving.store(false, Ordering::SeqCst);
+        self.inner.is_schema_moving.send_replace(false);
         done
     }
 
@@ -234,8 +233,8 @@ async fn apply_statement(transaction: &Transaction<'_>, statement: &Statement) -
         .map_err(refused)?;
     transaction
         .execute(
-            "SELECT mdbc_internal.after_ddl('', $1, NULL)",
-            &[&statement.kind.name()],
+            "SELECT mdbc_internal.after_ddl('', $1, $2, NULL)",
+            &[&statement.kind.name(), &statement.group],
         )
         .await
         .map_err(refused)?;

@@ -17,6 +17,7 @@ use crate::dice;
 use crate::engine::digest::{self, DIGEST_BYTES_MAX, Digest};
 use crate::engine::{Access, TableKind};
 use crate::error::{Result, SqlError, state};
+use crate::partition::Partition;
 
 /// What a transaction is called in the local database and in the log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,6 +70,15 @@ impl Name {
     /// The name as SQL writes it.
     pub fn quoted(&self) -> String {
         format!("{}.{}", quote(&self.schema), quote(&self.relation))
+    }
+
+    /// What is owned with such a table, which may be in a group.
+    pub(crate) fn partition(&self, group: Option<&str>) -> Result<Partition> {
+        let partition = match group {
+            Some(group) => Partition::of_group(group),
+            None => Partition::of_table(&self.to_string()),
+        };
+        partition.map_err(SqlError::refused)
     }
 }
 
@@ -123,6 +133,8 @@ pub struct Statement {
     pub settings: BTreeMap<String, String>,
     /// What tables are that it makes.
     pub kind: TableKind,
+    /// What they are owned with.
+    pub group: Option<String>,
 }
 
 impl Change {

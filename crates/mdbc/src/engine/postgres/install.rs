@@ -22,7 +22,7 @@ macro_rules! setup {
 /// The schema, its tables and functions.
 const INSTALL: &str = include_str!("install.sql");
 /// The version of these.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 /// The lowest version of PostgreSQL, as it numbers itself.
 const VERSION_MIN: i32 = 150_000;
 /// What a connection of mdbc's own begins with.

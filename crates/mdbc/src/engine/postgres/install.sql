@@ -12,9 +12,9 @@ CREATE TABLE mdbc_internal.positions (partition text PRIMARY KEY, position bigin
 -- have not passed.
 CREATE TABLE mdbc_internal.own (id uuid PRIMARY KEY);
 
--- The tables of the user's, their kinds, and how many columns of theirs have
--- been looked at.
-CREATE TABLE mdbc_internal.tables (relation oid PRIMARY KEY, kind text NOT NULL, columns int NOT NULL);
+-- The tables of the user's, their kinds, how many columns of theirs have been
+-- looked at, and the groups that they are owned in.
+CREATE TABLE mdbc_internal.tables (relation oid PRIMARY KEY, kind text NOT NULL, columns int NOT NULL, group_name text);
 
 -- Sequences whose values cannot collide with those of other sites: what they
 -- rise by.
@@ -115,7 +115,7 @@ CREATE FUNCTION mdbc_internal.before_ddl() RETURNS void LANGUAGE sql SECURITY DE
 $body$;
 
 -- It is changed: what is new is adopted, and the statement is captured.
-CREATE FUNCTION mdbc_internal.after_ddl(statement text, new_kind text, settings jsonb) RETURNS void
+CREATE FUNCTION mdbc_internal.after_ddl(statement text, new_kind text, new_group text, settings jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $body$
 DECLARE
     slot text := current_setting('mdbc.slot', true);
@@ -126,7 +126,7 @@ BEGIN
         (SELECT FROM pg_class AS c WHERE c.oid = t.relation);
     DELETE FROM mdbc_internal.sequences AS s WHERE NOT EXISTS
         (SELECT FROM pg_class AS c WHERE c.oid = s.relation);
-    PERFORM mdbc_internal.adopt_tables(new_kind);
+    PERFORM mdbc_internal.adopt_tables(new_kind, new_group);
     filled := mdbc_internal.adopt_columns();
     PERFORM mdbc_internal.adopt_sequences();
     PERFORM mdbc_internal.seat_sequences();
@@ -136,15 +136,16 @@ BEGIN
     IF slot ~ '^[0-9]+$' THEN
         EXECUTE format('INSERT INTO mdbc_internal.changes_%s (kind, schema_name, relation, body) '
             'VALUES (''d'', '''', '''', $1)', slot)
-            USING jsonb_build_object('text', statement, 'kind', new_kind, 'settings', settings)::text;
+            USING jsonb_build_object('text', statement, 'kind', new_kind, 'group', new_group,
+                'settings', settings)::text;
         PERFORM mdbc_internal.capture_all(slot, relation) FROM unnest(filled) AS relation;
     END IF;
     PERFORM set_config('mdbc.ddl', 'done', true);
 END
 $body$;
 
--- New tables get a kind, and strong ones the triggers.
-CREATE FUNCTION mdbc_internal.adopt_tables(new_kind text) RETURNS void
+-- New tables get a kind and a group, and strong ones the triggers.
+CREATE FUNCTION mdbc_internal.adopt_tables(new_kind text, new_group text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $body$
 DECLARE
     t record;
@@ -158,7 +159,11 @@ BEGIN
             RAISE EXCEPTION 'eventual tables are not supported by mdbc with PostgreSQL'
                 USING ERRCODE = '0A000', HINT = 'Make it strong, or local.';
         END IF;
-        INSERT INTO mdbc_internal.tables VALUES (t.oid, new_kind, 0);
+        IF new_group IS NOT NULL AND new_kind <> 'strong' THEN
+            RAISE EXCEPTION 'music_group on the % table "%" is not supported by mdbc', new_kind,
+                t.relname USING ERRCODE = '0A000', DETAIL = 'Strong tables alone have owners.';
+        END IF;
+        INSERT INTO mdbc_internal.tables VALUES (t.oid, new_kind, 0, new_group);
         CONTINUE WHEN new_kind <> 'strong';
         EXECUTE format('CREATE TRIGGER "$mdbc_insert" AFTER INSERT ON %I.%I REFERENCING NEW TABLE AS '
             '"mdbc:new" EXECUTE FUNCTION mdbc_internal.capture()', t.nspname, t.relname);

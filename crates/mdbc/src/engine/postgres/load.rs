@@ -75,7 +75,7 @@ const TABLES: &str = ", resting AS (
         UNION SELECT t.tgrelid FROM pg_trigger AS t
         WHERE NOT t.tgisinternal AND t.tgfoid <> 'mdbc_internal.capture'::regproc)
     SELECT n.nspname::text, c.relname::text, c.oid, m.kind,
-        c.relrowsecurity OR c.oid IN (SELECT relation FROM resting)
+        c.relrowsecurity OR c.oid IN (SELECT relation FROM resting), m.group_name
     FROM mdbc_internal.tables AS m JOIN pg_class AS c ON c.oid = m.relation
     JOIN pg_namespace AS n ON n.oid = c.relnamespace";
 
@@ -132,6 +132,7 @@ pub(super) async fn load(client: &impl GenericClient) -> Result<Model> {
             oid: get(&row, 2)?,
             kind: TableKind::named(&kind).ok_or_else(|| SqlError::internal(kind))?,
             is_opaque: get(&row, 4)?,
+            group: get(&row, 5)?,
             parents: BTreeSet::new(),
             children: BTreeMap::new(),
         };

@@ -1,14 +1,15 @@
 //! PostgreSQL, as the owner of the logs sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
 use super::link::told;
-use super::{Postgres, install};
+use super::{Name, Postgres, Table, install};
 use crate::engine::local::{self, Quiet};
-use crate::engine::{Applied, Position, TableKind};
+use crate::engine::{Access, Applied, Position, TableKind};
 use crate::error::Result;
+use crate::partition::Partition;
 
 impl Postgres {
     /// Does what other sites have done, each digest with its positions in one
@@ -50,12 +51,31 @@ impl Postgres {
 
 #[async_trait]
 impl local::Local for Postgres {
-    fn tables(&self) -> Vec<(String, u32, TableKind)> {
+    fn partitions(&self) -> Result<BTreeSet<Partition>> {
+        let model = self.model();
+        let strong = model.tables.iter().filter(|(_, table)| is_strong(table));
+        strong
+            .map(|(name, table)| name.partition(table.group.as_deref()))
+            .collect()
+    }
+
+    fn touched(&self, access: &Access) -> Result<(BTreeSet<Partition>, BTreeSet<Partition>)> {
         let model = self.model();
         let tables = model.tables.iter();
-        tables
-            .map(|(name, table)| (name.to_string(), table.oid, table.kind))
-            .collect()
+        let tables: BTreeMap<String, (&Name, &Table)> =
+            tables.map(|entry| (entry.0.to_string(), entry)).collect();
+        let of = |names: &BTreeSet<String>| -> Result<BTreeSet<Partition>> {
+            // A table that is not there is being made, by a change of the schema that
+            // has named its partition.
+            let known = names.iter().filter_map(|name| tables.get(name));
+            let owned = known.filter(|(_, table)| is_strong(table) || access.is_schema);
+            owned
+                .map(|(name, table)| name.partition(table.group.as_deref()))
+                .collect()
+        };
+        let (reads, mut writes) = (of(&access.reads)?, of(&access.writes)?);
+        writes.extend(access.partitions.iter().cloned());
+        Ok((reads, writes))
     }
 
     async fn positions(&self) -> Result<BTreeMap<String, Position>> {
@@ -75,4 +95,8 @@ impl local::Local for Postgres {
         }
         (count, Ok(()))
     }
+}
+
+fn is_strong(table: &Table) -> bool {
+    table.kind == TableKind::Strong
 }

@@ -37,8 +37,10 @@ mod slots;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use self::link::{Link, told};
 use self::moments::Moments;
@@ -48,6 +50,8 @@ use self::slots::Slots;
 use super::{Access, Digest, TableKind};
 use crate::error::{Result, SqlError};
 
+/// How long is waited for changes of the schema that are being applied.
+const STILL_WAIT: Duration = Duration::from_secs(1);
 /// Transactions that are committed and whose positions are not written yet.
 const NOTED_MAX: usize = 256;
 
@@ -92,6 +96,15 @@ pub enum PostgresError {
     Database(#[source] SqlError),
 }
 
+/// What the tables are that a statement makes, as far as it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableOptions {
+    /// How they are kept the same at all sites.
+    pub kind: Option<TableKind>,
+    /// What they are owned with.
+    pub group: Option<String>,
+}
+
 /// The site's PostgreSQL. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Postgres {
@@ -110,7 +123,7 @@ struct Inner {
     model: Mutex<Arc<Model>>,
     moments: Moments,
     /// Whether the schema may be another than the one that is known here.
-    is_schema_moving: AtomicBool,
+    is_schema_moving: watch::Sender<bool>,
     noted: Mutex<Vec<Noted>>,
     /// Transactions that are to be ended, and whether they are committed.
     unfinished: Mutex<BTreeMap<Id, bool>>,
@@ -146,7 +159,7 @@ impl Postgres {
             slots: Arc::default(),
             model: Mutex::default(),
             moments: Moments::default(),
-            is_schema_moving: AtomicBool::new(false),
+            is_schema_moving: watch::Sender::new(false),
             noted: Mutex::default(),
             unfinished: Mutex::default(),
         };
@@ -223,13 +236,15 @@ impl Postgres {
     }
 
     /// What it runs after it: the statement without what PostgreSQL does not
-    /// know of it, and the kind that it gave, if any.
-    pub fn after_ddl(&self, statement: &str, kind: Option<TableKind>) -> String {
-        let kind = kind.unwrap_or(self.inner.options.default_kind);
+    /// know of it, and the options that it gave.
+    pub fn after_ddl(&self, statement: &str, options: &TableOptions) -> String {
+        let kind = options.kind.unwrap_or(self.inner.options.default_kind);
+        let group = options.group.as_deref().map(digest::literal);
         format!(
-            "SELECT mdbc_internal.after_ddl({}, {}, mdbc_internal.settings())",
+            "SELECT mdbc_internal.after_ddl({}, {}, {}, mdbc_internal.settings())",
             digest::literal(statement),
-            digest::literal(kind.name())
+            digest::literal(kind.name()),
+            group.as_deref().unwrap_or("NULL")
         )
     }
 
@@ -261,10 +276,16 @@ impl Postgres {
         self.inner.moments.now()
     }
 
-    /// Whether a change of the schema is being applied: what is known of it here may
-    /// be less than statements see.
-    pub(crate) fn is_schema_moving(&self) -> bool {
-        self.inner.is_schema_moving.load(Ordering::SeqCst)
+    /// Waits until no change of the schema is being applied: as long as one is, what
+    /// is known of it here may be less than statements see. Not for long, since the
+    /// change may wait for whoever waits here; then that is false.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub(crate) async fn schema_is_still(&self) -> bool {
+        let mut moving = self.inner.is_schema_moving.subscribe();
+        let still = moving.wait_for(|is_moving| !is_moving);
+        tokio::time::timeout(STILL_WAIT, still).await.is_ok()
     }
 
     /// Whether what other sites did to tables was applied here after a moment: a

@@ -31,6 +31,8 @@ pub struct Table {
     pub oid: u32,
     /// How it is kept the same at all sites.
     pub kind: TableKind,
+    /// The tables that it is owned with.
+    pub group: Option<String>,
     /// Whether writing it runs what a user wrote: triggers, or functions in
     /// defaults and constraints.
     pub is_opaque: bool,

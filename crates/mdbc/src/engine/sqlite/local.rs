@@ -8,7 +8,7 @@ use super::lane::{Held, Lane};
 use super::mail::MailState;
 use super::{Applied, Database, Position};
 use crate::engine::local::{self, Quiet};
-use crate::engine::{Access, Digest, Stamped, TableKind};
+use crate::engine::{Access, Digest, Stamped};
 use crate::error::{Result, SqlError};
 use crate::outbox::Letter;
 use crate::partition::Partition;
@@ -33,10 +33,6 @@ impl Local {
 
 #[async_trait]
 impl local::Local for Local {
-    fn tables(&self) -> Vec<(String, u32, TableKind)> {
-        self.database.tables()
-    }
-
     fn partitions(&self) -> Result<BTreeSet<Partition>> {
         self.database.partitions()
     }
