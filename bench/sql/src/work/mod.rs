@@ -176,22 +176,24 @@ impl Table {
     fn definition(&self, product: Product, form: Form) -> String {
         let Self { name, columns, .. } = self;
         let definition = format!("CREATE TABLE {name} ({columns})");
-        if product != Product::Mdbc {
+        if product == Product::Mariadb {
             return definition;
         }
-        let with = match &self.owned {
-            Owned::Nowhere => "music = 'eventual'".to_owned(),
+        // Room for what changes, so that an update leaves the indexes as they are.
+        let mut with = "fillfactor = 50".to_owned();
+        match &self.owned {
+            _ if product == Product::Postgres => {}
+            Owned::Nowhere => with += ", music = 'eventual'",
             Owned::InGroup { group, ranges } => {
-                let mut with = "music = 'strong'".to_owned();
+                with += ", music = 'strong'";
                 if matches!(form, Form::GroupedRanges | Form::Groups) {
                     with += &format!(", music_group = '{group}'");
                 }
                 if let (Form::GroupedRanges | Form::Ranges, Some(ranges)) = (form, ranges) {
                     with += &format!(", music_ranges = '{ranges}'");
                 }
-                with
             }
-        };
+        }
         format!("{definition} WITH ({with})")
     }
 }
