@@ -134,6 +134,40 @@ async fn a_row_that_is_not_as_it_was_is_told() {
 }
 
 #[tokio::test]
+async fn entries_are_applied_at_once_up_to_one_that_cannot_be() {
+    let cluster = Cluster::start();
+    let (here, there) = (Site::new(&cluster, 1).await, Site::new(&cluster, 2).await);
+    let create = "CREATE TABLE t (id int PRIMARY KEY, n int)";
+    let first = here.change(create, 1).await;
+    let second = here.write("INSERT INTO t VALUES (1, 1)", 2).await;
+    here.run("BEGIN; UPDATE t SET n = 9").await;
+    let (id, wrong) = here.prepare().await;
+    here.run(&format!("ROLLBACK PREPARED '{}'", id.gid())).await;
+    let third = here.write("UPDATE t SET n = 2", 3).await;
+    let fourth = here.write("INSERT INTO t VALUES (2, 2)", 4).await;
+    let fifth = here.write("INSERT INTO t VALUES (3, 3)", 5).await;
+    let sixth = here.change("ALTER TABLE t ADD u text", 6).await;
+    let entries = [
+        (&first, 1),
+        (&second, 2),
+        (&third, 3),
+        (&wrong, 4),
+        (&fifth, 5),
+    ];
+    let (done, error) = there.apply_all(&entries).await;
+    assert_eq!((done, error.unwrap_err().state.code()), (3, "XX001"));
+    assert_eq!(there.all("t").await, ["(1,2)"]);
+    assert_eq!(there.position().await, 3);
+    let entries = [(&third, 3), (&fourth, 4), (&fifth, 5), (&sixth, 6)];
+    let (done, end) = there.apply_all(&entries).await;
+    assert_eq!((done, end), (4, Ok(())));
+    assert_eq!(there.all("t").await, here.all("t").await);
+    assert_eq!(there.position().await, 6);
+    let transactions = "SELECT count(DISTINCT xmin::text)::text FROM t WHERE id > 1";
+    assert_eq!(there.rows(transactions).await, ["1"]);
+}
+
+#[tokio::test]
 async fn transactions_on_different_rows_do_not_meet() {
     let cluster = Cluster::start();
     let (here, _there) = two(&cluster).await;

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use mdbc::engine::Postgres;
 
@@ -117,6 +118,19 @@ async fn a_transaction_ends_as_it_must_though_its_connection_is_lost() {
         assert!(client.client.batch_execute("SELECT 1").await.is_err());
     }
     assert_eq!(site.all("account").await, ["(1,1)"]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_yet_is_waited_for() {
+    let cluster = Cluster::start();
+    let url = cluster.database("site_1").await;
+    cluster.crash();
+    let mut opening = pin!(Postgres::open(options(&url, 1)));
+    let moment = Duration::from_millis(300);
+    let opened = tokio::time::timeout(moment, opening.as_mut()).await;
+    assert!(opened.is_err(), "it waits");
+    cluster.begin();
+    opening.await.unwrap();
 }
 
 #[tokio::test]

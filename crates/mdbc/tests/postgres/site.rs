@@ -140,12 +140,20 @@ impl Site {
         digest: &Digest,
         position: u64,
     ) -> mdbc::error::Result<()> {
+        self.apply_all(&[(digest, position)]).await.1
+    }
+
+    /// Applies entries at once: how many are done, and why no more.
+    pub(crate) async fn apply_all(
+        &self,
+        entries: &[(&Digest, u64)],
+    ) -> (usize, mdbc::error::Result<()>) {
         // What is in the log is bytes.
-        let digest = Digest::decode(&digest.encode().unwrap()).unwrap();
-        let positions = at(position);
-        self.postgres
-            .apply(vec![Applied { digest, positions }])
-            .await
+        let applied = entries.iter().map(|(digest, position)| Applied {
+            digest: Digest::decode(&digest.encode().unwrap()).unwrap(),
+            positions: at(*position),
+        });
+        self.postgres.apply(&applied.collect::<Vec<_>>()).await
     }
 
     /// How far the only log is applied, as it is on the disk.

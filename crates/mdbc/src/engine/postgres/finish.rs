@@ -46,7 +46,7 @@ impl Postgres {
         let mut keeper = self.inner.keeper.hold().await?;
         let transaction = keeper.transaction().await.map_err(told)?;
         let written = self.written(&transaction).await?;
-        let passed = self.write(&transaction, written, None).await?;
+        let passed = self.write(&transaction, written, &[]).await?;
         transaction.commit().await.map_err(told)?;
         self.inner
             .noted()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
+use super::apply::changes_schema;
 use super::link::told;
 use super::{Name, Postgres, Table, install};
 use crate::engine::local::{self, Quiet};
@@ -12,25 +13,41 @@ use crate::error::Result;
 use crate::partition::Partition;
 
 impl Postgres {
-    /// Does what other sites have done, each digest with its positions in one
-    /// local transaction. What is of this site and was committed here is left
-    /// out, with its positions noted.
+    /// Does what other sites have done, with its positions; what follows each other
+    /// and changes no schema in one local transaction. What is of this site and was
+    /// committed here is left out, with its positions noted. How many digests are
+    /// done, and why no more.
     ///
     /// # Errors
     /// A digest that does not apply: a row is not there or has other values,
     /// or its key is taken. The digests before it are applied, it and those
     /// behind it are not. So too where the database cannot be reached, but that
-    /// the digest at hand may be applied.
+    /// those at hand may be applied.
     ///
     /// # Cancel safety
     /// A dropped future may have applied any number of the digests. To apply them
     /// again does no harm.
-    pub async fn apply(&self, digests: Vec<Applied>) -> Result<()> {
-        self.finish_all().await?;
-        for digest in &digests {
-            self.redo(digest).await?;
+    pub async fn apply(&self, digests: &[Applied]) -> (usize, Result<()>) {
+        if let Err(error) = self.finish_all().await {
+            return (0, Err(error));
         }
-        Ok(())
+        let mut done = 0_usize;
+        let are_together =
+            |one: &Applied, next: &Applied| !changes_schema(one) && !changes_schema(next);
+        for run in digests.chunk_by(are_together) {
+            if self.redo(run).await.is_ok() {
+                done = done.saturating_add(run.len());
+                continue;
+            }
+            // Alone each tells whether it is the one that fails.
+            for digest in run {
+                if let Err(error) = self.redo(std::slice::from_ref(digest)).await {
+                    return (done, Err(error));
+                }
+                done = done.saturating_add(1);
+            }
+        }
+        (done, Ok(()))
     }
 
     /// How far the logs are applied, by partition, as it is on the disk.
@@ -87,13 +104,7 @@ impl local::Local for Postgres {
     }
 
     async fn apply(&self, _quiet: &Quiet, digests: Vec<Applied>) -> (usize, Result<()>) {
-        let count = digests.len();
-        for (at, digest) in digests.into_iter().enumerate() {
-            if let Err(error) = self.apply(vec![digest]).await {
-                return (at, Err(error));
-            }
-        }
-        (count, Ok(()))
+        Self::apply(self, &digests).await
     }
 }
 

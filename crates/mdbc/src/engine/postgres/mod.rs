@@ -34,6 +34,7 @@ mod moments;
 mod names;
 mod progress;
 mod slots;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,14 +43,20 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use self::link::{Link, told};
+use self::link::{Held, Link, told};
 use self::moments::Moments;
 use self::progress::Noted;
 use self::slots::Slots;
 
 use super::{Access, Digest, TableKind};
-use crate::error::{Result, SqlError};
+use crate::clock;
+use crate::error::{Result, SqlError, state};
 
+/// How long a local PostgreSQL may take to start that was started beside this
+/// process.
+const START_WAIT: Duration = Duration::from_secs(10);
+/// Between two looks whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long is waited for changes of the schema that are being applied.
 const STILL_WAIT: Duration = Duration::from_secs(1);
 /// Transactions that are committed and whose positions are not written yet.
@@ -172,11 +179,26 @@ impl Postgres {
     }
 
     async fn prepare(&self) -> Result<()> {
-        let keeper = self.inner.keeper.hold().await;
+        let keeper = self.first_hold().await;
         let mut keeper = keeper.map_err(install::not_alone)?;
         install::prepare(&mut keeper, &self.inner.options).await?;
         drop(keeper);
         self.reload().await
+    }
+
+    /// The first connection: a server that was just started takes one in a moment.
+    async fn first_hold(&self) -> Result<Held<'_>> {
+        let began = clock::now();
+        let is_late = || clock::now().saturating_duration_since(began) >= START_WAIT;
+        loop {
+            match self.inner.keeper.hold().await {
+                Err(error) if error.state == state::CANNOT_CONNECT_NOW && !is_late() => {
+                    tracing::info!(%error, "waiting for the local PostgreSQL");
+                    clock::sleep(LOOK_EVERY).await;
+                }
+                held => return held,
+            }
+        }
     }
 
     /// Where clients' connections go: address, user, password and database.

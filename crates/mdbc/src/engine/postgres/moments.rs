@@ -26,7 +26,7 @@ impl Moments {
         self.lock().now
     }
 
-    pub(super) fn note(&self, tables: Vec<String>, has_schema: bool) {
+    pub(super) fn note(&self, tables: impl IntoIterator<Item = String>, has_schema: bool) {
         let mut inner = self.lock();
         inner.now = inner.now.saturating_add(1);
         let now = inner.now;
@@ -59,13 +59,13 @@ mod tests {
             reads: [name.to_owned()].into(),
             ..Access::default()
         };
-        moments.note(vec!["public.a".to_owned()], false);
+        moments.note(["public.a".to_owned()], false);
         let moment = moments.now();
         assert!(!moments.has_changed_since(&access("public.a"), moment));
-        moments.note(vec!["public.a".to_owned()], false);
+        moments.note(["public.a".to_owned()], false);
         assert!(moments.has_changed_since(&access("public.a"), moment));
         assert!(!moments.has_changed_since(&access("public.b"), moment));
-        moments.note(Vec::new(), true);
+        moments.note([], true);
         assert!(moments.has_changed_since(&access("public.b"), moment));
     }
 }

@@ -38,6 +38,21 @@ pub(super) fn plan(written: &BTreeMap<String, Position>, noted: &[Noted]) -> Pla
     }
 }
 
+/// Goes on to positions that are further on, and tells which these are.
+pub(super) fn advance(
+    reached: &mut BTreeMap<String, Position>,
+    positions: &BTreeMap<String, Position>,
+) -> BTreeMap<String, Position> {
+    let is_new = |(partition, position): &(&String, &Position)| {
+        let reached = reached.get(*partition).map_or(0, |at| at.position);
+        reached < position.position
+    };
+    let new = positions.iter().filter(is_new);
+    let new: BTreeMap<String, Position> = new.map(|(p, at)| (p.clone(), at.clone())).collect();
+    reached.extend(new.clone());
+    new
+}
+
 impl Plan {
     fn take(&mut self, written: &BTreeMap<String, Position>, noted: &Noted) -> bool {
         let reached = |partition: &String| {
