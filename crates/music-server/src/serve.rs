@@ -356,6 +356,12 @@ mod tests {
             let view = there.node().acquire(&waits, SOON).await;
             assert_eq!(view.unwrap().state, State::Granted);
             there.node().release(&waits, true).await.unwrap();
+            // That here was wanted, and then that it is free.
+            for node in [here, there] {
+                let counts = node.node().hint_counts();
+                assert!(counts.heard.get() > 0);
+                assert_eq!(counts.lost.get(), 0);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::http::problem::Failure;
 use crate::http::route::{Route, TEMPLATES};
+use crate::node::HintCounts;
 use crate::trace;
 
 const METHODS: [&str; 7] = ["GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "other"];
@@ -125,8 +126,12 @@ impl Metrics {
         self.refused.inc();
     }
 
-    /// All counts as text, with these gauges of the moment.
-    pub(crate) fn encode(&self, gauges: &[(&str, &str, i64)]) -> Result<String, std::fmt::Error> {
+    /// All counts as text, with those of hints and these gauges of the moment.
+    pub(crate) fn encode(
+        &self,
+        hints: HintCounts,
+        gauges: &[(&str, &str, i64)],
+    ) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("music");
         registry.register_collector(Box::new(Requests(Arc::clone(&self.cells))));
         let unknown = "Writes whose outcome the node could not learn";
@@ -135,6 +140,14 @@ impl Metrics {
         registry.register("requests_refused", refused, self.refused.clone());
         let exports = "Exports of traces that the collector did not take";
         registry.register("trace_exports_failed", exports, trace::exports_failed());
+        for (name, help, counter) in [
+            ("told", "that another node has taken", hints.told),
+            ("lost", "that another node could not be told", hints.lost),
+            ("heard", "of other nodes", hints.heard),
+        ] {
+            let help = format!("Hints {help}, each of one key");
+            registry.register(format!("hints_{name}"), help, counter);
+        }
         for (name, help, value) in gauges {
             registry.register(*name, *help, ConstGauge::new(*value));
         }

@@ -59,6 +59,7 @@ pub use batch::BatchPut;
 pub use config::NodeConfig;
 pub use error::Error;
 pub use music_core::critical_section::{Change, Status as State};
+pub use neighbours::HintCounts;
 use spans::About;
 pub use tenures::Affinity;
 pub use view::{NodeStatus, Released, SectionRef, SectionView};
@@ -371,6 +372,11 @@ impl Node {
     pub async fn hear_hints(&self, from: SessionId, wanted: Vec<RecordId>, changed: Vec<RecordId>) {
         self.inner.gate.pass().await;
         self.inner.hear_hints(from, wanted, changed);
+    }
+
+    /// How many hints it has told and heard.
+    pub fn hint_counts(&self) -> HintCounts {
+        self.inner.neighbours.counts.clone()
     }
 
     /// Forces the ticket of that number out of a key's queue. Returns whether

@@ -17,6 +17,7 @@ use music_api::hint::{HINTS_MAX, Hints};
 use music_api::name::{Key, KeyRef};
 use music_core::id::{Field, RecordId, SessionId};
 use music_store::{Level, LockStore as _, StateStore};
+use prometheus_client::metrics::counter::Counter;
 
 use super::Inner;
 use super::liveness::counter_id;
@@ -43,11 +44,23 @@ enum News {
     Changed,
 }
 
+/// How many hints there were, each of one key.
+#[derive(Clone, Debug, Default)]
+pub struct HintCounts {
+    /// That another node has taken.
+    pub told: Counter,
+    /// That it could not be told, or that had no room.
+    pub lost: Counter,
+    /// That this node has taken.
+    pub heard: Counter,
+}
+
 /// What this node tells others of queues, and who wants to hear of which.
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
     /// Nobody is told anything where there is none.
     client: Option<reqwest::Client>,
+    pub(super) counts: HintCounts,
     state: Mutex<State>,
 }
 
@@ -65,6 +78,7 @@ impl Neighbours {
     pub(super) fn new(tells: bool) -> Self {
         Self {
             client: tells.then(reqwest::Client::new),
+            counts: HintCounts::default(),
             state: Mutex::default(),
         }
     }
@@ -92,16 +106,19 @@ impl State {
     }
 
     /// Puts something into an outbox; whether somebody must begin to tell it.
-    fn put(&mut self, to: SessionId, id: RecordId, news: News) -> bool {
+    ///
+    /// Fails where there is no room.
+    fn put(&mut self, to: SessionId, id: RecordId, news: News) -> Option<bool> {
         let begins = !self.outboxes.contains_key(&to);
         if begins && self.outboxes.len() >= NEIGHBOURS_MAX {
-            return false;
+            return None;
         }
         let outbox = self.outboxes.entry(to).or_default();
-        if outbox.len() < OUTBOX_MAX {
-            outbox.insert(id, news);
+        if outbox.len() >= OUTBOX_MAX {
+            return None;
         }
-        begins
+        outbox.insert(id, news);
+        Some(begins)
     }
 
     /// The next message to a session; when there is none its outbox is gone.
@@ -143,6 +160,8 @@ impl Inner {
         wanted: Vec<RecordId>,
         changed: Vec<RecordId>,
     ) {
+        let count = wanted.len().saturating_add(changed.len());
+        self.neighbours.counts.heard.inc_by(count as u64);
         for id in wanted {
             if !self.watches.has_sections(&id) {
                 // It was released before the message came.
@@ -171,7 +190,15 @@ impl Inner {
         let Some(client) = self.neighbours.client.clone() else {
             return;
         };
-        if to == self.liveness.session().0 || !self.neighbours.state().put(to, id, news) {
+        if to == self.liveness.session().0 {
+            return;
+        }
+        let put = self.neighbours.state().put(to, id, news);
+        let Some(begins) = put else {
+            self.neighbours.counts.lost.inc();
+            return;
+        };
+        if !begins {
             return;
         }
         let node = Arc::clone(self);
@@ -179,11 +206,15 @@ impl Inner {
             loop {
                 let message = node.neighbours.state().next(to);
                 let Some(message) = message else { return };
+                let (counts, keys) = (&node.neighbours.counts, message.len() as u64);
                 let told = node.deliver(&client, to, message);
-                if tokio::time::timeout(PATIENCE, told).await != Ok(Some(())) {
-                    tracing::debug!(session = %to.0, "a node could not be told of queues");
-                    node.neighbours.state().addresses.remove(&to);
+                if tokio::time::timeout(PATIENCE, told).await == Ok(Some(())) {
+                    counts.told.inc_by(keys);
+                    continue;
                 }
+                counts.lost.inc_by(keys);
+                tracing::debug!(session = %to.0, "a node could not be told of queues");
+                node.neighbours.state().addresses.remove(&to);
             }
         });
     }

@@ -191,6 +191,7 @@ async fn metrics_name_each_route_and_their_units() {
         format!("music_request_seconds_count{}}} 1", label("PUT")),
         "music_sections_open 0".to_owned(),
         "music_puts_unknown_total 0".to_owned(),
+        "music_hints_told_total 0".to_owned(),
         "# EOF".to_owned(),
     ] {
         assert!(

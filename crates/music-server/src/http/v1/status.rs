@@ -128,7 +128,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Answer {
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
     let node = app.node.status();
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let text = app.metrics.encode(&[
+    let gauges = [
         (
             "sections_open",
             "Critical sections that the node keeps",
@@ -150,7 +150,8 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
             "1 where the node's lease is valid",
             i64::from(node.lease_valid),
         ),
-    ]);
+    ];
+    let text = app.metrics.encode(app.node.hint_counts(), &gauges);
     let text = text.map_err(|error| {
         Failure::new(
             Code::Internal,
