@@ -6,11 +6,13 @@
 //! | [`wan`] | critical sections on deployments at three sites |
 //! | [`etcd`] | starts etcd and the load of its own client, and stops them |
 //! | [`sql`] | transactions on SQL databases at three sites |
+//! | [`flame`] | where the processor's time goes |
 //! | [`bars`] | pictures |
 //! | [`summary`] | medians of runs, ratios, the table |
 
 mod bars;
 mod etcd;
+mod flame;
 mod recipes;
 mod sql;
 mod summary;
@@ -19,12 +21,14 @@ mod wan;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
 use crate::shell;
 use etcd::Etcd;
+use flame::Flame;
 use summary::{Run, runs};
 
 /// What is measured.
@@ -70,6 +74,10 @@ pub(crate) struct Local {
     /// Members of etcd; MUSIC has three replicas
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3))]
     etcd_members: u32,
+    /// Draw where the processor time of MUSIC's server goes into this file, and
+    /// compare nothing
+    #[arg(long, value_name = "SVG")]
+    flame: Option<PathBuf>,
 }
 
 /// Measures.
@@ -79,7 +87,10 @@ pub(crate) struct Local {
 /// When something is missing or does not build, and when a run fails.
 pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
     match bench {
-        Bench::Local(local) => compare(root, local),
+        Bench::Local(local) => match &local.flame {
+            Some(svg) => draw(root, local, svg),
+            None => compare(root, local),
+        },
         Bench::Recipes(recipes) => {
             let music = build(root, &shell::target(root)?)?;
             recipes::run(root, recipes, Path::new(&music))
@@ -138,6 +149,16 @@ fn compare(root: &Path, local: &Local) -> Result<()> {
     Ok(())
 }
 
+fn draw(root: &Path, local: &Local, svg: &Path) -> Result<()> {
+    let target = shell::target(root)?;
+    let flame = Flame::prepare(root, &target.join("bench"))?;
+    let music = build(root, &target)?;
+    let data = target.join("bench/data");
+    let drawn = flame.draw(benchmark(root, &music, &data, local)?, svg);
+    remove(&data)?;
+    drawn
+}
+
 /// The options of both loads.
 fn load(local: &Local, connections: Option<u32>) -> Vec<String> {
     let connections = connections.unwrap_or(local.connections);
@@ -147,12 +168,18 @@ fn load(local: &Local, connections: Option<u32>) -> Vec<String> {
         .collect()
 }
 
-/// One run of `music bench local`, on a data directory that goes with it.
-fn measure_music(root: &Path, music: &str, data: &Path, local: &Local) -> Result<Vec<Run>> {
+/// `music bench local`, on an empty data directory.
+fn benchmark(root: &Path, music: &str, data: &Path, local: &Local) -> Result<Command> {
     remove(data)?;
     fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
     let mut command = shell::program(root, music, &["bench", "local", "--json", "--data"]);
-    let measured = shell::output(command.arg(data).args(load(local, None)));
+    command.arg(data).args(load(local, None));
+    Ok(command)
+}
+
+/// One run of it, whose data directory goes with it.
+fn measure_music(root: &Path, music: &str, data: &Path, local: &Local) -> Result<Vec<Run>> {
+    let measured = shell::output(&mut benchmark(root, music, data, local)?);
     remove(data)?;
     let measured = runs(&measured?)?;
     summary::show(&measured);
