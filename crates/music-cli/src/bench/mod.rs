@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`sections`] | critical sections over delayed links, in rounds |
+//! | [`hand_over`] | from one grant of a lock to the next |
 //! | [`recipes`] | recipes, by site |
 //! | [`wan`] | clients of a site, who do sections as they are told |
 //! | [`local`] | gets and eventual puts at one node, as many as it serves |
@@ -14,6 +15,7 @@ mod clock;
 mod deployment;
 mod draw;
 pub(crate) mod error;
+mod hand_over;
 mod http1;
 mod load;
 mod local;
@@ -44,6 +46,7 @@ pub(crate) struct Bench {
 enum What {
     Sections(sections::Sections),
     Local(local::Local),
+    HandOver(hand_over::HandOver),
     Recipes(recipes::Recipes),
     #[command(hide = true)]
     Wan(wan::Wan),
@@ -57,6 +60,7 @@ pub(crate) async fn run(global: &Global, bench: Bench, output: &Output) -> Resul
         What::Sections(sections) => sections::run(global, sections, output).await,
         What::Recipes(recipes) => recipes::run(global, recipes, output).await,
         What::Local(local) => local::run(global, local, output).await,
+        What::HandOver(wanted) => hand_over::run(wanted, output).await,
         What::Wan(wan) => wan::run(wan, output).await,
         What::Deployment(wanted) => deployment::run(wanted, output).await,
     }
