@@ -4,6 +4,8 @@
 //!  one partition        [wait for what it read] ── head ──────────────────▶ fate
 //!  several              [wait for what it read] ── prepared heads ─┐
 //!                        wait for all that comes before it ────────┴─ head ─▶ fate
+//!  the same several     [wait for what it read] ── prepared heads ─── head ─▶ fate
+//!  as the one before
 //!  a large digest       its pieces go before the head
 //! ```
 
@@ -32,6 +34,11 @@ impl Promise {
     pub(crate) fn new() -> (watch::Sender<Option<Fate>>, Self) {
         let (sender, receiver) = watch::channel(None);
         (sender, Self(receiver))
+    }
+
+    /// Whether they tell of the same entry.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
     }
 
     /// Waits for the end. Where nobody tells it any more, it is unknown.
@@ -63,6 +70,9 @@ pub(crate) struct Job {
     pub(crate) prepared: Vec<Put>,
     /// The entries before it, in its partitions.
     pub(crate) before: Vec<Promise>,
+    /// Whether these are one, of the same partitions. Then it names that one in each
+    /// of its logs, and counts in none of them without it.
+    pub(crate) follows: bool,
     /// The last entries of the partitions that it only read.
     pub(crate) read: Vec<Promise>,
 }
@@ -88,6 +98,12 @@ impl Job {
                 .map_err(|failure| no_commit_point(&failure))?;
             self.put(&self.commit).await
         };
+        self.chained(put).await
+    }
+
+    /// Puts the commit point beside those of the entries before it: without these it
+    /// does not count.
+    async fn chained(&self, put: impl Future<Output = Fate>) -> Fate {
         let (before, put) = futures_util::future::join(worst(self.before.clone()), put).await;
         let is_void = |fate: &Fate| {
             fate.as_ref()
@@ -108,6 +124,14 @@ impl Job {
             puts.into_iter().collect::<Fate>()?;
             self.put_pieces().await
         };
+        if self.follows {
+            let put = async {
+                let prepared = prepare.await;
+                prepared.map_err(|failure| no_commit_point(&failure))?;
+                self.put(&self.commit).await
+            };
+            return self.chained(put).await;
+        }
         let (before, prepared) =
             futures_util::future::join(worst(self.before.clone()), prepare).await;
         before

@@ -50,7 +50,15 @@ struct Lane {
     /// The last entry that is acknowledged, or was there before.
     committed: Point,
     /// The last entry of this turn.
-    last: Option<Promise>,
+    last: Option<Last>,
+}
+
+/// The last entry of a partition in a turn.
+#[derive(Clone, Debug)]
+struct Last {
+    promise: Promise,
+    /// How many it has.
+    partitions: usize,
 }
 
 /// What is left of a turn when nothing is under way any more.
@@ -139,7 +147,8 @@ impl Lanes {
     ) -> Option<(Vec<Promise>, Vec<Arc<CriticalSection>>)> {
         let lanes = partitions.iter().map(|partition| self.owned.get(partition));
         let lanes: Vec<&Lane> = lanes.collect::<Option<_>>()?;
-        let last = lanes.iter().filter_map(|lane| lane.last.clone()).collect();
+        let last = lanes.iter().filter_map(|lane| lane.last.as_ref());
+        let last = last.map(|last| last.promise.clone()).collect();
         let is_used = |section: &&Arc<CriticalSection>| {
             lanes
                 .iter()
@@ -166,7 +175,8 @@ impl Lanes {
         }
         let mut read = Vec::new();
         for partition in &footprint.reads {
-            read.extend(self.lane(partition)?.last.clone());
+            let last = self.lane(partition)?.last.as_ref();
+            read.extend(last.map(|last| last.promise.clone()));
         }
         let heads = PLACE_BYTES.saturating_mul(footprint.writes.iter().count());
         // The digest is at the commit point, the first of them.
@@ -203,6 +213,7 @@ impl Lanes {
     ) -> Option<Reserved> {
         let (sender, promise) = Promise::new();
         let (mut places, mut before, mut rests) = (Vec::new(), Vec::new(), Vec::new());
+        let partitions = rooms.len();
         for Room {
             partition,
             bytes,
@@ -219,7 +230,11 @@ impl Lanes {
             let pieces = u16::try_from(pieces).unwrap_or(u16::MAX);
             let emptied = lane.book.take(bytes, pieces, emptied);
             // In the same step as the position: who comes next rests on it.
-            before.extend(lane.last.replace(promise.clone()));
+            let promise = promise.clone();
+            before.extend(lane.last.replace(Last {
+                promise,
+                partitions,
+            }));
             rests.push((Arc::clone(&lane.batcher), lane.committed, emptied));
             let point = lane.book.end;
             places.push(Place {
@@ -243,7 +258,8 @@ impl Lanes {
             digest,
             commit,
             prepared,
-            before,
+            follows: are_one(&before, partitions),
+            before: before.into_iter().map(|last| last.promise).collect(),
             read,
         };
         Some(Reserved {
@@ -288,6 +304,16 @@ impl Lanes {
         left.sections = sections.into_iter().filter_map(Arc::into_inner).collect();
         left
     }
+}
+
+/// Whether these are one entry, and it has so many partitions: those that it is the
+/// last of here.
+fn are_one(last: &[Last], partitions: usize) -> bool {
+    let is_it = |last: &Last, first: &Last| {
+        last.promise.is(&first.promise) && last.partitions == partitions
+    };
+    let first = last.first().filter(|_| last.len() == partitions);
+    first.is_some_and(|first| last.iter().all(|last| is_it(last, first)))
 }
 
 fn floors(log: &Inner, partition: &Partition, lane: &Lane) -> Floors {

@@ -10,7 +10,11 @@
 //! before the entry, in all its partitions and in those that it only read, is
 //! acknowledged; and when all its prepared slots are. An entry of one partition
 //! alone may be put before its predecessors there are acknowledged: it names
-//! its predecessor, and does not count without it.
+//! its predecessor, and does not count without it. So may one whose predecessor
+//! in each of its partitions is one entry, of the same partitions: whoever reads
+//! any of its logs finds that one before it, with its commit point in the same
+//! log. (With another commit point, or of more partitions, somebody could find
+//! this one whole, and the other one not.)
 //!
 //! # What follows
 //! Let a log be read by its owner, by critical get. An entry counts if and only

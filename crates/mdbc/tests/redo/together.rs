@@ -98,3 +98,49 @@ async fn where_the_answer_of_several_is_lost_each_is_unknown_and_all_are_there()
     assert_eq!(together.faults.planned(), 0);
     assert_eq!(together.found().await, ALL);
 }
+
+/// Waits until so many puts have begun.
+async fn begun(faults: &Faults, puts: u64) {
+    let wait = async {
+        while faults.calls(Call::Write) < puts {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(wait).await;
+}
+
+#[tokio::test]
+async fn entries_of_the_same_partitions_do_not_wait_for_each_other() {
+    let faults = Faults::default();
+    let sites = Sites::counted(&faults).await;
+    let log = sites.log(0).await;
+    let all = ["a", "b", "c"];
+    let turn = own(&log, &all, &mut Applied::default()).await.unwrap();
+    let before = faults.calls(Call::Write);
+    let append = async |names: &[&str], digest: &'static str| {
+        let touched = writes(names);
+        let append = turn.append(&touched, Bytes::from(digest));
+        soon(append).await.unwrap()
+    };
+    faults.next(Call::Write, Fault::HoldRequest);
+    let mut tickets = vec![append(&["a", "b"], "1").await];
+    soon(faults.held(1)).await;
+    // Its prepared slot is put; the put of its commit point is held.
+    faults.next(Call::Write, Fault::HoldRequest);
+    faults.release_held();
+    soon(faults.held(1)).await;
+    tickets.push(append(&["a", "b"], "2").await);
+    begun(&faults, before + 4).await;
+    // One of other partitions has its prepared slots put, and no commit point.
+    tickets.push(append(&all, "3").await);
+    begun(&faults, before + 6).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(faults.calls(Call::Write), before + 6);
+    faults.release_held();
+    for ticket in tickets {
+        soon(ticket.acknowledged()).await.unwrap();
+    }
+    assert_eq!(faults.calls(Call::Write), before + 7);
+}

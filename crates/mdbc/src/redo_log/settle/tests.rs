@@ -493,13 +493,26 @@ fn before(sent: &[Sent], index: usize) -> impl Iterator<Item = &Sent> {
         .into_iter()
 }
 
+/// Whether an entry of the same partitions comes right before one, in all of them.
+fn follows(sent: &[Sent], index: usize) -> bool {
+    let names = |sent: &Sent| {
+        let places = sent.entry.places.iter();
+        places
+            .map(|place| place.partition.clone())
+            .collect::<Vec<_>>()
+    };
+    let last = before(sent, index).last();
+    last.is_some_and(|last| names(last) == names(&sent[index]))
+}
+
 /// The slots of an entry that its owner may have put, by the rules.
 fn may_be_put(sent: &[Sent], index: usize) -> Vec<usize> {
     let one = &sent[index];
     let prepared = (1..one.put.len()).filter(|at| !one.put[*at]);
     let mut may: Vec<usize> = prepared.collect();
     let is_alone = one.put.len() == 1;
-    let is_ready = may.is_empty() && before(sent, index).all(|sent| sent.is_acknowledged);
+    let are_before = before(sent, index).all(|sent| sent.is_acknowledged);
+    let is_ready = may.is_empty() && (are_before || follows(sent, index));
     if !one.put[0] && (is_alone || is_ready) {
         may.push(0);
     }
