@@ -67,7 +67,7 @@ impl Flame {
         let recorded = self.record(benchmark.id());
         ended(benchmark.wait(), "the benchmark")?;
         recorded?;
-        let script = ["script", "--input"];
+        let script = ["script", "--no-inline", "--input"];
         let mut stacks = Command::new("perf");
         stacks.args(script).arg(&self.record);
         let mut stacks = piped(stacks.stderr(Stdio::null()))?;
