@@ -66,8 +66,10 @@ pub(super) fn without_options(text: &str, words: &[Word<'_>]) -> Result<(String,
 /// The words between the parentheses of a `WITH (…)` in which there is an option of
 /// mdbc's.
 fn option_list<'w, 't>(words: &'w [Word<'t>]) -> Option<&'w [Word<'t>]> {
-    let opens =
-        |pair: &[Word<'_>]| matches!(pair, [with, open] if with.is("with") && open.is_symbol("("));
+    let opens = |pair: &[Word<'_>]| match pair {
+        [with, open] => with.is("with") && open.is_symbol("("),
+        _ => false,
+    };
     let starts = (0..words.len()).filter(|at| words.get(*at..at + 2).is_some_and(opens));
     let mut lists = starts.filter_map(|at| {
         let list = words.get(at + 2..)?;
@@ -78,7 +80,10 @@ fn option_list<'w, 't>(words: &'w [Word<'t>]) -> Option<&'w [Word<'t>]> {
 }
 
 fn is_own(option: &[Word<'_>]) -> bool {
-    matches!(option, [name, equal, ..] if (name.is("music") || name.is(GROUP)) && equal.is_symbol("="))
+    match option {
+        [name, equal, ..] => (name.is("music") || name.is(GROUP)) && equal.is_symbol("="),
+        _ => false,
+    }
 }
 
 fn kind(given: &str) -> Result<TableKind> {

@@ -41,7 +41,8 @@ pub(crate) struct HandOver {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
     waiters: Vec<u32>,
     /// How many hand-overs are counted
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    #[arg(long, default_value_t = 2_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     count: u32,
     /// The delays between the sites of the deployment; `local` for none
     #[arg(long, default_value = deployment::LOCAL)]
