@@ -189,7 +189,7 @@ mod tests {
             Err(DigestError::Format(9))
         ));
         assert!(matches!(
-            Digest::decode(&[2, 255, 255]),
+            Digest::decode(&[FORMAT, 255, 255]),
             Err(DigestError::Broken(_))
         ));
     }

@@ -80,18 +80,14 @@ impl Postgres {
         let mut reached = written.clone();
         let mut tables = Tables::new(&transaction);
         for entry in &entries {
-            let is_behind = |(partition, position): (&String, &Position)| {
-                let reached = reached.get(partition).map_or(0, |at| at.position);
-                reached < position.position
-            };
+            let advanced = progress::advance(&mut reached, entry.positions);
             // One whose positions are there was applied by a call that was dropped.
-            let is_open = entry.positions.is_empty() || entry.positions.iter().any(is_behind);
+            let is_open = entry.positions.is_empty() || !advanced.is_empty();
             if is_open && new.contains(&entry.id.to_string()) {
                 for change in &entry.changes {
                     tables.apply(change).await?;
                 }
             }
-            progress::advance(&mut reached, entry.positions);
         }
         self.write(&transaction, written, &entries).await?;
         transaction.commit().await.map_err(told)
