@@ -221,9 +221,17 @@ impl Cloud {
     pub(crate) async fn audit(&self, site: &str) -> Audit {
         let names: Vec<String> = self.templates.keys().cloned().collect();
         let client = self.client(site);
-        let audit = audit(&client, &names, &self.catalogue, &self.inventories);
+        let audit = async {
+            loop {
+                match audit(&client, &names, &self.catalogue, &self.inventories).await {
+                    // Where the machine is busy, the audit's own lease may run out.
+                    Err(error) if error.is_retryable() => {}
+                    audit => return audit.unwrap(),
+                }
+            }
+        };
         let audit = tokio::time::timeout(LONG, audit).await;
-        audit.expect("the audit does not end").unwrap()
+        audit.expect("the audit does not end")
     }
 
     /// Waits until all is placed and cleaned up, and makes sure that every
