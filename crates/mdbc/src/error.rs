@@ -168,6 +168,25 @@ impl SqlError {
         .with_hint("docs/sql.md lists what is supported and what is refused")
     }
 
+    /// Others were faster, or stood in the way: the same transaction may succeed now.
+    pub(crate) fn again(why: impl fmt::Display) -> Self {
+        Self::new(
+            state::SERIALIZATION_FAILURE,
+            format!("could not serialize access: {why}"),
+        )
+        .with_hint("The transaction had no effect. Try it again.")
+    }
+
+    /// The local database did not take what is in the log, for this reason: it does so
+    /// later.
+    pub(crate) fn in_log(&self) -> Self {
+        Self::new(
+            state::STATEMENT_COMPLETION_UNKNOWN,
+            format!("the transaction is committed, but this site does not have it yet: {self}"),
+        )
+        .with_hint("Do not try it again. The next transaction on its tables applies it here first.")
+    }
+
     /// A broken promise between parts of mdbc.
     pub fn internal(what: impl fmt::Display) -> Self {
         Self::new(state::INTERNAL_ERROR, format!("internal error: {what}"))

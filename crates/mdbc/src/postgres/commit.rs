@@ -12,20 +12,11 @@ use super::own::Value;
 use super::session::{Block, Failure, Session};
 use crate::engine::Digest;
 use crate::engine::postgres::{Captured, Id};
-use crate::error::{Result, SqlError, state};
+use crate::error::{Result, SqlError};
 
 /// Whether the local PostgreSQL has given a transaction a number, which it gives to
 /// those that write.
 const HAS_WRITTEN: &str = "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL";
-
-/// The local database did not take what is in the log: it does so later.
-fn in_log(error: &SqlError) -> SqlError {
-    SqlError::new(
-        state::STATEMENT_COMPLETION_UNKNOWN,
-        format!("the transaction is committed, but this site does not have it yet: {error}"),
-    )
-    .with_hint("Do not try it again. The next transaction on its tables applies it here first.")
-}
 
 impl Session {
     /// Ends a transaction that no `BEGIN` began.
@@ -63,7 +54,7 @@ impl Session {
                 self.commit_digest(id, &digest).await?;
                 if has_changed_schema {
                     let read = self.shared.local.reload().await;
-                    read.map_err(|error| in_log(&error))?;
+                    read.map_err(|error| error.in_log())?;
                 }
                 return Ok(());
             }
@@ -140,7 +131,7 @@ impl Session {
         let committed = self.ask(&format!("COMMIT PREPARED '{gid}'")).await;
         if committed.is_err() {
             let ended = self.shared.local.finish(id, self.process(), true).await;
-            ended.map_err(|error| in_log(&error))?;
+            ended.map_err(|error| error.in_log())?;
         }
         self.shared.local.note_own(id, notes.positions).await;
         Ok(())

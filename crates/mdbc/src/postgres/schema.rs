@@ -58,7 +58,8 @@ pub(super) fn without_options(text: &str, words: &[Word<'_>]) -> Result<(String,
     }
     let with = words.iter().rev().filter(|word| word.start < start).nth(1);
     let head = with.and_then(|with| text.get(..with.start));
-    let tail = tail.trim_start().strip_prefix(')');
+    let close = words.iter().find(|word| word.start >= end);
+    let tail = close.and_then(|close| text.get(close.end()..));
     let rest = [head.unwrap_or_default(), tail.unwrap_or_default()];
     Ok((rest.concat(), options))
 }
@@ -176,6 +177,12 @@ mod tests {
                 None,
             ),
             ("with ( music_group = 'G' )", "", None, Some("G")),
+            (
+                "WITH (music_group = g /* c */) TABLESPACE t",
+                " TABLESPACE t",
+                None,
+                Some("g"),
+            ),
             (
                 "WITH (music = 'strong', fillfactor = 70, music_group = g)",
                 "WITH (fillfactor = 70)",

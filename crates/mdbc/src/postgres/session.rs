@@ -303,7 +303,7 @@ impl Session {
                 return Ok(());
             }
         }
-        Err(again("the schema changes faster than the statement is understood").into())
+        Err(SqlError::again("the schema changes faster than the statement is understood").into())
     }
 
     fn take_moment(&mut self) {
@@ -329,10 +329,10 @@ impl Session {
         if let Some(moment) = self.transaction.moment
             && self.shared.local.has_changed_since(access, moment)
         {
-            return Err(
-                again("other sites have changed what the transaction began to read")
-                    .with_detail("What the transaction has read may be different by now."),
-            );
+            return Err(SqlError::again(
+                "other sites have changed what the transaction began to read",
+            )
+            .with_detail("What the transaction has read may be different by now."));
         }
         self.transaction.freshness = Freshness::Latest;
         extend(&mut self.transaction.owned, access);
@@ -375,7 +375,9 @@ impl Session {
         }
         if !self.shared.local.schema_is_still().await {
             // A table may have come that no statement was known to name.
-            return Err(again("the schema changes while the transaction ends"));
+            return Err(SqlError::again(
+                "the schema changes while the transaction ends",
+            ));
         }
         let model = self.shared.local.model();
         if model.version == transaction.version {
@@ -385,7 +387,9 @@ impl Session {
         if is_within(&access(&model, &ran, None)?, &transaction.owned) {
             return Ok(());
         }
-        Err(again("the schema has changed since the transaction began"))
+        Err(SqlError::again(
+            "the schema has changed since the transaction began",
+        ))
     }
 
     /// Whether the transaction may have set sequences, which is not undone with it.
@@ -416,13 +420,4 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.finish(false);
     }
-}
-
-/// A failure after which the same transaction may succeed.
-pub(super) fn again(why: &str) -> SqlError {
-    SqlError::new(
-        state::SERIALIZATION_FAILURE,
-        format!("could not serialize access: {why}"),
-    )
-    .with_hint("The transaction had no effect. Try it again.")
 }

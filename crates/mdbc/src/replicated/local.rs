@@ -247,7 +247,7 @@ impl ownership::Database for Local {
             match self.take_next(&mut entries) {
                 (next, _) if !next.is_empty() => self.redo(&quiet, &next).await?,
                 (_, Some(Step::Gap)) if before == Step::Next => {
-                    return Err(super::again("what came before an entry was rolled back"));
+                    return Err(SqlError::again("what came before an entry was rolled back"));
                 }
                 (_, Some(Step::Gap)) => {
                     return Err(SqlError::new(

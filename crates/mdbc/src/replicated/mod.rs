@@ -383,25 +383,17 @@ impl Replication for Replicated {
     }
 }
 
-fn again(why: &str) -> SqlError {
-    SqlError::new(
-        state::SERIALIZATION_FAILURE,
-        format!("could not serialize access: {why}"),
-    )
-    .with_hint("The transaction had no effect. Try it again.")
-}
-
 fn not_entered(error: EnterError<SqlError>) -> SqlError {
     match error {
         EnterError::Database(error) => error,
-        error if error.is_retryable() => again(&chain(&error)),
+        error if error.is_retryable() => SqlError::again(chain(&error)),
         error => unavailable(error),
     }
 }
 
 fn not_appended(failure: &Failure) -> SqlError {
     match failure.outcome {
-        Outcome::NotApplied => again(&chain(failure)),
+        Outcome::NotApplied => SqlError::again(chain(failure)),
         Outcome::Unknown => SqlError::new(state::STATEMENT_COMPLETION_UNKNOWN, chain(failure))
             .with_hint("Read what the transaction would have changed before you try it again."),
     }

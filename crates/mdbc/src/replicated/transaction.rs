@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::local::Local;
-use super::{FURTHER_WAIT, again, not_appended, not_entered};
+use super::{FURTHER_WAIT, not_appended, not_entered};
 use crate::engine::Digest;
 use crate::error::{Result, SqlError};
 use crate::ownership::Pass;
@@ -84,7 +84,9 @@ impl Transaction {
     pub(super) async fn extend(&self, more: &Partitions) -> Result<()> {
         let pass = self.pass()?;
         if !more.writes.is_empty() && pass.is_shared() {
-            return Err(again("the transaction began to read, and then wrote"));
+            return Err(SqlError::again(
+                "the transaction began to read, and then wrote",
+            ));
         }
         // Whether or not it gets them: the next one begins with all of it.
         self.touched().extend(more);

@@ -35,7 +35,9 @@ impl Redo {
         fate?;
         let is_in_log = member.is_in_log();
         if !is_in_log && (self.has_failed || member.is_only_here) {
-            return Err(behind_a_failure());
+            return Err(SqlError::again(
+                "a transaction before it, whose changes it may have read, failed",
+            ));
         }
         let done = match &self.stopped {
             Some(error) => Err(error.clone()),
@@ -46,32 +48,14 @@ impl Redo {
                 self.schema = schema;
                 if member.is_only_here {
                     let lost = "its changes of tables of this site alone are lost";
-                    return Err(in_log(&SqlError::new(state::IO_ERROR, lost)));
+                    return Err(SqlError::new(state::IO_ERROR, lost).in_log());
                 }
                 Ok(())
             }
             Err(error) => {
                 self.stopped.get_or_insert_with(|| error.clone());
-                Err(if is_in_log { in_log(&error) } else { error })
+                Err(if is_in_log { error.in_log() } else { error })
             }
         }
     }
-}
-
-fn behind_a_failure() -> SqlError {
-    SqlError::new(
-        state::SERIALIZATION_FAILURE,
-        "could not serialize access: a transaction before it, whose changes it may have read, \
-         failed",
-    )
-    .with_hint("The transaction had no effect. Try it again.")
-}
-
-/// The local database did not take what is in the log: it does so later.
-fn in_log(error: &SqlError) -> SqlError {
-    SqlError::new(
-        state::STATEMENT_COMPLETION_UNKNOWN,
-        format!("the transaction is committed, but this site does not have it yet: {error}"),
-    )
-    .with_hint("Do not try it again. The next transaction on its tables applies it here first.")
 }
