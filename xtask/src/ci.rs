@@ -92,17 +92,14 @@ fn format(root: &Path) -> Result<()> {
 }
 
 fn clippy(root: &Path) -> Result<()> {
-    let clippy = |what: &[&str]| {
-        let mut cargo = shell::program(root, "cargo", &["clippy", "--all-targets", "--locked"]);
-        shell::run(cargo.args(what).args(["--", "-D", "warnings"]))
-    };
-    clippy(&["--workspace"])?;
-    clippy(&["--package=music-store", "--features=live-engines"])
+    let what = [&["clippy", "--all-targets"], &test::WORKSPACE[..]].concat();
+    let mut cargo = shell::program(root, "cargo", &what);
+    shell::run(cargo.args(["--", "-D", "warnings"]))
 }
 
 fn rustdoc(root: &Path) -> Result<()> {
-    let arguments = ["doc", "--workspace", "--no-deps", "--locked"];
-    let mut doc = shell::program(root, "cargo", &arguments);
+    let what = [&["doc", "--no-deps"], &test::WORKSPACE[..]].concat();
+    let mut doc = shell::program(root, "cargo", &what);
     shell::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::shell;
+use crate::{shell, test};
 
 /// Where the table of mutations is kept.
 const TABLE: &str = "docs/evidence/mutations.md";
@@ -41,19 +41,26 @@ pub(crate) fn sim(root: &Path, sim: &Sim) -> Result<()> {
     shell::run(&mut shell::program(root, "cargo", &arguments))
 }
 
-/// Runs a few hundred deployments, some of them with recipes, in the profile
-/// that the tests were built in: to build another takes longer than they do.
+/// Runs a few hundred deployments, some of them with recipes, by the program that
+/// the tests were built with: to build another takes longer than they do.
 ///
 /// # Errors
 ///
 /// As [`sim`].
 pub(crate) fn sim_in_ci(root: &Path) -> Result<()> {
-    let run = ["run", "--locked", "--quiet", "--package", "music-sim"];
-    let sections = ["--", "sim", "--seeds", "200"];
-    let recipes = ["--", "sim", "--recipes", "--seeds", "120"];
-    for arguments in [&sections[..], &recipes] {
-        let arguments = [&run[..], arguments].concat();
-        shell::run(&mut shell::program(root, "cargo", &arguments))?;
+    let build = [
+        &["build", "--quiet", "--bin=music-sim"],
+        &test::WORKSPACE[..],
+    ]
+    .concat();
+    shell::run(&mut shell::program(root, "cargo", &build))?;
+    let music_sim = shell::target(root)?.join("debug").join("music-sim");
+    let music_sim = music_sim.display().to_string();
+    for arguments in [
+        ["sim", "--seeds", "200"].as_slice(),
+        &["sim", "--recipes", "--seeds", "120"],
+    ] {
+        shell::run(&mut shell::program(root, &music_sim, arguments))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{packages, python, shell};
+use crate::{packages, python, shell, test};
 
 /// Packages of Python, and the versions that the tests are written for.
 const PYTHON: &[&str] = &["psycopg[binary]>=3.2,<4", "sqlalchemy>=2.0,<3"];
@@ -30,43 +30,38 @@ const SQLX: &str = "crates/mdbc/tests/clients/sqlx";
 ///
 /// When a client cannot be installed, or a test fails.
 pub(crate) fn run(root: &Path) -> Result<()> {
+    let clients = clients(root)?;
+    for which in [
+        ["--test=it", "other_clients"],
+        ["--test=postgres", "--test=front"],
+    ] {
+        let mut test = test::cargo_test(root, &which);
+        shell::run(test.envs(clients.iter().map(|(name, path)| (name, path))))?;
+    }
+    Ok(())
+}
+
+/// Installs the clients, and tells where they are, by settings of the environment.
+///
+/// # Errors
+///
+/// When one cannot be installed.
+pub(crate) fn clients(root: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     packages::ensure_debian_packages(root, packages::NEEDED_BY_SQL)?;
     let folder = shell::target(root)?.join("sql");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let python = python::environment(root, folder.join("python"), PYTHON)?;
-    let node = node(root, &folder)?;
-    let jdbc = jdbc(root, &folder)?;
-    let sqlx = sqlx(root, &folder)?;
-    let arguments = [
-        "test",
-        "--locked",
-        "--package=mdbc",
-        // The same for both, so that nothing is built twice.
-        "--features=clients,postgres",
-        "--test=it",
-        "other_clients",
-    ];
-    let postgres = [
-        "test",
-        "--locked",
-        "--package=mdbc",
-        "--features=clients,postgres",
-        "--test=postgres",
-        "--test=front",
-    ];
     let django = python::environment(root, folder.join("django"), DJANGO)?;
-    let guardian = guardian(root, &folder, &django)?;
-    for arguments in [arguments.as_slice(), &postgres] {
-        let mut test = shell::program(root, "cargo", arguments);
-        test.env("MDBC_TEST_PYTHON", &python)
-            .env("MDBC_TEST_NODE", &node)
-            .env("MDBC_TEST_JDBC", &jdbc)
-            .env("MDBC_TEST_SQLX", &sqlx)
-            .env("MDBC_TEST_DJANGO", &django)
-            .env("MDBC_TEST_GUARDIAN", &guardian);
-        shell::run(&mut test)?;
-    }
-    Ok(())
+    Ok(vec![
+        ("MDBC_TEST_GUARDIAN", guardian(root, &folder, &django)?),
+        ("MDBC_TEST_DJANGO", django),
+        (
+            "MDBC_TEST_PYTHON",
+            python::environment(root, folder.join("python"), PYTHON)?,
+        ),
+        ("MDBC_TEST_NODE", node(root, &folder)?),
+        ("MDBC_TEST_JDBC", jdbc(root, &folder)?),
+        ("MDBC_TEST_SQLX", sqlx(root, &folder)?),
+    ])
 }
 
 /// The source of an application with tests of its own, which wheels do not have.

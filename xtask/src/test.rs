@@ -2,10 +2,22 @@
 //! client and those of mdbc with clients of all kinds; those that need real servers on request.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 
 use crate::{engines, packages, python, shell, sql};
+
+/// The whole workspace with the features of all of its tests: what is built for one
+/// step of CI does for the others.
+pub(crate) const WORKSPACE: [&str; 3] = [
+    "--workspace",
+    "--locked",
+    "--features=mdbc/clients,mdbc/postgres,music-cli/live-engines,music-store/live-engines",
+];
+
+/// The modules whose tests need servers that somebody has started.
+const LIVE: &str = "live::";
 
 /// Installs what tests need, then runs all of them.
 ///
@@ -14,14 +26,11 @@ use crate::{engines, packages, python, shell, sql};
 /// When something is missing that cannot be installed, or a test fails.
 pub(crate) fn run(root: &Path) -> Result<()> {
     packages::ensure_debian_packages(root, packages::NEEDED_BY_TESTS)?;
+    let clients = sql::clients(root)?;
     // Without a choice of targets cargo runs the documentation tests too.
-    shell::run(&mut shell::program(
-        root,
-        "cargo",
-        &["test", "--workspace", "--locked"],
-    ))?;
-    python::run(root)?;
-    sql::run(root)
+    let mut cargo = cargo_test(root, &["--", "--skip", LIVE]);
+    shell::run(cargo.envs(clients))?;
+    python::run(root)
 }
 
 /// Starts the servers that are not running, and runs the tests that need them.
@@ -32,43 +41,35 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 pub(crate) fn run_with_engines(root: &Path) -> Result<()> {
     packages::ensure_debian_packages(root, packages::NEEDED_BY_ENGINES)?;
     let test = |last: &str| {
-        let arguments = [
-            "test",
-            "--locked",
-            "--no-fail-fast",
-            "--package=music-store",
-            "--package=music-cli",
-            "--features=music-store/live-engines,music-cli/live-engines",
-            "--lib",
-            "--test=live",
-            "--test=cli",
-            last,
-        ];
-        shell::run(&mut shell::program(root, "cargo", &arguments))
+        let which = ["--no-fail-fast", "--lib", "--test=live", "--test=cli", last];
+        shell::run(&mut cargo_test(root, &which))
     };
     // Built before the servers start, which need the processor too.
     test("--no-run")?;
-    recipes(root, "--no-run")?;
     engines::with_all(root, || {
-        // The modules of that name are those that need servers.
-        test("live::")?;
-        recipes(root, "killed_anywhere")
+        test(LIVE)?;
+        recipes(root)
     })
 }
 
+/// `cargo test` of the whole workspace.
+pub(crate) fn cargo_test(root: &Path, which: &[&str]) -> Command {
+    let arguments = [&["test"], &WORKSPACE[..], which].concat();
+    shell::program(root, "cargo", &arguments)
+}
+
 /// The recipes whose clients are killed, on Cassandra and etcd.
-fn recipes(root: &Path, last: &str) -> Result<()> {
-    let arguments = [
-        "test",
-        "--locked",
-        "--no-fail-fast",
-        "--package=music-client",
-        "--test=live",
-        last,
-        "--",
-        // Each starts three nodes of its own, on servers that all share.
-        "--test-threads=2",
-    ];
-    let mut cargo = shell::program(root, "cargo", &arguments);
+fn recipes(root: &Path) -> Result<()> {
+    let mut cargo = cargo_test(
+        root,
+        &[
+            "--no-fail-fast",
+            "--test=live",
+            "killed_anywhere",
+            "--",
+            // Each starts three nodes of its own, on servers that all share.
+            "--test-threads=2",
+        ],
+    );
     shell::run(cargo.env("MUSIC_TEST_LOCKS", "etcd"))
 }

@@ -124,7 +124,19 @@ impl LockQueue {
             Command::Confirm(holding) if self.present(holding) => self.remove(holding.lock_ref),
             Command::Confirm(_) => Outcome::Gone,
             Command::Synced(holding) => self.mark_synced(holding),
+            Command::EnqueueUpTo { ticket, limit } => self.enqueue_up_to(ticket, limit),
+            Command::EnqueueAbove { ticket, limit } => {
+                self.advance(limit);
+                self.enqueue(ticket)
+            }
         }
+    }
+
+    fn enqueue_up_to(&mut self, new: NewTicket, limit: LockRef) -> Outcome {
+        if self.last >= limit && self.holding_of(new.request).is_none() {
+            return Outcome::Gone;
+        }
+        self.enqueue(new)
     }
 
     fn enqueue(&mut self, new: NewTicket) -> Outcome {

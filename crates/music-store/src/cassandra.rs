@@ -79,7 +79,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use music_core::id::{Key, RecordId, TableId};
+use music_core::id::{Key, RecordId, SessionId, TableId};
 use music_core::lock_queue::{Command, LockQueue};
 use music_core::lock_ref::{Holding, LockRef};
 use music_core::record::Record;
@@ -331,6 +331,10 @@ impl LockStore for Cassandra {
     fn glance(&self, id: &RecordId) -> bool {
         let said = self.inner.queues.watches().said(id);
         said.inspect(|said| said.notify_one()).is_some()
+    }
+
+    async fn crowded(&self, id: &RecordId, own: SessionId) -> Option<Arc<LockQueue>> {
+        self.inner.queues.crowded(id, own).await
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

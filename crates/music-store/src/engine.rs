@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use music_core::id::{Key, RecordId, TableId};
+use music_core::id::{Key, RecordId, SessionId, TableId};
 use music_core::lock_queue::{Command, LockQueue};
 use music_core::lock_ref::Holding;
 use music_core::record::Record;
@@ -231,6 +231,8 @@ impl LockEngine {
             Self::Cassandra(_) | Self::FaultyCassandra(_) => false,
             Self::FaultyEmbedded(engine) => !engine.faults().is_deaf(),
             Self::FaultyMemory(engine) => !engine.faults().is_deaf(),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(site) => site.has_watches(),
             _ => true,
         }
     }
@@ -297,6 +299,10 @@ impl LockStore for LockEngine {
 
     fn glance(&self, id: &RecordId) -> bool {
         with_locks!(self, engine => engine.glance(id))
+    }
+
+    async fn crowded(&self, id: &RecordId, own: SessionId) -> Option<Arc<LockQueue>> {
+        with_locks!(self, engine => await engine.crowded(id, own))
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use music_core::id::RecordId;
+use music_core::id::{RecordId, SessionId};
 use music_core::lock_queue::{Command, LockQueue, Marks, Outcome};
 use music_core::lock_ref::Holding;
 use tokio::sync::mpsc;
@@ -44,7 +44,7 @@ const _: () = assert!(TICKETS_MAX * TICKET_BYTES_MAX <= 3 << 18);
 /// [`Error::Overloaded`] where the queue is full; it stays as it is.
 #[cfg(any(test, feature = "cassandra", feature = "versioned"))]
 pub(crate) fn perform(queue: &mut LockQueue, command: Command) -> Result<Outcome, Error> {
-    if let Command::Enqueue(new) = command
+    if let Some(new) = command.new_ticket()
         && is_full(queue)
         && queue.holding_of(new.request).is_none()
     {
@@ -123,6 +123,18 @@ pub trait LockStore: Clone + Send + Sync + 'static {
     /// where it is; otherwise the node looks. Free.
     fn glance(&self, _id: &RecordId) -> bool {
         false
+    }
+
+    /// The queue as the own site's copy has it, where nodes have been in each
+    /// other's way at it a short time ago, and an enqueue had better go together
+    /// with those of another node; `None` otherwise. It may be old. `own` is the
+    /// session that asks. No round.
+    fn crowded(
+        &self,
+        _id: &RecordId,
+        _own: SessionId,
+    ) -> impl Future<Output = Option<Arc<LockQueue>>> + Send {
+        std::future::ready(None)
     }
 
     /// The hints for the watched keys, for the one node that uses this view;

@@ -14,9 +14,6 @@ mod doctor;
 #[cfg(feature = "live-engines")]
 mod live;
 #[cfg(test)]
-#[cfg(feature = "live-engines")]
-mod live_doctor;
-#[cfg(test)]
 mod lock;
 #[cfg(test)]
 mod recipes;

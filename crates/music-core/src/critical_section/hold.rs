@@ -238,6 +238,12 @@ impl Hold {
         self.retry_at = Some(now.after(delay));
     }
 
+    /// Whether a ticket may yet come to be.
+    pub(super) fn is_enqueueing(&self) -> bool {
+        let again = self.uncertain && self.retry_at.is_some();
+        self.phase == Phase::Entering && (self.under_way || again)
+    }
+
     /// The phase's call is not to be made again yet.
     pub(super) fn postpone(&mut self, now: MonotonicTime) {
         self.retry_at = Some(now.after(RETRY_DELAY_MAX));

@@ -267,10 +267,10 @@ impl CriticalSection {
         self.keys.iter().all(|hold| !hold.phase.is_entering())
     }
 
-    /// Whether a ticket of it may yet come to be: an enqueue is under way.
+    /// Whether a ticket of it may yet come to be: an enqueue is under way, or one
+    /// whose outcome is not known will be made again.
     pub fn is_enqueueing(&self) -> bool {
-        let enqueues = |hold: &Hold| hold.phase == Phase::Entering && hold.under_way;
-        self.keys.iter().any(enqueues)
+        self.keys.iter().any(Hold::is_enqueueing)
     }
 
     /// Whether the critical section may run.
@@ -407,7 +407,10 @@ impl CriticalSection {
             Lost::NodeLeaseExpired | Lost::Adopted if self.is_exiting() => {}
             Lost::NodeLeaseExpired | Lost::Adopted => {
                 for hold in &mut self.keys {
-                    (hold.retry_at, hold.name_at) = (None, None);
+                    // A ticket under a session that lives on would stay for ever.
+                    let stays = lost == Lost::Adopted && hold.is_enqueueing();
+                    hold.retry_at = hold.retry_at.filter(|_| stays);
+                    hold.name_at = None;
                 }
             }
             Lost::Preempted | Lost::ClientLeaseExpired | Lost::LockStoreBehind => {

@@ -23,6 +23,14 @@ struct World {
 
 impl World {
     fn granted() -> Self {
+        let mut world = Self::new(&["a"]);
+        world.step(Input::Create);
+        world.run();
+        assert!(world.section.is_granted());
+        world
+    }
+
+    fn new(keys: &[&str]) -> Self {
         let terms = Terms {
             request: RequestId(1),
             mode: Mode::Exclusive,
@@ -32,29 +40,29 @@ impl World {
             moves: Moves::default(),
             keeps: false,
         };
-        let key = Key::new("a").unwrap();
-        let keys = Vec::from([RecordId {
+        let key = |key: &&str| RecordId {
             table: TableId(1),
-            key,
-        }]);
+            key: Key::new(key.as_bytes().to_vec()).unwrap(),
+        };
+        let keys = keys.iter().map(key).collect();
         let section = CriticalSection::new(terms, keys, MonotonicTime::default()).unwrap();
         let queue = LockQueue::default();
-        let mut world = Self {
+        Self {
             section,
             queue,
             replies: Vec::new(),
             calls: Vec::new(),
             ended: 0,
-        };
-        world.step(Input::Create);
-        world.run();
-        assert!(world.section.is_granted());
-        world
+        }
     }
 
     fn step(&mut self, input: Input) {
+        self.step_at(MonotonicTime::default(), input);
+    }
+
+    fn step_at(&mut self, now: MonotonicTime, input: Input) {
         let context = Context {
-            now: MonotonicTime::default(),
+            now,
             session: OWNER,
             lease_until: MonotonicTime::from_start(Duration::from_secs(1)),
         };
@@ -225,4 +233,43 @@ fn a_release_while_it_numbers_its_puts_anew_leaves_no_ticket() {
     world.calls.reverse();
     world.run();
     assert_eq!((world.queue.tickets().count(), world.ended), (0, 1));
+}
+
+/// Nobody else would: the ticket would be kept alive by a node that does not know
+/// of it.
+#[test]
+fn an_enqueue_of_unknown_outcome_is_made_again_though_another_node_has_the_section() {
+    for unknown_first in [true, false] {
+        let mut world = World::new(&["a", "b"]);
+        world.step(Input::Create);
+        let calls = core::mem::take(&mut world.calls);
+        let [
+            Effect::Apply {
+                call: a, command, ..
+            },
+            Effect::Apply { call: b, .. },
+        ] = &calls[..]
+        else {
+            panic!("{calls:?}")
+        };
+        let Command::Enqueue(mut elsewhere) = *command else {
+            panic!("{command:?}")
+        };
+        elsewhere.owner = SessionId(6);
+        let outcome = world.queue.apply(Command::Enqueue(elsewhere));
+        let adopted = Answer::Applied(Ok((outcome, Arc::new(world.queue.clone()))));
+        let mut answers = [(*a, adopted), (*b, Answer::Applied(Err(Failure::Unknown)))];
+        answers.rotate_left(usize::from(unknown_first));
+        for (call, answer) in answers {
+            world.step(Input::Answered(call, answer));
+        }
+        assert_eq!(world.section.status(), Status::Lost(Lost::Adopted));
+        assert!(world.section.is_enqueueing());
+        let again = world.section.wake_at().unwrap();
+        world.step_at(again, Input::Wake);
+        let [Effect::Apply { call, id, .. }] = &world.calls[..] else {
+            panic!("{:?}", world.calls)
+        };
+        assert_eq!((*call, id.key.as_bytes()), (*b, &b"b"[..]));
+    }
 }

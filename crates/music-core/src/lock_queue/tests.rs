@@ -241,6 +241,43 @@ proptest! {
     }
 
     #[test]
+    fn an_enqueue_by_another_node_is_one_up_to_its_limit_and_nothing_above(
+        steps in steps(), limit in 0_u64..16,
+    ) {
+        let (mut queue, limit) = (after(&steps), LockRef::new(limit).unwrap());
+        let Command::Enqueue(ticket) = exclusive(5) else { unreachable!() };
+        let mut plain = queue.clone();
+        let was_there = queue.holding_of(ticket.request).is_some();
+        let outcome = queue.apply(Command::EnqueueUpTo { ticket, limit });
+        if was_there || plain.last() < limit {
+            prop_assert_eq!(outcome, plain.apply(Command::Enqueue(ticket)));
+        } else {
+            prop_assert_eq!(outcome, Outcome::Gone);
+        }
+        prop_assert_eq!(queue, plain);
+    }
+
+    #[test]
+    fn after_an_enqueue_above_a_limit_one_up_to_it_adds_nothing(
+        steps in steps(), later in steps(), limit in 0_u64..16,
+    ) {
+        let (mut queue, limit) = (after(&steps), LockRef::new(limit).unwrap());
+        let Command::Enqueue(ticket) = exclusive(99) else { unreachable!() };
+        let Outcome::Done(holding) = queue.apply(Command::EnqueueAbove { ticket, limit }) else {
+            return Err(TestCaseError::fail("it has no ticket"));
+        };
+        prop_assert!(holding.lock_ref > limit);
+        for step in later {
+            perform(&mut queue, step);
+        }
+        let before = queue.clone();
+        let outcome = queue.apply(Command::EnqueueUpTo { ticket, limit });
+        let found = before.holding_of(ticket.request);
+        prop_assert_eq!(outcome, found.map_or(Outcome::Gone, Outcome::Done));
+        prop_assert_eq!(queue, before);
+    }
+
+    #[test]
     fn release_is_monotone_in_any_order_and_however_often(
         steps in steps(), releases in proptest::collection::vec(any_holding(), 0..5),
     ) {

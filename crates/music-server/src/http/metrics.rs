@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::http::problem::Failure;
 use crate::http::route::{Route, TEMPLATES};
-use crate::node::HintCounts;
+use crate::node::NeighbourCounts;
 use crate::trace;
 
 const METHODS: [&str; 7] = ["GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "other"];
@@ -129,7 +129,7 @@ impl Metrics {
     /// All counts as text, with those of hints and these gauges of the moment.
     pub(crate) fn encode(
         &self,
-        hints: HintCounts,
+        hints: NeighbourCounts,
         gauges: &[(&str, &str, i64)],
     ) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("music");
@@ -148,6 +148,8 @@ impl Metrics {
             let help = format!("Hints {help}, each of one key");
             registry.register(format!("hints_{name}"), help, counter);
         }
+        let relayed = "Enqueues that another node has made for this one";
+        registry.register("enqueues_relayed", relayed, hints.relayed);
         for (name, help, value) in gauges {
             registry.register(*name, *help, ConstGauge::new(*value));
         }

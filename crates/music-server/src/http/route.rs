@@ -21,6 +21,7 @@ pub(crate) const TEMPLATES: &[&str] = &[
     "/v1/queues/{table}/{key}/{number}",
     "/v1/run",
     "/v1/hints",
+    "/v1/relay",
     "/v1/recipes/counters/{name}",
     "/v1/recipes/counters/{name}/add",
     "/v1/recipes/registers/{name}",

@@ -19,7 +19,7 @@ use crate::http::v1::recipes::{
     queues as work_queues, registers, semaphores,
 };
 use crate::http::v1::{
-    batch, hints, locks, queues, records, run, section_records, status, tables, watch,
+    batch, hints, locks, queues, records, relay, run, section_records, status, tables, watch,
 };
 use crate::http::{front, pages};
 
@@ -104,6 +104,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(queues::force_ticket))
         .routes(routes!(run::run))
         .routes(routes!(hints::hint))
+        .routes(routes!(relay::relay))
         .merge(recipes())
         .routes(routes!(watch::watch))
         .routes(routes!(status::status))

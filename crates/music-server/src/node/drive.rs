@@ -181,7 +181,7 @@ impl Inner {
     }
 
     async fn apply(self: Arc<Self>, id: RecordId, command: Command) -> Answer {
-        let applied = self.within(self.locks.apply(&id, command)).await;
+        let applied = self.within(self.command(&id, command)).await;
         let removes = matches!(
             command,
             Command::Withdraw(_) | Command::Confirm(_) | Command::Force { .. }

@@ -158,6 +158,7 @@ impl Inner {
     /// The lease ran out: every section is told, so that its client is.
     fn tell_all_lost(self: &Arc<Self>) {
         self.forget_kept();
+        self.relays.forget_others(self.liveness.session().0);
         for slot in self.sections.all() {
             self.step(&slot, Input::Wake);
         }

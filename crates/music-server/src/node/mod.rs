@@ -11,7 +11,8 @@
 //! | `drive` | steps a section's machine and makes the calls it asks for |
 //! | `sections`, `timers`, `watches` | which sections there are, when they wake, what they listen to |
 //! | `tenures`, `lines` | site affinity: tickets that are kept between sections, and sections that wait for one together |
-//! | `neighbours` | hints between nodes, where the lock engine has no watches |
+//! | `neighbours`, `courier` | hints between nodes, where the lock engine has no watches |
+//! | `relay` | enqueues by way of another node |
 //! | `peeks` | looks at a queue that several sections ask for |
 //! | `liveness` | the node's lease, and its suspicion of other nodes |
 //! | `gate` | suspension, for the development controls |
@@ -20,6 +21,7 @@
 
 mod batch;
 mod config;
+mod courier;
 mod critical;
 mod drive;
 mod error;
@@ -30,6 +32,7 @@ mod lines;
 mod liveness;
 mod neighbours;
 mod peeks;
+mod relay;
 mod sections;
 mod spans;
 mod tables;
@@ -50,7 +53,7 @@ use music_core::lock_ref::LockRef;
 use music_core::record::Record;
 use music_core::stamp::Stamp;
 use music_store::engine::{LockEngine, StateEngine};
-use music_store::{ScanRange, StateStore};
+use music_store::{Applied, ScanRange, StateStore};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,7 +62,8 @@ pub use batch::BatchPut;
 pub use config::NodeConfig;
 pub use error::Error;
 pub use music_core::critical_section::{Change, Status as State};
-pub use neighbours::HintCounts;
+pub use neighbours::NeighbourCounts;
+pub(crate) use relay::{RelayedEnqueue, encode_answer};
 use spans::About;
 pub use tenures::Affinity;
 pub use view::{NodeStatus, Released, SectionRef, SectionView};
@@ -87,6 +91,7 @@ struct Inner {
     lines: lines::Lines,
     liveness: liveness::Liveness,
     neighbours: neighbours::Neighbours,
+    relays: relay::Relays,
     writes: eventual::Writes,
     closing: AtomicBool,
     stop: CancellationToken,
@@ -110,11 +115,12 @@ impl Node {
         world: World,
         (state, locks): (StateEngine, LockEngine),
     ) -> Self {
+        let tells = !config.address.is_empty() && !locks.has_watches();
+        let courier = tells.then(|| world.courier());
         let inner = Arc::new(Inner {
             liveness: liveness::Liveness::new(world.session_id(), config.lease),
-            neighbours: neighbours::Neighbours::new(
-                !config.address.is_empty() && !locks.has_watches(),
-            ),
+            neighbours: neighbours::Neighbours::new(courier),
+            relays: relay::Relays::default(),
             config,
             state,
             locks,
@@ -374,8 +380,24 @@ impl Node {
         self.inner.hear_hints(from, wanted, changed);
     }
 
-    /// How many hints it has told and heard.
-    pub fn hint_counts(&self) -> HintCounts {
+    /// Enqueues for another node, which asks for it where both want a key at once.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`] where no section here has to do with the key, and those of
+    /// the engine.
+    ///
+    /// # Cost
+    /// A consensus write.
+    ///
+    /// # Cancel safety
+    /// The ticket may be there; the node that asked finds it, or keeps it out.
+    pub(crate) async fn enqueue_for(&self, asked: RelayedEnqueue) -> Result<Applied, Error> {
+        self.inner.gate.pass().await;
+        self.inner.enqueue_for(asked).await
+    }
+
+    /// How many hints it has told and heard, and enqueues that others made for it.
+    pub fn neighbour_counts(&self) -> NeighbourCounts {
         self.inner.neighbours.counts.clone()
     }
 

@@ -16,10 +16,12 @@ use std::time::Duration;
 use music_api::hint::{HINTS_MAX, Hints};
 use music_api::name::{Key, KeyRef};
 use music_core::id::{Field, RecordId, SessionId};
+use music_core::time::MonotonicTime;
 use music_store::{Level, LockStore as _, StateStore};
 use prometheus_client::metrics::counter::Counter;
 
 use super::Inner;
+use super::courier::{Courier, Kind, Sent};
 use super::liveness::counter_id;
 
 /// How many other nodes are told of something at a time.
@@ -32,8 +34,10 @@ const WANTED_MAX: usize = 50_000;
 const ASKERS_MAX: usize = 16;
 /// Of how many sessions the address is remembered.
 const ADDRESSES_MAX: usize = 1_000;
-/// How long a message may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it may take to look one up.
+const ADDRESS_TIME_MAX: Duration = Duration::from_millis(500);
+/// How long a node that did not answer is taken for one that does not.
+const SILENT_FOR: Duration = Duration::from_secs(10);
 
 /// What is told of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,23 +48,25 @@ enum News {
     Changed,
 }
 
-/// How many hints there were, each of one key.
+/// What nodes told each other, each of one key.
 #[derive(Clone, Debug, Default)]
-pub struct HintCounts {
-    /// That another node has taken.
+pub struct NeighbourCounts {
+    /// Hints that another node has taken.
     pub told: Counter,
-    /// That it could not be told, or that had no room.
+    /// Hints that it could not be told, or that had no room.
     pub lost: Counter,
-    /// That this node has taken.
+    /// Hints that this node has taken.
     pub heard: Counter,
+    /// Enqueues that another node has made for this one.
+    pub relayed: Counter,
 }
 
 /// What this node tells others of queues, and who wants to hear of which.
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
     /// Nobody is told anything where there is none.
-    client: Option<reqwest::Client>,
-    pub(super) counts: HintCounts,
+    courier: Option<Courier>,
+    pub(super) counts: NeighbourCounts,
     state: Mutex<State>,
 }
 
@@ -71,14 +77,16 @@ struct State {
     /// Who wants to hear of a key.
     askers: HashMap<RecordId, BTreeSet<SessionId>>,
     addresses: HashMap<SessionId, String>,
+    /// Who did not answer, and until when it is taken for one that does not.
+    silent: HashMap<SessionId, MonotonicTime>,
 }
 
 impl Neighbours {
-    /// Tells others if `tells`.
-    pub(super) fn new(tells: bool) -> Self {
+    /// Tells others by this courier, if there is one.
+    pub(super) fn new(courier: Option<Courier>) -> Self {
         Self {
-            client: tells.then(reqwest::Client::new),
-            counts: HintCounts::default(),
+            courier,
+            counts: NeighbourCounts::default(),
             state: Mutex::default(),
         }
     }
@@ -153,6 +161,11 @@ impl Inner {
         }
     }
 
+    /// A node waits for a key that a section here has to do with.
+    pub(super) fn note_asker(&self, id: &RecordId, session: SessionId) {
+        self.neighbours.state().ask(id, session);
+    }
+
     /// Takes in what another node tells.
     pub(super) fn hear_hints(
         self: &Arc<Self>,
@@ -168,7 +181,7 @@ impl Inner {
                 self.tell(from, id, News::Changed);
                 continue;
             }
-            self.neighbours.state().ask(&id, from);
+            self.note_asker(&id, from);
             if self.affinity().is_some() {
                 self.look_soon(&id);
             }
@@ -187,10 +200,7 @@ impl Inner {
     }
 
     fn tell(self: &Arc<Self>, to: SessionId, id: RecordId, news: News) {
-        let Some(client) = self.neighbours.client.clone() else {
-            return;
-        };
-        if to == self.liveness.session().0 {
+        if !self.has_courier() || to == self.liveness.session().0 {
             return;
         }
         let put = self.neighbours.state().put(to, id, news);
@@ -207,25 +217,17 @@ impl Inner {
                 let message = node.neighbours.state().next(to);
                 let Some(message) = message else { return };
                 let (counts, keys) = (&node.neighbours.counts, message.len() as u64);
-                let told = node.deliver(&client, to, message);
-                if tokio::time::timeout(PATIENCE, told).await == Ok(Some(())) {
+                if node.deliver(to, message).await {
                     counts.told.inc_by(keys);
                     continue;
                 }
                 counts.lost.inc_by(keys);
                 tracing::debug!(session = %to.0, "a node could not be told of queues");
-                node.neighbours.state().addresses.remove(&to);
             }
         });
     }
 
-    async fn deliver(
-        &self,
-        client: &reqwest::Client,
-        to: SessionId,
-        message: Vec<(RecordId, News)>,
-    ) -> Option<()> {
-        let address = self.address_of(to).await?;
+    async fn deliver(&self, to: SessionId, message: Vec<(RecordId, News)>) -> bool {
         let keys = |which: News| {
             let those = message.iter().filter(|(_, news)| *news == which);
             those.filter_map(|(id, _)| self.key_ref(id)).collect()
@@ -235,9 +237,45 @@ impl Inner {
             wanted: keys(News::Wanted),
             changed: keys(News::Changed),
         };
-        let url = format!("http://{address}/v1/hints");
-        let answer = client.post(url).json(&hints).send().await.ok()?;
-        answer.status().is_success().then_some(())
+        let Ok(body) = serde_json::to_vec(&hints) else {
+            return false;
+        };
+        let sent = self.post(to, "/v1/hints", Kind::Json, body).await;
+        matches!(sent, Sent::Answered(status, _) if status.is_success())
+    }
+
+    /// Whether nodes are told anything.
+    pub(super) fn has_courier(&self) -> bool {
+        self.neighbours.courier.is_some()
+    }
+
+    /// Whether a node has not answered, a short time ago.
+    pub(super) fn is_silent(&self, session: SessionId) -> bool {
+        let until = self.neighbours.state().silent.get(&session).copied();
+        until.is_some_and(|until| self.clock.now() < until)
+    }
+
+    /// Posts a message to the node of a session.
+    pub(super) async fn post(&self, to: SessionId, route: &str, kind: Kind, body: Vec<u8>) -> Sent {
+        let Some(courier) = &self.neighbours.courier else {
+            return Sent::Unreached;
+        };
+        let address = tokio::time::timeout(ADDRESS_TIME_MAX, self.address_of(to)).await;
+        let Ok(Some(address)) = address else {
+            return Sent::Unreached;
+        };
+        let sent = courier.post((&address, route), kind, body).await;
+        let mut state = self.neighbours.state();
+        if matches!(sent, Sent::Answered(..)) {
+            state.silent.remove(&to);
+        } else {
+            state.addresses.remove(&to);
+            if state.silent.len() >= ADDRESSES_MAX {
+                state.silent.clear();
+            }
+            state.silent.insert(to, self.clock.now().after(SILENT_FOR));
+        }
+        sent
     }
 
     /// Where a session's node is reached.

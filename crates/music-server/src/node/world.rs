@@ -1,17 +1,23 @@
-//! The one place where a node asks the world for time and chance.
+//! The one place where a node asks the world for time, chance and other nodes.
 #![expect(
     clippy::disallowed_methods,
     reason = "this module owns the clocks and the dice of a node"
 )]
 
+#[cfg(feature = "simulation")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+#[cfg(feature = "simulation")]
+use music_client::in_process::Nodes;
 use music_core::id::{RequestId, SessionId};
 use music_core::time::{MonotonicTime, WallTime};
 use tokio::time::Instant;
 
-/// The clocks and the dice of one node.
+use super::courier::Courier;
+
+/// The clocks and the dice of one node, and its way to others.
 #[derive(Debug)]
 pub struct World {
     start: Instant,
@@ -31,6 +37,7 @@ enum Source {
         drawn: AtomicU64,
         rate: f64,
         wall_us: u64,
+        nodes: Arc<dyn Nodes>,
     },
 }
 
@@ -41,14 +48,16 @@ impl World {
     }
 
     /// A monotonic clock that runs at `rate` times the runtime's, a wall clock
-    /// that says `wall_us` now, and numbers that depend on `seed` alone.
+    /// that says `wall_us` now, numbers that depend on `seed` alone, and other
+    /// nodes that are reached by calls.
     #[cfg(feature = "simulation")]
-    pub fn simulated(seed: u64, rate: f64, wall_us: u64) -> Self {
+    pub fn simulated(seed: u64, rate: f64, wall_us: u64, nodes: Arc<dyn Nodes>) -> Self {
         Self::new(Source::Seed {
             seed,
             drawn: AtomicU64::new(0),
             rate,
             wall_us,
+            nodes,
         })
     }
 
@@ -102,6 +111,15 @@ impl World {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
             .unwrap_or_else(|last| last);
         WallTime(now.max(last.saturating_add(1)))
+    }
+
+    /// The way to other nodes.
+    pub(super) fn courier(&self) -> Courier {
+        match &self.source {
+            Source::Machine => Courier::Http(reqwest::Client::new()),
+            #[cfg(feature = "simulation")]
+            Source::Seed { nodes, .. } => Courier::InProcess(Arc::clone(nodes)),
+        }
     }
 
     /// An id for a new node session.

@@ -417,3 +417,12 @@ async fn hints_of_nobody_and_about_nothing() {
     let told = fixture.post("/v1/hints").json(&hints).send().await;
     assert_eq!(told.status, 204);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enqueues_for_nobody() {
+    let fixture = Fixture::start().await;
+    for message in [&b""[..], b"{}", &[0xff; 64]] {
+        let relayed = fixture.post("/v1/relay").body(message.to_vec());
+        assert_eq!(refused(relayed).await, "MUSIC-1001");
+    }
+}

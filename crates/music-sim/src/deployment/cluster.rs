@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use music_history::workload::{CRITICAL, EVENTUAL};
 use music_server::config::{Config, Overrides};
@@ -11,6 +11,9 @@ use music_server::simulated::SimulatedNode;
 use music_store::simulated::Deployment;
 use music_store::simulated::network::Network;
 use tokio_util::sync::CancellationToken;
+
+use super::peers::{Peers, Relayed};
+use super::world;
 
 /// By how much the rates of two nodes' clocks differ at most, from one: a
 /// little less than the quarter that leases allow for.
@@ -23,6 +26,9 @@ pub(super) struct Cluster {
     seed: u64,
     started: AtomicU64,
     slots: Mutex<Vec<Slot>>,
+    pub(super) relayed: Relayed,
+    /// For the nodes, which know each other by it.
+    own: Weak<Self>,
 }
 
 /// A node's place.
@@ -56,7 +62,7 @@ impl Cluster {
         sites: usize,
         nodes_per_site: usize,
         (seed, node_lease_ms): (u64, u64),
-    ) -> Self {
+    ) -> Arc<Self> {
         let config = format!(
             "tables = [{{ name = '{CRITICAL}', mode = 'critical' }}, \
              {{ name = '{EVENTUAL}', mode = 'eventual' }}]\n\
@@ -67,13 +73,16 @@ impl Cluster {
             running: None,
         };
         let places = (0..nodes_per_site).flat_map(|_| (0..sites).map(slot));
-        Self {
+        let slots = Mutex::new(places.collect());
+        Arc::new_cyclic(|own| Self {
             deployment,
             config,
             seed,
             started: AtomicU64::new(0),
-            slots: Mutex::new(places.collect()),
-        }
+            slots,
+            relayed: Relayed::default(),
+            own: own.clone(),
+        })
     }
 
     fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
@@ -83,6 +92,19 @@ impl Cluster {
     /// The network between the sites.
     pub(super) fn network(&self) -> &Network {
         self.deployment.network()
+    }
+
+    /// Whether a site is connected to another, or is that one.
+    pub(super) fn reaches(&self, from: usize, to: usize) -> bool {
+        from == to || self.network().connected(from, to)
+    }
+
+    /// A message passes, or never arrives.
+    pub(super) async fn pass(&self, from: usize, to: usize) {
+        match self.network().fates(from, to).first() {
+            Some(delay) => world::sleep(*delay).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// How many nodes there may be.
@@ -120,18 +142,23 @@ impl Cluster {
             return Ok(());
         }
         let life = self.started.fetch_add(1, Ordering::Relaxed);
-        let text = format!("node = 'n{node}'\nsite = 's{site}'\n{}", self.config);
+        let text = format!(
+            "node = 'n{node}'\nsite = 's{site}'\nadvertise = 'n{node}:80'\n{}",
+            self.config
+        );
         let config = Config::parse(&text, |_| None, &Overrides::default());
         let config = config.map_err(|error| StartError(error.into()))?;
         let share = f64::from(u16::try_from(self.network().below(1000)).unwrap_or(0)) / 999.0;
         let rate = RATES.start() + (RATES.end() - RATES.start()) * share;
         // Started again, a node finds the wall clock as it would have been.
         let wall_us = music_client::simulation::wall_us();
-        let world = World::simulated(self.seed ^ (life << 32), rate, wall_us);
+        let dead = CancellationToken::new();
+        let peers = Arc::new(Peers::new(self.own.clone(), site, dead.clone()));
+        let world = World::simulated(self.seed ^ (life << 32), rate, wall_us, peers);
         let started = SimulatedNode::start(config, world, self.deployment.site(site)).await;
         let running = Arc::new(Running {
             node: started.map_err(|error| StartError(error.into()))?,
-            dead: CancellationToken::new(),
+            dead,
         });
         if let Some(slot) = self.slots().get_mut(node) {
             slot.running = Some(running);

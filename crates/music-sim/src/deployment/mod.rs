@@ -11,7 +11,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `cluster` | the nodes, which start, stand still and die |
-//! | `wire` | the way between a client and a node |
+//! | `wire`, `peers` | the way between a client and a node, and between nodes |
 //! | `client` | what a client does |
 //! | `nemesis` | the faults |
 //! | `world` | time and chance |
@@ -28,6 +28,7 @@ mod client;
 mod cluster;
 mod nemesis;
 mod panics;
+mod peers;
 mod recorder;
 mod rest;
 pub mod settings;
@@ -141,6 +142,9 @@ async fn play(settings: &Settings) -> Result<Run, Error> {
         hasher.write(format!("{line:?}").as_bytes());
     }
     let mut sightings = scene.sightings().clone();
+    if scene.cluster.relayed.count() > 0 {
+        sightings.add("a ticket by way of another node");
+    }
     sightings.read(&history);
     sometimes::read(&recipes).for_each(|what| sightings.add(what));
     Ok(Run {
@@ -188,6 +192,9 @@ impl Scene {
         });
         let deployment = Deployment::start(settings.sites, network);
         deployment.set_healing(settings.healing);
+        if settings.is_deaf {
+            deployment.deafen();
+        }
         let cluster = Cluster::new(
             deployment,
             settings.sites,
@@ -203,7 +210,7 @@ impl Scene {
         });
         Ok(Self {
             settings: settings.clone(),
-            cluster: Arc::new(cluster),
+            cluster,
             recorder: Recorder::start(),
             board: board.map(Arc::new),
             sightings: Arc::default(),

@@ -60,6 +60,9 @@ pub struct Settings {
     pub node_lease_ms: u64,
     /// For how long there are faults.
     pub length: Duration,
+    /// Whether the engine tells of no changes: nodes tell each other, and enqueue for
+    /// each other.
+    pub is_deaf: bool,
     /// Which faults there are.
     pub faults: BTreeSet<Fault>,
     /// The longest time between two faults.
@@ -103,6 +106,7 @@ impl Settings {
             keys: one_of([1, 2, 3]) as usize,
             node_lease_ms: one_of([600, 1000, 2000]).into(),
             length: Duration::from_secs(one_of([15, 30, 60]).into()),
+            is_deaf: world::dice(seed, 0xdeaf).random_ratio(1, 3),
             faults: Fault::value_variants().iter().copied().collect(),
             pause_max: Duration::from_millis(one_of([200, 600, 2000]).into()),
             healing: Duration::from_millis(one_of([500, 3000, 20_000]).into()),

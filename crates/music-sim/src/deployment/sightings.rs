@@ -34,6 +34,7 @@ pub const SOMETIMES: &[&str] = &[
     "a site cut off",
     "a slow disk",
     "a storm",
+    "a ticket by way of another node",
     "a ticket forced",
     "a wrong mode refused",
     "an adopter's stamp",

@@ -147,10 +147,18 @@ impl Nodes for Wire {
     }
 }
 
+/// An answer that has all of its body.
+pub(super) async fn whole(answer: Response<Body>) -> Result<reqwest::Response, FaultKind> {
+    let (head, body) = answer.into_parts();
+    let whole = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await;
+    let whole = whole.map_err(|_broken| FaultKind::Broken)?;
+    Ok(Response::from_parts(head, reqwest::Body::from(whole)).into())
+}
+
 /// The node that an address names.
 pub(super) fn node_of(url: &str) -> Option<usize> {
     let host = url.strip_prefix("http://n")?;
-    host.split('/').next()?.parse().ok()
+    host.split(['/', ':']).next()?.parse().ok()
 }
 
 impl Wire {
@@ -162,42 +170,26 @@ impl Wire {
         }
     }
 
-    /// A message passes, or never arrives.
-    async fn pass(&self, from: usize, to: usize) {
-        match self.scene.cluster.network().fates(from, to).first() {
-            Some(delay) => world::sleep(*delay).await,
-            None => std::future::pending().await,
-        }
-    }
-
     async fn ask(
         &self,
         node: usize,
         request: reqwest::Request,
     ) -> Result<reqwest::Response, FaultKind> {
-        let network = self.scene.cluster.network();
-        let site = self
-            .scene
-            .cluster
-            .site_of(node)
-            .ok_or(FaultKind::NotConnected)?;
-        if !self.reaches(site) && network.chance(0.5) {
+        let cluster = &self.scene.cluster;
+        let site = cluster.site_of(node).ok_or(FaultKind::NotConnected)?;
+        if !cluster.reaches(self.site, site) && cluster.network().chance(0.5) {
             world::sleep(CONNECT_MAX).await;
             return Err(FaultKind::NotConnected);
         }
-        self.pass(self.site, site).await;
-        let Some(running) = self.scene.cluster.running(node) else {
-            self.pass(site, self.site).await;
+        cluster.pass(self.site, site).await;
+        let Some(running) = cluster.running(node) else {
+            cluster.pass(site, self.site).await;
             return Err(FaultKind::NotConnected);
         };
         let answer = self.serve(&running, request).await;
-        self.pass(site, self.site).await;
+        cluster.pass(site, self.site).await;
         self.host.passes().await;
         self.receive(site, &running, answer?).await
-    }
-
-    fn reaches(&self, site: usize) -> bool {
-        site == self.site || self.scene.cluster.network().connected(self.site, site)
     }
 
     /// The node answers, whether or not the client still waits: it may not
@@ -226,12 +218,15 @@ impl Wire {
         running: &Arc<Running>,
         answer: Response<Body>,
     ) -> Result<reqwest::Response, FaultKind> {
-        let (head, body) = answer.into_parts();
-        let streams = head
-            .headers
+        let streams = answer
+            .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let body = if streams {
+        if !streams {
+            return whole(answer).await;
+        }
+        let (head, body) = answer.into_parts();
+        let body = {
             let (wire, dead) = (self.clone(), running.dead.clone());
             let heard = body.into_data_stream().then(move |chunk| {
                 let wire = wire.clone();
@@ -239,15 +234,12 @@ impl Wire {
                     wire.host.passes().await;
                     chunk
                         .ok()
-                        .filter(|_| wire.reaches(site))
+                        .filter(|_| wire.scene.cluster.reaches(wire.site, site))
                         .ok_or(std::io::ErrorKind::ConnectionReset)
                 }
             });
             let heard = heard.map(|chunk| chunk.map_err(std::io::Error::from));
             reqwest::Body::wrap_stream(heard.take_until(dead.cancelled_owned()))
-        } else {
-            let whole = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await;
-            whole.map_err(|_broken| FaultKind::Broken)?.into()
         };
         Ok(Response::from_parts(head, body).into())
     }

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use music_core::id::RecordId;
+use music_core::id::{RecordId, SessionId};
 use music_core::lock_queue::{Command, LockQueue, Marks, Outcome};
 use music_core::lock_ref::{Holding, LockRef};
 use tokio::sync::oneshot;
@@ -57,9 +57,11 @@ pub(super) enum Ask {
 }
 
 impl Ask {
-    /// Whether it is for a ticket, which others may want before.
+    /// Whether it is for a ticket of this node, which others may want before.
     fn is_for_more(&self) -> bool {
-        matches!(self, Self::Command(Command::Enqueue(_)))
+        let for_another = matches!(self, Self::Command(Command::EnqueueUpTo { .. }));
+        let enqueues = matches!(self, Self::Command(command) if command.new_ticket().is_some());
+        enqueues && !for_another
     }
 }
 
@@ -170,6 +172,21 @@ impl Queues {
             at: (seen.version, seen.released),
             marks: seen.state.value.marks_beyond(release),
         }))
+    }
+
+    /// A queue that nodes have been in each other's way at, as the replica of
+    /// this data centre has it. While others have a ticket it stays one of those.
+    pub(super) async fn crowded(&self, id: &RecordId, own: SessionId) -> Option<Arc<LockQueue>> {
+        self.collisions.rests_until(id)?;
+        let known = lock(&self.known).get(id).cloned().unwrap_or_default();
+        let place = place(id);
+        let seen = newest(&self.register(&place), known.contents).await;
+        let mut queue = seen.state.value;
+        queue.release(codec::decode_release(seen.released).ok()?);
+        if queue.tickets().any(|(_, ticket)| ticket.owner != own) {
+            self.collisions.note(id);
+        }
+        Some(Arc::new(queue))
     }
 
     fn register<'a>(&'a self, place: &'a Place) -> Register<'a> {

@@ -88,6 +88,8 @@ struct Shared {
     turns: Mutex<BTreeMap<(usize, RecordId), Turn>>,
     /// Whether those of all sites do.
     is_orderly: AtomicBool,
+    /// Nobody hears of changes, and nodes are in each other's way.
+    is_deaf: AtomicBool,
     catalogue: Mutex<Catalogue>,
     views: Mutex<Vec<Weak<View>>>,
 }
@@ -114,6 +116,7 @@ impl Deployment {
             healing: Mutex::new(Duration::from_millis(500)),
             turns: Mutex::default(),
             is_orderly: AtomicBool::new(false),
+            is_deaf: AtomicBool::new(false),
             catalogue: Mutex::default(),
             views: Mutex::default(),
         });
@@ -142,6 +145,13 @@ impl Deployment {
     /// other from it for minutes.
     pub fn take_turns(&self) {
         self.shared.is_orderly.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells nobody of changes to queues, as an engine without watches, and takes
+    /// nodes to be in each other's way at all of them. To be called before there
+    /// are nodes.
+    pub fn deafen(&self) {
+        self.shared.is_deaf.store(true, Ordering::Relaxed);
     }
 
     /// The network, to make it fail.
@@ -264,6 +274,10 @@ impl Shared {
     fn healing_pause(&self) -> Duration {
         let longest = *lock(&self.healing);
         self.network.some_time(longest)
+    }
+
+    fn is_deaf(&self) -> bool {
+        self.is_deaf.load(Ordering::Relaxed)
     }
 
     fn is_running(&self, site: usize) -> bool {
@@ -390,6 +404,9 @@ impl Shared {
     /// Tells the views of a site what changed at its replica. Some hints are
     /// lost.
     fn tell(&self, site: usize, changed: &Changed) {
+        if self.is_deaf() && matches!(changed, Changed::Queue(_)) {
+            return;
+        }
         let views: Vec<_> = lock(&self.views).iter().filter_map(Weak::upgrade).collect();
         for view in views.iter().filter(|view| view.site == site) {
             match changed {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use music_core::id::{Key, RecordId, TableId};
+use music_core::id::{Key, RecordId, SessionId, TableId};
 use music_core::lock_queue::{Command, LockQueue};
 use music_core::lock_ref::Holding;
 use music_core::record::Record;
@@ -16,6 +16,11 @@ use crate::{
 };
 
 impl Site {
+    /// Whether it tells of changes that other sites make.
+    pub fn has_watches(&self) -> bool {
+        !self.shared.is_deaf()
+    }
+
     fn local(&self) -> Result<(), Error> {
         let (needed, outcome) = (Needed::Local, Outcome::NotApplied);
         if self.shared.is_running(self.index) {
@@ -145,6 +150,11 @@ impl LockStore for Site {
                 watched.remove(id);
             }
         }
+    }
+
+    async fn crowded(&self, id: &RecordId, _own: SessionId) -> Option<Arc<LockQueue>> {
+        let is_crowded = self.shared.is_deaf() && self.local().is_ok();
+        is_crowded.then(|| self.shared.queue_at(self.index, id).queue())
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

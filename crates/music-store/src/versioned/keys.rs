@@ -77,7 +77,7 @@ impl Call {
     }
 
     fn is_enqueue(&self) -> bool {
-        matches!(self.asked, Asked::Command(Command::Enqueue(_)))
+        matches!(&self.asked, Asked::Command(command) if command.new_ticket().is_some())
     }
 
     pub(super) fn answer(self, result: Result<Applied, Error>) {

@@ -87,6 +87,18 @@ impl FromRequest<Arc<App>> for ValueBody {
     }
 }
 
+/// Octets of a shape that the route knows.
+pub(crate) struct OctetsBody(pub(crate) Bytes);
+
+impl<S: JsonLimit> FromRequest<S> for OctetsBody {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        refuse_encoding(request.headers())?;
+        bounded(request, state).await.map(Self)
+    }
+}
+
 async fn json_bytes(request: Request, state: &impl JsonLimit) -> Result<Bytes, Failure> {
     refuse_encoding(request.headers())?;
     let empty = request.body().is_end_stream();
@@ -96,6 +108,10 @@ async fn json_bytes(request: Request, state: &impl JsonLimit) -> Result<Bytes, F
             "This route takes JSON: send it with Content-Type: application/json.",
         ));
     }
+    bounded(request, state).await
+}
+
+async fn bounded(request: Request, state: &impl JsonLimit) -> Result<Bytes, Failure> {
     let (bytes, time) = state.json_limit();
     let limit = Limit {
         bytes,

@@ -6,7 +6,7 @@ pub(crate) mod headers;
 pub(crate) mod path;
 pub(crate) mod query;
 
-pub(crate) use body::{JsonBody, OptionalJsonBody, ValueBody};
+pub(crate) use body::{JsonBody, OctetsBody, OptionalJsonBody, ValueBody};
 pub(crate) use headers::{Idempotency, MovesHeader, Write};
 pub(crate) use path::{LockAt, MemberAt, RecipeAt, RecordAt, SectionRecordAt, TableAt, TicketAt};
 pub(crate) use query::Query;

@@ -6,6 +6,7 @@ pub(crate) mod locks;
 pub(crate) mod queues;
 pub(crate) mod recipes;
 pub(crate) mod records;
+pub(crate) mod relay;
 pub(crate) mod run;
 pub(crate) mod section_records;
 pub(crate) mod status;

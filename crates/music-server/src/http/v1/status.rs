@@ -151,7 +151,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Answer {
             i64::from(node.lease_valid),
         ),
     ];
-    let text = app.metrics.encode(app.node.hint_counts(), &gauges);
+    let text = app.metrics.encode(app.node.neighbour_counts(), &gauges);
     let text = text.map_err(|error| {
         Failure::new(
             Code::Internal,

@@ -1,6 +1,8 @@
 //! `music` on real engines, each deployment that the documentation shows. The
 //! servers are those that `cargo xtask engines start` starts.
 
+mod doctor;
+
 use std::path::Path;
 use std::time::Instant;
 
@@ -12,7 +14,7 @@ const HOSTS: [&str; 3] = ["127.0.0.31", "127.0.0.32", "127.0.0.33"];
 const SITES: [&str; 3] = ["ohio", "ncalifornia", "oregon"];
 
 /// State and locks.
-pub(crate) const DEPLOYMENTS: [(&str, &str); 3] = [
+const DEPLOYMENTS: [(&str, &str); 3] = [
     ("cassandra", "cassandra"),
     ("cassandra+etcd", "etcd"),
     ("cassandra+zookeeper", "zookeeper"),
@@ -27,7 +29,7 @@ fn endpoints(site: usize, scheme: &str, port: u16) -> String {
 }
 
 /// The configuration of a node at a site; `keyspace` is this test's own.
-pub(crate) fn config(locks: &str, site: usize, keyspace: &str) -> String {
+fn config(locks: &str, site: usize, keyspace: &str) -> String {
     format!(
         "node = \"{name}-1\"
         site = \"{name}\"
@@ -61,27 +63,27 @@ pub(crate) fn config(locks: &str, site: usize, keyspace: &str) -> String {
     )
 }
 
-pub(crate) fn write(folder: &Path, name: &str, text: &str) -> String {
+fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-pub(crate) fn keyspace(locks: &str) -> String {
+fn keyspace(locks: &str) -> String {
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
     format!("music_{locks}_{}", now.as_millis())
 }
 
 /// The code, and what was written to standard error.
-pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String) {
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let output = music().args(arguments).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     (output.status.code(), error)
 }
 
 /// A node that serves, and its address.
-pub(crate) fn serve(config: &str) -> (Running, String) {
+fn serve(config: &str) -> (Running, String) {
     let mut serve = music();
     serve.args(["--json", "serve", "--config", config]);
     let node = Running::start(&mut serve);
@@ -90,7 +92,7 @@ pub(crate) fn serve(config: &str) -> (Running, String) {
     (node, url)
 }
 
-pub(crate) fn at(url: &str, arguments: &[&str]) -> String {
+fn at(url: &str, arguments: &[&str]) -> String {
     let mut command = music();
     command.args(["--endpoint", url]).args(arguments);
     succeeded(&command.output().unwrap())

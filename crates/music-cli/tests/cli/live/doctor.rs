@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::live::{DEPLOYMENTS, at, config, keyspace, run, serve, write};
+use super::{DEPLOYMENTS, at, config, keyspace, run, serve, write};
 use crate::support::{DEADLINE, music};
 
 fn examine(config: &str) -> (Option<i32>, Value) {
