@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::call::{Call, Effect, Failure, Purpose};
-use super::{KeyIndex, Terms};
+use super::{KeyIndex, Status, Terms};
 use crate::id::{RecordId, SessionId};
 use crate::lock_queue::{Command, NewTicket};
 use crate::lock_ref::{HandOvers, Holding, Incarnation, LockRef};
@@ -146,6 +146,8 @@ pub(super) struct Hold {
     pub(super) name_at: Option<MonotonicTime>,
     /// The queue was told that, and may know.
     pub(super) named: bool,
+    /// The queue has said that it knows.
+    pub(super) bears_name: bool,
     /// How far the queue is known to have come: a hint may be faster than the
     /// answer that brings the ticket.
     pub(super) last_seen: LockRef,
@@ -184,6 +186,7 @@ impl Hold {
             handed_over: None,
             name_at: None,
             named: false,
+            bears_name: false,
             last_seen: LockRef::NONE,
             looked_at: MonotonicTime::default(),
             retry_at: None,
@@ -238,10 +241,41 @@ impl Hold {
         self.retry_at = Some(now.after(delay));
     }
 
-    /// Whether a ticket may yet come to be.
-    pub(super) fn is_enqueueing(&self) -> bool {
-        let again = self.uncertain && self.retry_at.is_some();
-        self.phase == Phase::Entering && (self.under_way || again)
+    /// Whether the queue may have a ticket of it that does not bear the section's
+    /// name: one that its node had kept.
+    pub(super) fn is_nameless(&self) -> bool {
+        let has_ticket = !matches!(self.phase, Phase::Out | Phase::Missing | Phase::Gone);
+        has_ticket && self.handed_over.is_some() && !self.bears_name
+    }
+
+    /// Whether a ticket may yet come to be, or one without the section's name is on
+    /// its way out.
+    pub(super) fn is_loose(&self) -> bool {
+        let again = self.retry_at.is_some();
+        match self.phase {
+            Phase::Entering => self.under_way || self.uncertain && again,
+            Phase::Withdrawing | Phase::Leaving(_) => {
+                self.is_nameless() && (self.under_way || again)
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives a ticket up that nobody else finds by the section's name.
+    pub(super) fn leave_nameless(
+        &mut self,
+        status: Status,
+        index: KeyIndex,
+        terms: &Terms,
+        effects: &mut Vec<Effect>,
+    ) {
+        // Nothing was put under it before the grant.
+        let exit = match status {
+            Status::Waiting => Exit::Withdraw,
+            _ => Exit::Force,
+        };
+        self.unwatch(effects);
+        self.enter(Phase::Leaving(exit), index, terms, effects);
     }
 
     /// The phase's call is not to be made again yet.
@@ -275,6 +309,7 @@ impl Hold {
         self.handed_over = None;
         self.name_at = None;
         self.named = false;
+        self.bears_name = false;
         self.view = None;
         self.must_synchronize = false;
         // A peek under way is about the ticket that is gone.
@@ -295,6 +330,7 @@ impl Hold {
     /// its fencing token. The ticket bears its name.
     pub(super) fn take_hand_overs(&mut self, before: HandOvers) {
         self.named = before > HandOvers::default();
+        self.bears_name = self.named;
         self.handed_over = self.named.then_some(before);
     }
 

@@ -267,10 +267,10 @@ impl CriticalSection {
         self.keys.iter().all(|hold| !hold.phase.is_entering())
     }
 
-    /// Whether a ticket of it may yet come to be: an enqueue is under way, or one
-    /// whose outcome is not known will be made again.
-    pub fn is_enqueueing(&self) -> bool {
-        self.keys.iter().any(Hold::is_enqueueing)
+    /// Whether a ticket of it may yet come to be, or is on its way out, that another
+    /// machine of the section would not find.
+    pub fn has_loose_ends(&self) -> bool {
+        self.keys.iter().any(Hold::is_loose)
     }
 
     /// Whether the critical section may run.
@@ -399,18 +399,22 @@ impl CriticalSection {
             Status::Lost(_) => return,
             Status::Released => return self.finish(effects),
         }
-        self.status = Status::Lost(lost);
+        let before = core::mem::replace(&mut self.status, Status::Lost(lost));
         effects.push(Effect::Changed);
         match lost {
             // Another node may take the tickets over, or is doing so. What is
             // left of them here goes when the client says so, or is silent.
             Lost::NodeLeaseExpired | Lost::Adopted if self.is_exiting() => {}
             Lost::NodeLeaseExpired | Lost::Adopted => {
-                for hold in &mut self.keys {
-                    // A ticket under a session that lives on would stay for ever.
-                    let stays = lost == Lost::Adopted && hold.is_enqueueing();
+                // What nobody would find stays for ever under a session that lives on.
+                let is_own = lost == Lost::Adopted;
+                for (index, hold) in (0..).map(KeyIndex).zip(&mut self.keys) {
+                    let stays = is_own && hold.is_loose();
                     hold.retry_at = hold.retry_at.filter(|_| stays);
                     hold.name_at = None;
+                    if is_own && hold.is_nameless() && !hold.is_loose() {
+                        hold.leave_nameless(before, index, &self.terms, effects);
+                    }
                 }
             }
             Lost::Preempted | Lost::ClientLeaseExpired | Lost::LockStoreBehind => {

@@ -183,7 +183,7 @@ impl CriticalSection {
             return;
         };
         match result {
-            Ok(Outcome::Done(_)) => {}
+            Ok(Outcome::Done(_)) => hold.bears_name = true,
             // It is gone, adopted, or its client waits elsewhere.
             Ok(Outcome::Gone | Outcome::Exhausted) => {
                 hold.peek(key, Purpose::Check(hold.holding.lock_ref), effects);

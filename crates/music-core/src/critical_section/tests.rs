@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::id::{Key, Moves, TableId};
-use crate::lock_queue::{Command, LockQueue};
+use crate::lock_queue::{Command, LockQueue, NewTicket, Outcome};
 use crate::lock_ref::{Holding, Incarnation};
 
 const OWNER: SessionId = SessionId(5);
@@ -100,6 +100,25 @@ impl World {
             };
             self.step(Input::Answered(call, answer));
         }
+    }
+
+    /// What a released section leaves to its node, once the queue knows.
+    fn kept(&mut self) -> Kept {
+        let (op, confirm) = (OpId(0), false);
+        self.step(Input::Release { op, confirm });
+        let left = self.calls.pop();
+        let Some(Effect::Keep(kept)) = left else {
+            panic!("{left:?}")
+        };
+        let command = Command::Keep {
+            holding: kept.holding(),
+            owner: OWNER,
+            name: RequestId(9),
+        };
+        let Outcome::Done(holding) = self.queue.apply(command) else {
+            panic!("it is not kept")
+        };
+        kept.known_as(holding, MonotonicTime::default())
     }
 
     fn put(&mut self) {
@@ -264,7 +283,7 @@ fn an_enqueue_of_unknown_outcome_is_made_again_though_another_node_has_the_secti
             world.step(Input::Answered(call, answer));
         }
         assert_eq!(world.section.status(), Status::Lost(Lost::Adopted));
-        assert!(world.section.is_enqueueing());
+        assert!(world.section.has_loose_ends());
         let again = world.section.wake_at().unwrap();
         world.step_at(again, Input::Wake);
         let [Effect::Apply { call, id, .. }] = &world.calls[..] else {
@@ -272,4 +291,53 @@ fn an_enqueue_of_unknown_outcome_is_made_again_though_another_node_has_the_secti
         };
         assert_eq!((*call, id.key.as_bytes()), (*b, &b"b"[..]));
     }
+}
+
+/// Under another name than the section's, nobody would find it.
+#[test]
+fn a_kept_ticket_leaves_when_another_node_has_the_section() {
+    let mut world = World::granted();
+    let kept = {
+        let terms = Terms {
+            keeps: true,
+            ..world.section.terms().clone()
+        };
+        let keys = world
+            .section
+            .lock_refs()
+            .map(|(id, _)| id.clone())
+            .collect();
+        world.section = CriticalSection::new(terms, keys, MonotonicTime::default()).unwrap();
+        world.step(Input::Create);
+        world.run();
+        world.kept()
+    };
+    let mut other = World::new(&["a", "b"]);
+    other.queue = world.queue.clone();
+    other.section.take_kept(KeyIndex(0), kept.clone());
+    other.step(Input::Create);
+    let calls = core::mem::take(&mut other.calls);
+    let [
+        Effect::Apply {
+            call,
+            command: Command::Enqueue(elsewhere),
+            ..
+        },
+    ] = &calls[..]
+    else {
+        panic!("{calls:?}")
+    };
+    let mut queue = LockQueue::default();
+    let outcome = queue.apply(Command::Enqueue(NewTicket {
+        owner: SessionId(6),
+        ..*elsewhere
+    }));
+    let adopted = Answer::Applied(Ok((outcome, Arc::new(queue))));
+    other.step(Input::Answered(*call, adopted));
+    assert_eq!(other.section.status(), Status::Lost(Lost::Adopted));
+    assert!(other.section.has_loose_ends());
+    other.run();
+    assert!(!other.section.has_loose_ends());
+    assert_eq!(other.queue.ticket(kept.holding().lock_ref), None);
+    assert_eq!(other.queue.forced(), LockRef::NONE);
 }

@@ -207,14 +207,15 @@ impl Inner {
 
     /// Makes room for another machine that takes the same tickets over.
     ///
-    /// Not before every enqueue of this one is answered: a ticket that came to
-    /// be after the other machine had looked would be nobody's, and this
-    /// node's lease would keep it alive for ever.
+    /// Not before every enqueue of this one is answered, and every kept ticket has
+    /// left that does not bear the section's name: what the other machine does not
+    /// find when it looks would be nobody's, and this node's lease would keep it alive
+    /// for ever.
     async fn retire(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<(), Error> {
         let answered = async {
             loop {
                 let changed = slot.changed.notified();
-                if !slot.lock().section.is_enqueueing() {
+                if !slot.lock().section.has_loose_ends() {
                     return;
                 }
                 changed.await;
