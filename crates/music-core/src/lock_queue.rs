@@ -124,10 +124,13 @@ impl LockQueue {
             Command::Confirm(holding) if self.present(holding) => self.remove(holding.lock_ref),
             Command::Confirm(_) => Outcome::Gone,
             Command::Synced(holding) => self.mark_synced(holding),
-            Command::EnqueueUpTo { ticket, limit } => self.enqueue_up_to(ticket, limit),
-            Command::EnqueueAbove { ticket, limit } => {
-                self.advance(limit);
-                self.enqueue(ticket)
+            Command::EnqueueWithin {
+                ticket,
+                above,
+                limit,
+            } => {
+                self.advance(above);
+                self.enqueue_up_to(ticket, limit)
             }
         }
     }

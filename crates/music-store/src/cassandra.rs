@@ -96,7 +96,8 @@ use self::failure::Failure;
 use self::queues::{Ask, Queues};
 use self::session::Cql;
 use crate::{
-    Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
+    Applied, Error, Hint, Level, LockStore, Look, ScanRange, StateStore, Table, TableMode,
+    TableName,
 };
 
 /// One site's view of a Cassandra cluster: its state store and lock store.
@@ -333,8 +334,8 @@ impl LockStore for Cassandra {
         said.inspect(|said| said.notify_one()).is_some()
     }
 
-    async fn crowded(&self, id: &RecordId, own: SessionId) -> Option<Arc<LockQueue>> {
-        self.inner.queues.crowded(id, own).await
+    async fn look(&self, id: &RecordId, own: SessionId) -> Option<Look> {
+        self.inner.queues.look(id, own).await
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

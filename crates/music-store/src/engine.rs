@@ -11,8 +11,8 @@ use tokio::sync::{broadcast, mpsc};
 use crate::fault::{Faults, Faulty};
 use crate::memory::MemorySite;
 use crate::{
-    Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
-    embedded,
+    Applied, Error, Hint, Level, LockStore, Look, ScanRange, StateStore, Table, TableMode,
+    TableName, embedded,
 };
 
 /// One site's view of the configured state store.
@@ -301,8 +301,8 @@ impl LockStore for LockEngine {
         with_locks!(self, engine => engine.glance(id))
     }
 
-    async fn crowded(&self, id: &RecordId, own: SessionId) -> Option<Arc<LockQueue>> {
-        with_locks!(self, engine => await engine.crowded(id, own))
+    async fn look(&self, id: &RecordId, own: SessionId) -> Option<Look> {
+        with_locks!(self, engine => await LockStore::look(engine, id, own))
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {

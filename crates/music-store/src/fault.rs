@@ -23,7 +23,8 @@ use tokio::sync::{Notify, broadcast, mpsc};
 
 use crate::error::{Needed, Outcome};
 use crate::{
-    Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
+    Applied, Error, Hint, Level, LockStore, Look, ScanRange, StateStore, Table, TableMode,
+    TableName,
 };
 
 /// A kind of call.
@@ -395,11 +396,13 @@ impl<E: LockStore> LockStore for Faulty<E> {
     }
 
     /// Nodes of an engine without watches get in each other's way.
-    async fn crowded(&self, id: &RecordId, own: SessionId) -> Option<Arc<LockQueue>> {
+    async fn look(&self, id: &RecordId, own: SessionId) -> Option<Look> {
         if self.faults.is_deaf() {
-            self.inner.peek(id).await.ok()
+            let queue = self.inner.peek(id).await.ok()?;
+            let is_crowded = true;
+            Some(Look { queue, is_crowded })
         } else {
-            self.inner.crowded(id, own).await
+            LockStore::look(&self.inner, id, own).await
         }
     }
 

@@ -48,6 +48,6 @@ pub mod zookeeper;
 
 pub use engine::{LockEngine, StateEngine};
 pub use error::Error;
-pub use lock_store::{Applied, Hint, LockStore};
+pub use lock_store::{Applied, Hint, LockStore, Look};
 pub use state_store::{Level, ScanRange, StateStore};
 pub use table::{Table, TableMode, TableName};

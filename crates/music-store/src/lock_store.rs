@@ -72,6 +72,16 @@ pub struct Hint {
     pub marks: Option<Marks>,
 }
 
+/// What a look at a queue tells; it may be old.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The queue as a replica has it.
+    pub queue: Arc<LockQueue>,
+    /// Nodes have been in each other's way at it a short time ago: an enqueue had
+    /// better go together with those of another node.
+    pub is_crowded: bool,
+}
+
 /// One site's view of the lock queues.
 ///
 /// All but [`LockStore::release`] are linearizable for each key. A call that
@@ -125,15 +135,13 @@ pub trait LockStore: Clone + Send + Sync + 'static {
         false
     }
 
-    /// The queue as the own site's copy has it, where nodes have been in each
-    /// other's way at it a short time ago, and an enqueue had better go together
-    /// with those of another node; `None` otherwise. It may be old. `own` is the
-    /// session that asks. No round.
-    fn crowded(
-        &self,
-        _id: &RecordId,
-        _own: SessionId,
-    ) -> impl Future<Output = Option<Arc<LockQueue>>> + Send {
+    /// A look at the queue from nearby, where the engine has no watches and nodes may
+    /// be in each other's way at it; `None` otherwise, and where there is no answer.
+    /// `own` is the session that looks.
+    ///
+    /// # Cost
+    /// No round; one where the own site's replica does not answer.
+    fn look(&self, _id: &RecordId, _own: SessionId) -> impl Future<Output = Option<Look>> + Send {
         std::future::ready(None)
     }
 

@@ -70,24 +70,17 @@ pub enum Command {
     Confirm(Holding),
     /// Records that the ticket has synchronised, if it is still there.
     Synced(Holding),
-    /// An enqueue that a node makes for another one: only where the number that
-    /// it gives is not above the limit. The ticket that is there is found.
+    /// An enqueue that may land late: with a number above `above`, and only where
+    /// that is not above `limit`. The ticket that is there is found.
     ///
-    /// It may land late. Who asked for it ends that by
-    /// [`Command::EnqueueAbove`].
-    EnqueueUpTo {
+    /// Who does not know what became of one asks for another above its limit, at
+    /// whichever node: from then on the former has no effect.
+    EnqueueWithin {
         /// What is asked for.
         ticket: NewTicket,
+        /// No number up to this one is given any more.
+        above: LockRef,
         /// The highest number that it may get.
-        limit: LockRef,
-    },
-    /// An enqueue after one of unknown outcome that another node was asked for:
-    /// no number up to the limit is given any more, so that one has no effect
-    /// from now on.
-    EnqueueAbove {
-        /// What is asked for.
-        ticket: NewTicket,
-        /// Up to which number the other one may have been.
         limit: LockRef,
     },
 }
@@ -96,9 +89,7 @@ impl Command {
     /// The ticket that an enqueue of any kind asks for.
     pub fn new_ticket(&self) -> Option<&NewTicket> {
         match self {
-            Self::Enqueue(ticket)
-            | Self::EnqueueUpTo { ticket, .. }
-            | Self::EnqueueAbove { ticket, .. } => Some(ticket),
+            Self::Enqueue(ticket) | Self::EnqueueWithin { ticket, .. } => Some(ticket),
             _ => None,
         }
     }

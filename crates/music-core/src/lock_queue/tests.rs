@@ -241,14 +241,16 @@ proptest! {
     }
 
     #[test]
-    fn an_enqueue_by_another_node_is_one_up_to_its_limit_and_nothing_above(
-        steps in steps(), limit in 0_u64..16,
+    fn an_enqueue_within_limits_is_one_and_nothing_beyond_them(
+        steps in steps(), above in 0_u64..16, limit in 0_u64..16,
     ) {
-        let (mut queue, limit) = (after(&steps), LockRef::new(limit).unwrap());
+        let mut queue = after(&steps);
+        let [above, limit] = [above, limit].map(|number| LockRef::new(number).unwrap());
         let Command::Enqueue(ticket) = exclusive(5) else { unreachable!() };
         let mut plain = queue.clone();
+        plain.advance(above);
         let was_there = queue.holding_of(ticket.request).is_some();
-        let outcome = queue.apply(Command::EnqueueUpTo { ticket, limit });
+        let outcome = queue.apply(Command::EnqueueWithin { ticket, above, limit });
         if was_there || plain.last() < limit {
             prop_assert_eq!(outcome, plain.apply(Command::Enqueue(ticket)));
         } else {
@@ -261,17 +263,18 @@ proptest! {
     fn after_an_enqueue_above_a_limit_one_up_to_it_adds_nothing(
         steps in steps(), later in steps(), limit in 0_u64..16,
     ) {
-        let (mut queue, limit) = (after(&steps), LockRef::new(limit).unwrap());
+        let (mut queue, former) = (after(&steps), LockRef::new(limit).unwrap());
         let Command::Enqueue(ticket) = exclusive(99) else { unreachable!() };
-        let Outcome::Done(holding) = queue.apply(Command::EnqueueAbove { ticket, limit }) else {
+        let within = |above, limit| Command::EnqueueWithin { ticket, above, limit };
+        let Outcome::Done(holding) = queue.apply(within(former, LockRef::MAX)) else {
             return Err(TestCaseError::fail("it has no ticket"));
         };
-        prop_assert!(holding.lock_ref > limit);
+        prop_assert!(holding.lock_ref > former);
         for step in later {
             perform(&mut queue, step);
         }
         let before = queue.clone();
-        let outcome = queue.apply(Command::EnqueueUpTo { ticket, limit });
+        let outcome = queue.apply(within(LockRef::NONE, former));
         let found = before.holding_of(ticket.request);
         prop_assert_eq!(outcome, found.map_or(Outcome::Gone, Outcome::Done));
         prop_assert_eq!(queue, before);

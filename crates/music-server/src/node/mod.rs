@@ -63,6 +63,8 @@ pub use config::NodeConfig;
 pub use error::Error;
 pub use music_core::critical_section::{Change, Status as State};
 pub use neighbours::NeighbourCounts;
+#[cfg(test)]
+pub(crate) use relay::TRIES_MAX;
 pub(crate) use relay::{RelayedEnqueue, encode_answer};
 use spans::About;
 pub use tenures::Affinity;

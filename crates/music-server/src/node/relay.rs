@@ -1,9 +1,9 @@
 //! Enqueues by way of another node.
 //!
 //! ```text
-//!  this node ── enqueue S, up to 1256 ──▶ the owner of the head ──▶ the queue
+//!  this node ── S, number 33 to 64 ──▶ the owner of the head ──▶ the queue
 //!      │     ◀── its ticket, the queue ──
-//!      └ no answer: enqueue S, above 1256 ────────────────────────▶ the queue
+//!      └ no answer: S, number 65 to 96 ───────────────────────▶ the queue
 //! ```
 //!
 //! Where the transactions of an engine cancel each other, sites that want one key
@@ -14,10 +14,10 @@
 //!
 //! What a call without an answer does may be done late, after the section has
 //! ended, and leave a ticket that is nobody's, which this node's lease would keep for
-//! ever. So another node is asked for a number up to a limit; where its answer is not
-//! known this node enqueues by itself *above* the limit, and goes on to until that is
-//! answered: from then on the other one has no effect. Nor is another node asked
-//! where a call of this one is open, which only its own next one settles.
+//! ever. So each enqueue has a limit to the number of its ticket. Where its outcome
+//! is not known, the next one, here or elsewhere, asks for a number *above* that,
+//! and enqueues are made until one is answered: from then on all others of the
+//! section have no effect.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ use music_core::id::{RecordId, RequestId, SessionId};
 use music_core::lock_queue::{Command, LockQueue, NewTicket, Outcome};
 use music_core::lock_ref::LockRef;
 use music_store::error::Outcome as StoreOutcome;
-use music_store::{Applied, LockStore as _};
+use music_store::{Applied, LockStore as _, Look};
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +39,9 @@ use super::{Error, Inner};
 const ROUTE: &str = "/v1/relay";
 /// How far a queue may go on between a look at it and the enqueue.
 const AHEAD: u64 = 32;
-/// How many nodes are asked: the head may have left by the time.
-const ASKED_MAX: usize = 2;
+/// How many enqueues are made before a section is told that none was answered; it
+/// asks again.
+pub(crate) const TRIES_MAX: usize = 8;
 /// How many enqueues without a known answer there may be.
 const OPEN_MAX: usize = 100_000;
 
@@ -51,6 +52,8 @@ pub(crate) struct RelayedEnqueue {
     pub(crate) to: SessionId,
     pub(crate) id: RecordId,
     pub(crate) ticket: NewTicket,
+    /// No number up to this one is given any more.
+    pub(crate) above: LockRef,
     /// The highest number that the ticket may get.
     pub(crate) limit: LockRef,
 }
@@ -89,15 +92,15 @@ pub(super) struct Relays {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     owner: SessionId,
-    /// Up to which number another node was asked for it; none where it is this node's.
+    /// The highest number that its ticket may get.
     limit: LockRef,
 }
 
-/// What became of a message to another node.
+/// What became of an enqueue.
 enum Relayed {
-    Done(Applied),
-    /// It has not done it, and will not.
-    Refused,
+    Answered(Applied),
+    /// It has not been made, and will not be.
+    Refused(music_store::Error),
     Unknown,
 }
 
@@ -106,24 +109,34 @@ impl Relays {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Up to which number what is open may have a ticket.
     fn limit(&self, id: &RecordId, ticket: NewTicket) -> Option<LockRef> {
         let open = self.open();
         open.get(&(id.clone(), ticket.request))
             .map(|open| open.limit)
     }
 
-    /// Before a call is made; whether there is room.
+    /// Before an enqueue is made, wherever; whether there is room.
     fn begin(&self, id: &RecordId, ticket: NewTicket, limit: LockRef) -> bool {
         let owner = ticket.owner;
         let mut all = self.open();
-        let has_room = all.len() < OPEN_MAX;
+        let key = (id.clone(), ticket.request);
+        let has_room = all.len() < OPEN_MAX || all.contains_key(&key);
         if has_room {
-            all.insert((id.clone(), ticket.request), Open { owner, limit });
+            all.insert(key, Open { owner, limit });
         }
         has_room
     }
 
-    /// What was asked for is done, or will not be.
+    /// What was made last has no effect: what was open before is, if anything.
+    fn take_back(&self, id: &RecordId, ticket: NewTicket, before: Option<LockRef>) {
+        match before {
+            Some(limit) => drop(self.begin(id, ticket, limit)),
+            None => self.settle(id, ticket),
+        }
+    }
+
+    /// One was answered: no other one has an effect any more.
     fn settle(&self, id: &RecordId, ticket: NewTicket) {
         self.open().remove(&(id.clone(), ticket.request));
     }
@@ -153,73 +166,88 @@ impl Inner {
         id: &RecordId,
         ticket: NewTicket,
     ) -> Result<Applied, music_store::Error> {
-        if self.relays.limit(id, ticket).is_none()
-            && let Some(applied) = self.by_way_of_the_head(id, ticket).await
-        {
-            return Ok(applied);
-        }
-        let open = self.relays.limit(id, ticket);
-        let limit = open.unwrap_or(LockRef::NONE);
-        if open.is_none() && !self.relays.begin(id, ticket, limit) {
-            return Err(music_store::Error::Overloaded);
-        }
-        self.gate.pass().await;
-        let above = Command::EnqueueAbove { ticket, limit };
-        let applied = self.locks.apply(id, above).await;
-        match applied.as_ref().map_err(music_store::Error::outcome) {
-            Ok(_) => self.relays.settle(id, ticket),
-            Err(StoreOutcome::NotApplied) if open.is_none() => self.relays.settle(id, ticket),
-            // Whatever became of this one, an earlier one may still have an effect.
-            Err(_) => return Err(music_store::Error::TimedOut),
-        }
-        applied
-    }
-
-    async fn by_way_of_the_head(
-        self: &Arc<Self>,
-        id: &RecordId,
-        ticket: NewTicket,
-    ) -> Option<Applied> {
-        let mut asked = None;
-        for _ in 0..ASKED_MAX {
-            let queue = self.locks.crowded(id, ticket.owner).await?;
-            let (_, head) = queue.tickets().next()?;
-            let is_other = head.owner != ticket.owner && asked != Some(head.owner);
-            if !is_other || self.is_silent(head.owner) {
-                return None;
-            }
-            asked = Some(head.owner);
-            let limit = LockRef::new(queue.last().get().saturating_add(AHEAD))?;
-            let id = id.clone();
-            let question = RelayedEnqueue {
-                to: head.owner,
-                id,
-                ticket,
-                limit,
+        let mut refused = None;
+        for _ in 0..TRIES_MAX {
+            let open = self.relays.limit(id, ticket);
+            let Some(look) = self.locks.look(id, ticket.owner).await else {
+                break;
             };
-            match self.relay(&question).await {
-                Relayed::Done(applied) => return Some(applied),
-                Relayed::Refused => {}
-                Relayed::Unknown => return None,
+            let above = open.unwrap_or(LockRef::NONE);
+            let last = look.queue.last().max(above).get();
+            let limit = LockRef::new(last.saturating_add(AHEAD)).unwrap_or(LockRef::MAX);
+            if !self.relays.begin(id, ticket, limit) {
+                return Err(music_store::Error::Overloaded);
+            }
+            self.gate.pass().await;
+            let head = self
+                .head_to_ask(&look, ticket)
+                .filter(|head| refused != Some(*head));
+            let id = id.clone();
+            let made = match head {
+                Some(to) => {
+                    let asked = RelayedEnqueue {
+                        to,
+                        id: id.clone(),
+                        ticket,
+                        above,
+                        limit,
+                    };
+                    self.relay(asked).await
+                }
+                None => {
+                    self.make(
+                        &id,
+                        Command::EnqueueWithin {
+                            ticket,
+                            above,
+                            limit,
+                        },
+                    )
+                    .await
+                }
+            };
+            match made {
+                Relayed::Answered(applied) => {
+                    self.relays.settle(&id, ticket);
+                    if applied.outcome != Outcome::Gone {
+                        return Ok(applied);
+                    }
+                }
+                Relayed::Refused(error) => {
+                    self.relays.take_back(&id, ticket, open);
+                    if head.is_none() && open.is_none() {
+                        return Err(error);
+                    }
+                    refused = head;
+                }
+                Relayed::Unknown => {}
             }
         }
-        None
+        Err(music_store::Error::TimedOut)
     }
 
-    async fn relay(&self, asked: &RelayedEnqueue) -> Relayed {
-        let RelayedEnqueue { id, ticket, .. } = asked;
-        let Some(message) = asked.encode() else {
-            return Relayed::Refused;
-        };
-        if !self.relays.begin(id, *ticket, asked.limit) {
-            return Relayed::Refused;
+    /// Another node that had better make an enqueue.
+    fn head_to_ask(&self, look: &Look, ticket: NewTicket) -> Option<SessionId> {
+        let (_, head) = look.queue.tickets().next()?;
+        let asks = look.is_crowded && head.owner != ticket.owner && !self.is_silent(head.owner);
+        asks.then_some(head.owner)
+    }
+
+    async fn make(&self, id: &RecordId, enqueue: Command) -> Relayed {
+        match self.locks.apply(id, enqueue).await {
+            Ok(applied) => Relayed::Answered(applied),
+            Err(error) if error.outcome() == StoreOutcome::NotApplied => Relayed::Refused(error),
+            Err(_) => Relayed::Unknown,
         }
+    }
+
+    async fn relay(&self, asked: RelayedEnqueue) -> Relayed {
+        let Some(message) = asked.encode() else {
+            return Relayed::Refused(music_store::Error::Overloaded);
+        };
         let sent = self.post(asked.to, ROUTE, Kind::Octets, message).await;
         let relayed = what_became_of(sent);
-        if !matches!(relayed, Relayed::Unknown) {
-            self.relays.settle(id, *ticket);
-        }
-        if matches!(relayed, Relayed::Done(_)) {
+        if matches!(relayed, Relayed::Answered(_)) {
             self.neighbours.counts.relayed.inc();
         }
         relayed
@@ -234,6 +262,7 @@ impl Inner {
             to,
             id,
             ticket,
+            above,
             limit,
         } = asked;
         let own = self.liveness.session().0;
@@ -242,7 +271,12 @@ impl Inner {
         if !is_asked || !is_of_a_node || !self.watches.has_sections(&id) {
             return Err(Error::NotHere);
         }
-        let command = Command::EnqueueUpTo { ticket, limit };
+        let command = Command::EnqueueWithin {
+            ticket,
+            above,
+            limit,
+        };
+        // Once: another one within the same limits would not end this one.
         let applied = self.command_alone(&id, command).await?;
         self.gate.pass().await;
         if matches!(applied.outcome, Outcome::Done(_)) {
@@ -254,20 +288,19 @@ impl Inner {
 }
 
 fn what_became_of(sent: Sent) -> Relayed {
+    let refused = Relayed::Refused(music_store::Error::Contended);
     match sent {
-        Sent::Answered(StatusCode::OK, answer) => match decode_answer(&answer) {
-            Some(applied) if applied.outcome == Outcome::Gone => Relayed::Refused,
-            Some(applied) => Relayed::Done(applied),
-            None => Relayed::Unknown,
-        },
+        Sent::Answered(StatusCode::OK, answer) => {
+            decode_answer(&answer).map_or(Relayed::Unknown, Relayed::Answered)
+        }
         Sent::Answered(_, answer) => match serde_json::from_slice(&answer) {
             Ok(Problem {
                 outcome: Effect::NotApplied,
                 ..
-            }) => Relayed::Refused,
+            }) => refused,
             _ => Relayed::Unknown,
         },
-        Sent::Unreached => Relayed::Refused,
+        Sent::Unreached => refused,
         Sent::Lost => Relayed::Unknown,
     }
 }

@@ -44,9 +44,7 @@ fn call(effect: &Effect) -> Option<(&'static str, &RecordId)> {
 
 pub(super) fn command_name(command: &Command) -> &'static str {
     match command {
-        Command::Enqueue(_) | Command::EnqueueUpTo { .. } | Command::EnqueueAbove { .. } => {
-            "engine enqueue"
-        }
+        Command::Enqueue(_) | Command::EnqueueWithin { .. } => "engine enqueue",
         Command::Withdraw(_) => "engine withdraw",
         Command::Force { .. } | Command::ForceSection(_) => "engine force",
         Command::Adopt { .. } => "engine adopt",

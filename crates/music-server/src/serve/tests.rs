@@ -8,7 +8,7 @@ use music_store::fault::{Call, Fault};
 
 use super::*;
 use crate::config::Overrides;
-use crate::node::{RelayedEnqueue, SectionRef, State, request_id};
+use crate::node::{RelayedEnqueue, SectionRef, State, TRIES_MAX, request_id};
 
 const TABLES: &str = "tables = [{ name = 'locks', mode = 'critical' }]";
 
@@ -159,7 +159,6 @@ async fn what_another_node_does_late_leaves_no_ticket_behind() {
     faults.next(Call::Apply, Fault::Late);
     let (waits, state) = enqueued(&second).await;
     assert_eq!((state, tickets(&first).await), (State::Waiting, 2));
-    assert_eq!(second.node().neighbour_counts().relayed.get(), 0);
     first.node().release(&held, true).await.unwrap();
     let view = second.node().acquire(&waits, SOON).await;
     assert_eq!(view.unwrap().state, State::Granted);
@@ -179,25 +178,26 @@ async fn what_another_node_has_done_is_found_without_its_answer() {
     assert_eq!((state, tickets(&first).await), (State::Waiting, 2));
 }
 
-/// Only this node's own next call settles the one before.
 #[tokio::test]
-async fn while_an_own_enqueue_is_open_no_other_node_is_asked() {
+async fn what_this_node_does_late_leaves_no_ticket_behind_either() {
     let faults = Faults::default();
     let [first, second] = faulty_deaf_nodes(&faults).await;
     faults.next(Call::Apply, Fault::Late);
     let asks = section(&second);
-    let asked = second.node().create_lock_ref(asks.clone(), Duration::ZERO);
-    // In time, as a rule: before it is made again somebody else is at the head.
+    let asked = second.node().create_lock_ref(asks.clone(), SOON);
+    // In time, as a rule: another node is at the head before it is made again.
     let other = async {
         while faults.planned() > 0 {
             tokio::task::yield_now().await;
         }
-        enqueued(&first).await
+        let (held, _) = enqueued(&first).await;
+        first.node().release(&held, false).await.unwrap();
     };
-    let (view, _other) = tokio::join!(asked, other);
-    assert!(view.is_ok());
-    assert_eq!(tickets(&first).await, 2);
-    assert_eq!(second.node().neighbour_counts().relayed.get(), 0);
+    let (view, ()) = tokio::join!(asked, other);
+    assert_eq!(view.unwrap().state, State::Granted);
+    second.node().release(&asks, true).await.unwrap();
+    assert_eq!(faults.deliver_late().await, 1);
+    assert_eq!(tickets(&first).await, 0);
 }
 
 /// A question of a node at `from` to the one at `to`, which has a section.
@@ -220,6 +220,7 @@ fn question(from: &NodeServer, to: &NodeServer) -> RelayedEnqueue {
         to: to.node().status().session,
         id: keys[0].clone(),
         ticket,
+        above: LockRef::NONE,
         limit: LockRef::MAX,
     }
 }
@@ -274,8 +275,10 @@ async fn a_section_that_gives_up_keeps_out_what_another_node_does_late() {
     let (_held, state) = enqueued(&first).await;
     assert_eq!(state, State::Granted);
     faults.next(Call::Apply, Fault::Late);
-    // Its own enqueue is not done, for certain; the other one may be.
-    faults.next(Call::Apply, Fault::FailBefore);
+    // None of those after it is done, for certain; it may be.
+    for _ in 1..TRIES_MAX {
+        faults.next(Call::Apply, Fault::FailBefore);
+    }
     let gives_up = section(&second);
     let asked = second.node().create_lock_ref(gives_up.clone(), SOON);
     let given_up = async {

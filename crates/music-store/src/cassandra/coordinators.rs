@@ -77,11 +77,19 @@ impl Collisions {
         }
     }
 
+    /// Whether transactions of a key have collided a short time ago.
+    pub(super) fn is_noted(&self, id: &RecordId) -> bool {
+        let keys = self.keys();
+        keys.get(id)
+            .is_some_and(|key| key.at.elapsed() < COLLIDED_FOR)
+    }
+
     /// Who is to coordinate the next transaction of a key.
     pub(super) fn via(&self, id: &RecordId) -> Via {
-        match self.keys().get(id) {
-            Some(key) if key.at.elapsed() < COLLIDED_FOR => Via::Nearest,
-            _ => Via::Own,
+        if self.is_noted(id) {
+            Via::Nearest
+        } else {
+            Via::Own
         }
     }
 

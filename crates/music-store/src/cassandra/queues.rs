@@ -37,10 +37,13 @@ use super::register::{Contents, Done, Place, Register, Undone};
 use super::session::{Access, Cql};
 use crate::backlog::{Backlog, Call};
 use crate::watches::Watches;
-use crate::{Applied, Error, Level, lock_store};
+use crate::{Applied, Error, Level, Look, lock_store};
 
 /// How many queues a node remembers, to save the first read.
 const REMEMBERED_MAX: usize = 16_384;
+
+/// How long an enqueue is made again by itself that another node may make as well.
+const ENQUEUE_TIME_MAX: Duration = Duration::from_millis(400);
 
 /// How long a look at the own data centre's replica may take.
 const LOOK_TIME_MAX: Duration = Duration::from_millis(100);
@@ -57,11 +60,18 @@ pub(super) enum Ask {
 }
 
 impl Ask {
-    /// Whether it is for a ticket of this node, which others may want before.
+    /// Whether it is for a ticket, which others may want before, and cannot be left to
+    /// another node.
     fn is_for_more(&self) -> bool {
-        let for_another = matches!(self, Self::Command(Command::EnqueueUpTo { .. }));
-        let enqueues = matches!(self, Self::Command(command) if command.new_ticket().is_some());
-        enqueues && !for_another
+        matches!(self, Self::Command(Command::Enqueue(_)))
+    }
+
+    /// Whether it does no harm where it takes effect late.
+    fn is_bounded(&self) -> bool {
+        matches!(
+            self,
+            Self::Peek | Self::Command(Command::EnqueueWithin { .. })
+        )
     }
 }
 
@@ -174,19 +184,29 @@ impl Queues {
         }))
     }
 
-    /// A queue that nodes have been in each other's way at, as the replica of
-    /// this data centre has it. While others have a ticket it stays one of those.
-    pub(super) async fn crowded(&self, id: &RecordId, own: SessionId) -> Option<Arc<LockQueue>> {
-        self.collisions.rests_until(id)?;
-        let known = lock(&self.known).get(id).cloned().unwrap_or_default();
+    /// Looks at a queue. While others have a ticket where nodes have been in each
+    /// other's way it stays crowded.
+    pub(super) async fn look(&self, id: &RecordId, own: SessionId) -> Option<Look> {
         let place = place(id);
-        let seen = newest(&self.register(&place), known.contents).await;
-        let mut queue = seen.state.value;
-        queue.release(codec::decode_release(seen.released).ok()?);
-        if queue.tickets().any(|(_, ticket)| ticket.owner != own) {
+        let register = self.register(&place);
+        let local = register.read_at(Access::Plain(Level::Local));
+        let seen: Contents<LockQueue> = match tokio::time::timeout(LOOK_TIME_MAX, local).await {
+            Ok(Ok(seen)) => seen,
+            _ => register
+                .read_at(Access::Plain(Level::Majority))
+                .await
+                .ok()?,
+        };
+        let known = lock(&self.known).get(id).cloned().unwrap_or_default();
+        let newest = newer(seen, known.contents);
+        let mut queue = newest.state.value;
+        queue.release(codec::decode_release(newest.released).ok()?);
+        let is_crowded = self.collisions.is_noted(id);
+        if is_crowded && queue.tickets().any(|(_, ticket)| ticket.owner != own) {
             self.collisions.note(id);
         }
-        Some(Arc::new(queue))
+        let queue = Arc::new(queue);
+        Some(Look { queue, is_crowded })
     }
 
     fn register<'a>(&'a self, place: &'a Place) -> Register<'a> {
@@ -231,10 +251,17 @@ impl Queues {
         if let Some(until) = self.collisions.rests_until(id).filter(|_| is_for_more) {
             tokio::time::sleep_until(until).await;
         }
+        let is_bounded = asks.iter().all(Ask::is_bounded);
+        // Who asked looks again, and may leave it to another node.
+        let patience = if is_bounded {
+            ENQUEUE_TIME_MAX
+        } else {
+            self.call_time
+        };
         let register = self.contended(id, &place);
         let seen = newest(&register, known.contents).await;
         let done = register
-            .transact(seen, self.call_time, |queue, released| {
+            .transact(seen, patience, |queue, released| {
                 perform(queue, released, &asks)
             })
             .await;
@@ -255,7 +282,7 @@ impl Queues {
                 }
             }
             Err(Undone { failure, open }) => {
-                self.forget(id, open);
+                self.forget(id, open && !is_bounded);
                 fail_all(calls, &failure);
             }
         }
@@ -317,8 +344,12 @@ async fn newest(register: &Register<'_>, known: Contents<LockQueue>) -> Contents
     let Ok(Ok(seen)) = tokio::time::timeout(LOOK_TIME_MAX, look).await else {
         return known;
     };
+    newer(seen, known)
+}
+
+fn newer(seen: Contents<LockQueue>, known: Contents<LockQueue>) -> Contents<LockQueue> {
     let released = known.released.max(seen.released);
-    let newest: Contents<LockQueue> = if seen.version > known.version {
+    let newest = if seen.version > known.version {
         seen
     } else {
         known

@@ -12,7 +12,8 @@ use super::replica::Ask;
 use super::{HINTS_MAX, Site, answered, in_time, lock, queues, records, within};
 use crate::error::{Needed, Outcome};
 use crate::{
-    Applied, Error, Hint, Level, LockStore, ScanRange, StateStore, Table, TableMode, TableName,
+    Applied, Error, Hint, Level, LockStore, Look, ScanRange, StateStore, Table, TableMode,
+    TableName,
 };
 
 impl Site {
@@ -152,9 +153,16 @@ impl LockStore for Site {
         }
     }
 
-    async fn crowded(&self, id: &RecordId, _own: SessionId) -> Option<Arc<LockQueue>> {
-        let is_crowded = self.shared.is_deaf() && self.local().is_ok();
-        is_crowded.then(|| self.shared.queue_at(self.index, id).queue())
+    async fn look(&self, id: &RecordId, _own: SessionId) -> Option<Look> {
+        if !self.shared.is_deaf() {
+            return None;
+        }
+        let site = self
+            .local()
+            .map_or((self.index + 1) % self.shared.sites(), |()| self.index);
+        let queue = self.shared.queue_at(site, id).queue();
+        let is_crowded = true;
+        Some(Look { queue, is_crowded })
     }
 
     fn hints(&self) -> mpsc::Receiver<Hint> {
