@@ -287,9 +287,6 @@ fn restore_of(
     let Some(music) = &config.music else {
         return Ok(None);
     };
-    if config.postgres.is_some() {
-        return Err(RestoreError::Engine(reason.to_owned()));
-    }
     let restore = Restore::of(config, music, progress.clone())?;
     restore
         .map(Some)

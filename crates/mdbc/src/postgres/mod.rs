@@ -36,6 +36,7 @@ mod backend;
 mod commit;
 mod connection;
 mod copy;
+mod donate;
 mod extended;
 mod frame;
 mod output;
@@ -52,6 +53,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::engine::{Postgres, Replication};
+use crate::snapshot::Donor;
 
 pub(crate) use connection::{Parts, serve};
 pub(crate) use session::Session;
@@ -60,6 +62,7 @@ pub(crate) use session::Session;
 pub(crate) struct Shared {
     pub(crate) local: Postgres,
     pub(crate) replication: Arc<dyn Replication>,
+    pub(crate) donor: Donor,
     /// The number of the last transaction.
     pub(crate) transactions: AtomicU64,
 }

@@ -231,6 +231,7 @@ impl Connection {
                 is_read_only,
                 is_session,
             } => self.set_transaction(is_read_only, is_session).await?,
+            Kind::Snapshot => return self.donate().await,
             _ => {
                 let mut ask = Ask::new(true, false);
                 ask.statement(&statement.text);

@@ -12,6 +12,7 @@ use super::words::{Kind as WordKind, Word, has_outside, words};
 use super::{refused, schema};
 use crate::engine::postgres::TableOptions;
 use crate::error::{Result, SqlError, state};
+use crate::snapshot::RELATION;
 
 /// What a statement is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub(super) enum Kind {
     },
     /// `SHOW music.age`.
     Age,
+    /// `COPY mdbc_snapshot TO STDOUT (FORMAT binary)`.
+    Snapshot,
     /// `PREPARE name AS …`.
     Prepare(String),
     /// `DEALLOCATE name`; all without a name.
@@ -188,6 +191,7 @@ impl Statement {
                 | Kind::Rollback { .. }
                 | Kind::SetTransaction { .. }
                 | Kind::Outside
+                | Kind::Snapshot
         )
     }
 }
@@ -237,6 +241,7 @@ fn kind(words: &[Word<'_>]) -> Result<Kind> {
         "show" if is_setting(words, 1, "age") => Kind::Age,
         "prepare" => Kind::Prepare(name_at(words, 1)?),
         "deallocate" => deallocate(words)?,
+        "copy" if is_snapshot(words)? => Kind::Snapshot,
         "copy" => Kind::Copy,
         "vacuum" | "reindex" | "cluster" | "checkpoint" => Kind::Outside,
         "create" | "alter" | "drop" | "comment" => Kind::Schema(refused::schema(words)?),
@@ -321,6 +326,18 @@ fn set(words: &[Word<'_>]) -> Result<Kind> {
         _ => None,
     };
     Ok(Kind::Freshness { wanted, is_local })
+}
+
+/// Whether a `COPY` is of the whole database, for another site.
+fn is_snapshot(words: &[Word<'_>]) -> Result<bool> {
+    if !matches(words, 1, &[RELATION, "to", "stdout"]) {
+        return Ok(false);
+    }
+    if words.iter().any(|word| word.is("binary")) {
+        return Ok(true);
+    }
+    let other = SqlError::refused(format!("{RELATION} in another format than binary"));
+    Err(other.with_hint(format!("COPY {RELATION} TO STDOUT (FORMAT binary)")))
 }
 
 /// Whether a `COPY` takes data.

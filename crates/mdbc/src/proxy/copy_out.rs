@@ -1,7 +1,6 @@
 //! `COPY … TO STDOUT`.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use pgwire::messages::PgWireBackendMessage as Message;
@@ -10,18 +9,16 @@ use pgwire::messages::copy::{CopyData, CopyDone, CopyOutResponse};
 use super::connection::{Connection, Failure};
 use crate::dialect::{Copy, CopyFormat, Csv};
 use crate::error::{Result, SqlError};
+use crate::snapshot::TAKE_WAIT;
 use crate::types::{Look, SqlType, Value, binary, text};
 
-/// How long the client may take to take a piece of a snapshot.
-const PIECE_WAIT: Duration = Duration::from_mins(1);
-
 /// What a binary copy begins with: a signature, no flags, no extension.
-pub(super) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+pub(crate) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 impl Connection {
     pub(super) async fn copy_out(&mut self, copy: Copy, text: &str) -> Result<(), Failure> {
         if copy.is_snapshot {
-            return self.snapshot_out(&copy).await;
+            return self.snapshot_out().await;
         }
         let (_, outcome) = self.session.run(copy.run.clone(), text, Vec::new()).await?;
         let code = i8::from(copy.format == CopyFormat::Binary);
@@ -52,23 +49,17 @@ impl Connection {
 
 impl Connection {
     /// The whole database goes out, in pieces.
-    async fn snapshot_out(&mut self, copy: &Copy) -> Result<(), Failure> {
+    async fn snapshot_out(&mut self) -> Result<(), Failure> {
         let mut donation = self.session.donate().await?;
         let begin = CopyOutResponse::new(1, 1, vec![1]);
         self.tell(Message::CopyOutResponse(begin)).await?;
-        let mut buffer = head(copy).unwrap_or_default();
-        let look = self.session.look().clone();
-        let mut count = 0_u64;
-        while let Some(piece) = donation.next().await? {
-            buffer.unsplit(line(copy, &[Value::Blob(piece.into())], &look)?);
-            let told = tokio::time::timeout(PIECE_WAIT, self.tell(data(buffer.split()))).await;
+        while let Some(bytes) = donation.next().await? {
+            let message = Message::CopyData(CopyData::new(bytes));
+            let told = tokio::time::timeout(TAKE_WAIT, self.tell(message)).await;
             told.map_err(io::Error::other)??;
-            count += 1;
         }
-        buffer.put_i16(-1);
-        self.tell(data(buffer)).await?;
         self.tell(Message::CopyDone(CopyDone::new())).await?;
-        self.tag = Some(format!("COPY {count}"));
+        self.tag = Some(format!("COPY {}", donation.pieces()));
         Ok(())
     }
 }

@@ -26,9 +26,10 @@ use crate::config::Config;
 use crate::engine::{Database, Engine, Replication};
 use crate::postgres;
 use crate::session::{Cancel, Shared};
-use crate::snapshot::{Donor, Progress};
+use crate::snapshot::{Donor, Progress, Source};
 
 pub use auth::UserError;
+pub(crate) use copy_out::SIGNATURE;
 pub(crate) use refusal::refuse;
 pub use tls::TlsError;
 
@@ -172,10 +173,13 @@ fn sessions(
     replication: Arc<dyn Replication>,
     (progress, shutdown): (&Progress, &CancellationToken),
 ) -> Sessions {
+    let site = config.music.as_ref().map(|music| music.site.clone());
+    let donor = |source| Donor::new(source, config.database.clone(), site, shutdown.clone());
     let database = match engine {
         Engine::Sqlite(database) => database,
         Engine::Postgres(local) => {
             return Sessions::Postgres(Arc::new(postgres::Shared {
+                donor: donor(Source::Postgres(local.clone())),
                 local,
                 replication,
                 transactions: AtomicU64::default(),
@@ -192,10 +196,8 @@ fn sessions(
         settings: crate::session::fixed_settings(),
     };
     database.inner.board.set(&replication, progress.clone());
-    let site = config.music.as_ref().map(|music| music.site.clone());
-    let place = (config.path.clone(), config.database.clone());
     Sessions::Sqlite(Arc::new(Shared {
-        donor: Donor::new(database.clone(), place, site, shutdown.clone()),
+        donor: donor(Source::Sqlite(database.clone(), config.path.clone())),
         database,
         replication,
         facts: Arc::new(facts),

@@ -1,20 +1,18 @@
 //! Getting a snapshot.
 
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::time::timeout;
 use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
 use tokio_postgres::types::Type;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::known::Known;
-use super::peer::{Peer, PeerError, told};
+use super::peer::{Connected, Peer, PeerError, told};
 use super::progress::Progress;
 use super::{FORMAT, Head};
 
@@ -54,17 +52,29 @@ pub enum FetchError {
 
 type Rows = Pin<Box<BinaryCopyOutStream>>;
 
-/// Gets a snapshot from a site into a file, which must be this new or newer.
+/// A snapshot that comes from a site.
+pub(super) struct Incoming {
+    head: Head,
+    rows: Rows,
+    /// What came last: a piece, or the checksum where nothing is behind it.
+    last: Option<Bytes>,
+    sum: Xxh3,
+    bytes: u64,
+    donor: String,
+    progress: Progress,
+    _connected: Connected,
+}
+
+/// Asks a site for a snapshot, which must have all that is known.
 ///
 /// # Cancel safety
 ///
-/// A part of the file may be there.
+/// The site is told that nobody listens any more.
 pub(super) async fn fetch(
     peer: &Peer,
-    path: &Path,
     known: &Known,
     progress: &Progress,
-) -> Result<Head, FetchError> {
+) -> Result<Incoming, FetchError> {
     let connected = peer.connect().await?;
     let ask = format!("COPY {} TO STDOUT (FORMAT binary)", super::RELATION);
     let stream = Box::pin(connected.client.copy_out(&ask));
@@ -73,46 +83,96 @@ pub(super) async fn fetch(
         .map_err(|_| FetchError::Silent(COPY_WAIT))?
         .map_err(FetchError::Ended)?;
     let mut rows: Rows = Box::pin(BinaryCopyOutStream::new(stream, &[Type::BYTEA]));
-    let first = next(&mut rows, COPY_WAIT).await?;
-    let head = read_head(piece(&first)?)?;
+    let first = next(&mut rows, COPY_WAIT).await?.ok_or_else(too_early)?;
+    let head = read_head(&first)?;
+    check_whose(&head, &peer.database, &known.own)?;
     if let Some(lacking) = known.lacking(&head) {
         return Err(FetchError::TooOld(lacking));
     }
-    let mut file = File::create(path).await?;
-    let (mut bytes, mut sum) = (0_u64, Xxh3::new());
     progress.at(&peer.address, 0, head.bytes);
-    while bytes < head.bytes {
-        let row = next(&mut rows, PIECE_WAIT).await?;
-        let piece = piece(&row)?;
-        file.write_all(piece).await?;
-        sum.update(piece);
-        let before = bytes;
-        bytes = bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-        progress.at(&peer.address, bytes, head.bytes);
-        if bytes / TOLD_EVERY != before / TOLD_EVERY {
-            let total = head.bytes;
-            tracing::info!(bytes, total, donor = peer.address, "a snapshot comes");
+    Ok(Incoming {
+        last: next(&mut rows, PIECE_WAIT).await?,
+        head,
+        rows,
+        sum: Xxh3::new(),
+        bytes: 0,
+        donor: peer.address.clone(),
+        progress: progress.clone(),
+        _connected: connected,
+    })
+}
+
+impl Incoming {
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The bytes that have come.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The next piece. None after the last, when the checksum was right.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        let Some(piece) = self.last.take() else {
+            return Ok(None);
+        };
+        self.last = next(&mut self.rows, PIECE_WAIT).await?;
+        if self.last.is_none() {
+            if *piece != self.sum.digest().to_be_bytes() {
+                let came = format!("{} bytes with another checksum", self.bytes);
+                return Err(FetchError::Damaged(came));
+            }
+            return Ok(None);
         }
+        self.sum.update(&piece);
+        let before = self.bytes;
+        let count = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.bytes = before.saturating_add(count);
+        let (bytes, total) = (self.bytes, self.head.bytes.max(self.bytes));
+        self.progress.at(&self.donor, bytes, total);
+        if bytes / TOLD_EVERY != before / TOLD_EVERY {
+            tracing::info!(bytes, total, donor = self.donor, "a snapshot comes");
+        }
+        Ok(Some(piece))
     }
-    let last = next(&mut rows, PIECE_WAIT).await?;
-    if bytes != head.bytes || piece(&last)? != sum.digest().to_be_bytes() {
-        let came = format!("{bytes} bytes of {} with another checksum", head.bytes);
-        return Err(FetchError::Damaged(came));
+
+    /// All pieces, in their order, up to the first failure.
+    pub(super) fn pieces(self) -> impl Stream<Item = Result<Bytes, FetchError>> + Send + Unpin {
+        let next = async |mut incoming: Self| {
+            let piece = incoming.next().await?;
+            Ok(piece.map(|piece| (piece, incoming)))
+        };
+        Box::pin(stream::try_unfold(self, next))
     }
-    file.sync_all().await?;
-    Ok(head)
 }
 
-async fn next(rows: &mut Rows, wait: Duration) -> Result<BinaryCopyOutRow, FetchError> {
-    match timeout(wait, rows.next()).await {
-        Err(_) => Err(FetchError::Silent(wait)),
-        Ok(Some(row)) => row.map_err(FetchError::Ended),
-        Ok(None) => Err(FetchError::Damaged("it ends too early".to_owned())),
-    }
+fn too_early() -> FetchError {
+    FetchError::Damaged("it ends too early".to_owned())
 }
 
-fn piece(row: &BinaryCopyOutRow) -> Result<&[u8], FetchError> {
-    row.try_get(0).map_err(FetchError::Ended)
+/// The next piece; none where the `COPY` is over.
+async fn next(rows: &mut Rows, wait: Duration) -> Result<Option<Bytes>, FetchError> {
+    let row: BinaryCopyOutRow = match timeout(wait, rows.next()).await {
+        Err(_) => return Err(FetchError::Silent(wait)),
+        Ok(Some(row)) => row.map_err(FetchError::Ended)?,
+        Ok(None) => return Ok(None),
+    };
+    let piece: &[u8] = row.try_get(0).map_err(FetchError::Ended)?;
+    Ok(Some(Bytes::copy_from_slice(piece)))
+}
+
+fn check_whose(head: &Head, database: &str, own: &str) -> Result<(), FetchError> {
+    if head.database != database {
+        return Err(FetchError::Other(format!(
+            "it is of the database {}",
+            head.database
+        )));
+    }
+    if head.site == own {
+        return Err(FetchError::Other("it is this site's own".to_owned()));
+    }
+    Ok(())
 }
 
 fn read_head(piece: &[u8]) -> Result<Head, FetchError> {

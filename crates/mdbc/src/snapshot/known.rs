@@ -18,6 +18,8 @@ pub(crate) struct Known {
     pub(crate) collected: u64,
     /// The last letter of this site that anybody has heard of.
     pub(crate) written: u64,
+    /// How many values of sequences this site has given, by their numbers.
+    pub(crate) given: BTreeMap<u32, i64>,
 }
 
 impl Known {
@@ -37,6 +39,7 @@ impl Known {
                     .collect();
                 known.received.clone_from(&report.received);
                 known.collected = report.collected;
+                known.given.clone_from(&report.given);
                 known.written = known.written.max(report.sent);
             }
         }
@@ -118,6 +121,7 @@ mod tests {
                 received: numbers(received),
                 last_letter,
             },
+            postgres: None,
         }
     }
 
@@ -129,6 +133,7 @@ mod tests {
             received: numbers(&[("oregon", 3), ("kansas", 2)]),
             collected: 4,
             written: 9,
+            given: BTreeMap::new(),
         };
         let lacking = |head: &Head| known.lacking(head).unwrap_or_default();
         let kansas = ("kansas", 2);

@@ -3,32 +3,26 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fetch::{FetchError, fetch};
 use super::known::Known;
 use super::peer::Peer;
 use super::progress::Progress;
-use super::{Head, replace};
+use super::{file, postgres};
 use crate::clock;
 use crate::config::{Config, MusicConfig, RestoreConfig};
-use crate::engine::Options;
-use crate::engine::sqlite::localise::{Localisation, Survey, localise, survey};
-use crate::error::{SqlError, state};
-use crate::outbox::{Letter, Outbox, OutboxError};
+use crate::engine::sqlite::copy::Contents;
+use crate::engine::{Options, PostgresOptions};
+use crate::error::SqlError;
+use crate::outbox::{Outbox, OutboxError};
 use crate::redo_log::{Error as LogError, RedoLog};
 
 /// How often each site is asked.
 const ROUNDS_MAX: u32 = 10;
 /// Between two rounds: a site that is asked follows this one meanwhile.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long the connections to the old file may take to close.
-const CLOSE_WAIT: Duration = Duration::from_secs(30);
-/// Between two attempts to have it alone.
-const CLOSE_PAUSE: Duration = Duration::from_millis(20);
-/// Letters of this site that are read from MUSIC, as no file has them.
-const LETTERS_MAX: u64 = 100_000;
 
 /// Why the database was not restored. It is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +34,6 @@ pub enum RestoreError {
          password_file to the configuration"
     )]
     Nobody(String),
-    /// Snapshots are of SQLite.
-    #[error("{0}; a site whose engine is PostgreSQL is not restored by mdbc (docs/sql.md)")]
-    Engine(String),
     /// The password cannot be read.
     #[error("cannot read the password in {path}")]
     Password {
@@ -73,7 +64,7 @@ fn lines(failures: &BTreeMap<String, String>) -> String {
 
 /// Why one site's snapshot did not become the database.
 #[derive(Debug, thiserror::Error)]
-enum Attempt {
+pub(super) enum Attempt {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error(transparent)]
@@ -84,12 +75,48 @@ enum Attempt {
     Replace(io::Error),
 }
 
+impl From<SqlError> for Attempt {
+    fn from(error: SqlError) -> Self {
+        Self::Localise(error)
+    }
+}
+
+/// The database that is to be restored, by its engine.
+#[derive(Debug, Clone)]
+enum Place {
+    Sqlite(Options),
+    Postgres(PostgresOptions),
+}
+
+/// The same, open for nobody else.
+#[derive(Debug)]
+enum Target {
+    Sqlite(file::Target),
+    Postgres(postgres::Target),
+}
+
+impl Target {
+    async fn open(place: &Place) -> Result<Self, SqlError> {
+        Ok(match place.clone() {
+            Place::Sqlite(options) => Self::Sqlite(file::Target::open(options).await?),
+            Place::Postgres(options) => Self::Postgres(postgres::Target::open(options).await?),
+        })
+    }
+
+    /// What it holds; none where it is not there.
+    fn contents(&self) -> Option<&Contents> {
+        match self {
+            Self::Sqlite(file) => file.contents(),
+            Self::Postgres(postgres) => Some(postgres.contents()),
+        }
+    }
+}
+
 /// How a site restores its database.
 #[derive(Debug, Clone)]
 pub(crate) struct Restore {
     peers: Vec<Peer>,
-    options: Options,
-    database: String,
+    place: Place,
     own: String,
     progress: Progress,
 }
@@ -106,8 +133,10 @@ impl Restore {
         };
         Ok(Some(Self {
             peers: peers(restore, &config.database)?,
-            options: config.options(),
-            database: config.database.clone(),
+            place: match config.postgres_options() {
+                Some(options) => Place::Postgres(options),
+                None => Place::Sqlite(config.options()),
+            },
             own: music.site.clone(),
             progress,
         }))
@@ -135,9 +164,8 @@ impl Restore {
     ///
     /// The database is the old one or the new one.
     pub(crate) async fn run(&self, log: &RedoLog, outbox: &Outbox) -> Result<(), RestoreError> {
-        let path = &self.options.path;
-        let old = survey_alone(path).await.map_err(RestoreError::Own)?;
-        let old = old.filter(|old| *old != Survey::default());
+        let target = Target::open(&self.place).await;
+        let target = target.map_err(RestoreError::Own)?;
         let mut failures = BTreeMap::new();
         for round in 0..ROUNDS_MAX {
             if round > 0 {
@@ -145,11 +173,11 @@ impl Restore {
             }
             let reports = log.sites().refresh().await.map_err(LogError::from)?;
             let mut known = Known::of(&self.own, &reports);
-            if let Some(old) = &old {
-                known = known.with(&old.contents);
+            if let Some(contents) = target.contents() {
+                known = known.with(contents);
             }
             for peer in &self.peers {
-                match Box::pin(self.attempt(peer, &known, old.as_ref(), outbox)).await {
+                match Box::pin(self.attempt(peer, &known, &target, outbox)).await {
                     Ok(()) => return Ok(()),
                     Err(error) => {
                         let why = chain(&error);
@@ -160,7 +188,9 @@ impl Restore {
                 }
             }
         }
-        replace::tidy(path);
+        if let Target::Sqlite(file) = &target {
+            file.tidy();
+        }
         Err(RestoreError::Vain(failures))
     }
 
@@ -168,78 +198,14 @@ impl Restore {
         &self,
         peer: &Peer,
         known: &Known,
-        old: Option<&Survey>,
+        target: &Target,
         outbox: &Outbox,
     ) -> Result<(), Attempt> {
-        let path = self.options.path.clone();
-        let new = replace::restoring(&path);
-        replace::tidy(&path);
-        let head = fetch(peer, &new, known, &self.progress).await?;
-        self.check_whose(&head)?;
-        let letters = self.letters(&head, known, old, outbox).await?;
-        let what = Localisation {
-            own: self.own.clone(),
-            donor: head.site,
-            written: known.written,
-            letters,
-            options: self.options.clone(),
-        };
-        let is_kept = old.is_some();
-        let replaced = tokio::task::spawn_blocking(move || {
-            let old = is_kept.then_some(path.as_path());
-            localise(&new, old, &what).map_err(Attempt::Localise)?;
-            replace::replace(&path, is_kept).map_err(Attempt::Replace)
-        });
-        let replaced = replaced
-            .await
-            .map_err(|error| Attempt::Localise(SqlError::internal(error)))??;
-        let kept = replaced.map(|path| path.display().to_string());
-        tracing::info!(
-            donor = peer.address,
-            bytes = head.bytes,
-            kept,
-            "the database is restored"
-        );
-        Ok(())
-    }
-
-    fn check_whose(&self, head: &Head) -> Result<(), FetchError> {
-        if head.database != self.database {
-            return Err(FetchError::Other(format!(
-                "it is of the database {}",
-                head.database
-            )));
+        let snapshot = fetch(peer, known, &self.progress).await?;
+        match target {
+            Target::Sqlite(file) => file.take(snapshot, known, outbox).await,
+            Target::Postgres(postgres) => postgres.take(snapshot, known).await,
         }
-        if head.site == self.own {
-            return Err(FetchError::Other("it is this site's own".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Letters of this site that neither the snapshot nor the old file has.
-    async fn letters(
-        &self,
-        head: &Head,
-        known: &Known,
-        old: Option<&Survey>,
-        outbox: &Outbox,
-    ) -> Result<Vec<Letter>, Attempt> {
-        let received = &head.contents.received;
-        let covered = received.get(&self.own).copied().unwrap_or_default();
-        let kept = old.and_then(|old| Some(old.first_letter?..=old.contents.last_letter));
-        let is_kept = |number: &u64| kept.as_ref().is_some_and(|kept| kept.contains(number));
-        let numbers = covered.saturating_add(1)..=known.written;
-        if known.written.saturating_sub(covered) > LETTERS_MAX && kept.is_none() {
-            return Err(Attempt::Localise(SqlError::new(
-                state::PROGRAM_LIMIT_EXCEEDED,
-                format!("it lacks more than {LETTERS_MAX} letters of this site"),
-            )));
-        }
-        let mut letters = Vec::new();
-        for number in numbers.filter(|number| !is_kept(number)) {
-            letters.extend(outbox.own(number).await?);
-        }
-        Ok(letters)
     }
 }
 
@@ -260,25 +226,6 @@ fn peers(restore: &RestoreConfig, database: &str) -> Result<Vec<Peer>, RestoreEr
         authority: restore.authority.clone(),
     };
     Ok(restore.from.iter().map(peer).collect())
-}
-
-/// Looks at the old file as soon as nobody has it open any more: the threads of
-/// its connections end a moment after their users.
-async fn survey_alone(path: &Path) -> Result<Option<Survey>, SqlError> {
-    let began = clock::now();
-    loop {
-        let path = path.to_owned();
-        let looked = tokio::task::spawn_blocking(move || survey(&path)).await;
-        match looked.map_err(SqlError::internal)? {
-            Err(error)
-                if error.state == state::LOCK_NOT_AVAILABLE
-                    && clock::now().saturating_duration_since(began) < CLOSE_WAIT =>
-            {
-                clock::sleep(CLOSE_PAUSE).await;
-            }
-            looked => return looked,
-        }
-    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -23,8 +23,15 @@ mod dice;
 mod one;
 #[path = "../it/other_clients.rs"]
 mod other_clients;
+#[path = "../common/life.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod process;
+mod restore;
 #[path = "../common/shell.rs"]
 mod shell;
 mod site;
 mod sites;
 mod three;
+#[path = "../common/way.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod way;

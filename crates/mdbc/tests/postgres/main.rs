@@ -10,4 +10,5 @@ mod cluster;
 mod crashes;
 mod schema;
 mod site;
+mod snapshot;
 mod types;

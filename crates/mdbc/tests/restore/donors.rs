@@ -1,60 +1,14 @@
 //! Donors that refuse or end in the middle, and restores that do.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mdbc::config::{Config, TlsConfig, UserConfig};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::life::{ALL, Life, Sites, files, restored_from, soon};
+use crate::way::{Middle, way_to};
 
 const COUNT: &str = "SELECT count(*) FROM strong";
-/// What passes before something happens: more than a head, less than a snapshot.
-const BYTES: u64 = 1 << 20;
-
-/// What happens to a connection in the middle of a snapshot.
-#[derive(Clone)]
-enum Middle {
-    Ends,
-    /// Nothing comes any more.
-    Stalls(Arc<Notify>),
-}
-
-/// A way to a donor on which something happens in the middle.
-async fn way_to(donor: SocketAddr, middle: Middle) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(pass(client, donor, middle.clone()));
-        }
-    });
-    address
-}
-
-async fn pass(mut client: TcpStream, donor: SocketAddr, middle: Middle) {
-    let mut server = TcpStream::connect(donor).await.unwrap();
-    let (mut from_client, mut to_client) = client.split();
-    let (from_server, mut to_server) = server.split();
-    let asked = async { copy(&mut from_client, &mut to_server).await.map(drop) };
-    let answered = async {
-        let mut some = from_server.take(BYTES);
-        let passed = copy(&mut some, &mut to_client).await?;
-        to_client.flush().await?;
-        if let (Middle::Stalls(stalled), BYTES) = (&middle, passed) {
-            stalled.notify_one();
-            std::future::pending::<()>().await;
-        }
-        Ok::<_, std::io::Error>(())
-    };
-    // A client that ends is no failure of the way.
-    let _ended: std::io::Result<()> = tokio::select! {
-        asked = asked => asked,
-        answered = answered => answered,
-    };
-}
 
 /// Sites of which the third was away for too long.
 async fn with_one_behind() -> (Sites, Config) {
@@ -81,6 +35,17 @@ async fn where_a_donor_ends_in_the_middle_another_is_asked() {
     let life = Life::start(&again).await;
     life.until(COUNT, ALL).await;
     life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_with_another_checksum_is_refused() {
+    let (sites, config) = with_one_behind().await;
+    let donor = sites.address(0).unwrap();
+    let spoiled = way_to(donor, Middle::Spoils).await;
+    let from = restored_from(config.clone(), vec![spoiled.to_string()]);
+    let error = Life::try_start(&from).await.err().unwrap().to_string();
+    assert!(error.contains("another checksum"), "{error}");
+    assert_eq!(files(&config), [""]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,3 +10,9 @@ mod deployment;
 mod donors;
 mod life;
 mod lost;
+#[path = "../common/life.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod process;
+#[path = "../common/way.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod way;

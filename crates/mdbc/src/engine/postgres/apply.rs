@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tokio_postgres::Transaction;
+use tokio_postgres::{Client, Transaction};
 
 use super::Postgres;
 use super::digest::{Change, Id};
@@ -51,16 +51,8 @@ impl Postgres {
             // where this is dropped: the entry comes again.
             self.inner.is_schema_moving.send_replace(true);
         }
-        let done = {
-            let work = self.apply_on(&mut held, run);
-            let mut work = std::pin::pin!(work);
-            loop {
-                tokio::select! {
-                    done = &mut work => break done,
-                    () = clock::sleep(BLOCKED_WAIT) => self.end_blockers(process).await,
-                }
-            }
-        };
+        let work = self.apply_on(&mut held, run);
+        let done = self.unblocked(process, work).await;
         drop(held);
         if done.is_ok() {
             self.note_changed(run).await?;
@@ -69,6 +61,18 @@ impl Postgres {
         }
         self.inner.is_schema_moving.send_replace(false);
         done
+    }
+
+    /// Does work on a connection, and ends local transactions that it waits for too
+    /// long for.
+    pub(super) async fn unblocked<T>(&self, process: i32, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = clock::sleep(BLOCKED_WAIT) => self.end_blockers(process).await,
+            }
+        }
     }
 
     async fn apply_on(&self, held: &mut Held<'_>, run: &[Applied]) -> Result<()> {
@@ -192,8 +196,8 @@ pub(super) fn changes_schema(applied: &Applied) -> bool {
     applied.digest.changes.iter().any(is_schema)
 }
 
-async fn process(held: &Held<'_>) -> Result<i32> {
-    let row = held.query_one("SELECT pg_backend_pid()", &[]).await;
+pub(super) async fn process(client: &Client) -> Result<i32> {
+    let row = client.query_one("SELECT pg_backend_pid()", &[]).await;
     row.and_then(|row| row.try_get(0)).map_err(told)
 }
 

@@ -254,7 +254,7 @@ fn settle(open: &mut BTreeMap<Name, Net>, changes: &mut Vec<Change>) -> Result<(
     Ok(())
 }
 
-fn statement(body: &str) -> Result<Statement> {
+pub(super) fn statement(body: &str) -> Result<Statement> {
     serde_json::from_str(body).map_err(SqlError::internal)
 }
 

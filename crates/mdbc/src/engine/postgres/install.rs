@@ -20,9 +20,13 @@ macro_rules! setup {
 }
 
 /// The schema, its tables and functions.
-const INSTALL: &str = include_str!("install.sql");
+const INSTALL: &str = concat!(
+    include_str!("install.sql"),
+    include_str!("restore.sql"),
+    include_str!("guard.sql"),
+);
 /// The version of these.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 /// The lowest version of PostgreSQL, as it numbers itself.
 const VERSION_MIN: i32 = 150_000;
 /// What a connection of mdbc's own begins with.
@@ -151,6 +155,7 @@ async fn make(client: &mut Client, options: &PostgresOptions) -> Result<()> {
         ("site", options.site.to_string()),
         ("sites_max", options.sites_max.to_string()),
         ("schema", "0".to_owned()),
+        ("sequences", "0".to_owned()),
     ];
     for (name, value) in facts {
         let insert = "INSERT INTO mdbc_internal.meta VALUES ($1, $2)";

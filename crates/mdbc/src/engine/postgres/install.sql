@@ -17,8 +17,13 @@ CREATE TABLE mdbc_internal.own (id uuid PRIMARY KEY);
 CREATE TABLE mdbc_internal.tables (relation oid PRIMARY KEY, kind text NOT NULL, columns int NOT NULL, group_name text);
 
 -- Sequences whose values cannot collide with those of other sites: what they
--- rise by.
-CREATE TABLE mdbc_internal.sequences (relation oid PRIMARY KEY, increment bigint NOT NULL);
+-- rise by, and a number that each has at all sites, and no other one ever.
+CREATE TABLE mdbc_internal.sequences (relation oid PRIMARY KEY, increment bigint NOT NULL,
+    number int NOT NULL);
+
+-- All statements that have changed the schema, in order, with the settings that each was
+-- understood under; the same at all sites. Whoever gets a snapshot makes the schema by them.
+CREATE TABLE mdbc_internal.statements (version bigint PRIMARY KEY, statement jsonb NOT NULL);
 
 -- Triggers of strong tables: what a statement has changed goes to the table of
 -- the connection's slot. One table for all would make the reading of one
@@ -114,11 +119,13 @@ CREATE FUNCTION mdbc_internal.before_ddl() RETURNS void LANGUAGE sql SECURITY DE
     SELECT pg_catalog.set_config('mdbc.ddl', 'on', true)
 $body$;
 
--- It is changed: what is new is adopted, and the statement is captured.
+-- It is changed: what is new is adopted, and the statement is noted and captured.
 CREATE FUNCTION mdbc_internal.after_ddl(statement text, new_kind text, new_group text, settings jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $body$
 DECLARE
     slot text := current_setting('mdbc.slot', true);
+    change jsonb := jsonb_build_object('text', statement, 'kind', new_kind, 'group', new_group,
+        'settings', settings);
     filled oid[];
 BEGIN
     -- What is dropped leaves no trace.
@@ -133,6 +140,8 @@ BEGIN
     PERFORM mdbc_internal.check_schema();
     INSERT INTO mdbc_internal.meta VALUES ('schema', '1')
         ON CONFLICT (name) DO UPDATE SET value = (meta.value::bigint + 1)::text;
+    INSERT INTO mdbc_internal.statements
+        SELECT value::bigint, change FROM mdbc_internal.meta WHERE name = 'schema';
     IF slot ~ '^[0-9]+$' THEN
         EXECUTE format('INSERT INTO mdbc_internal.changes_%s (kind, schema_name, relation, body) '
             'VALUES (''d'', '''', '''', $1)', slot)
@@ -221,6 +230,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $body$
 DECLARE
     site bigint := (SELECT value FROM mdbc_internal.meta WHERE name = 'site');
     sites_max bigint := (SELECT value FROM mdbc_internal.meta WHERE name = 'sites_max');
+    fresh int;
     s record;
 BEGIN
     FOR s IN SELECT c.oid, n.nspname, c.relname, q.seqstart, q.seqincrement, q.seqcycle
@@ -228,7 +238,7 @@ BEGIN
         JOIN pg_namespace AS n ON n.oid = c.relnamespace
         LEFT JOIN mdbc_internal.sequences AS m ON m.relation = c.oid
         WHERE mdbc_internal.is_users(n.nspname) AND c.relpersistence = 'p'
-        AND m.increment IS DISTINCT FROM q.seqincrement
+        AND m.increment IS DISTINCT FROM q.seqincrement ORDER BY n.nspname, c.relname
     LOOP
         IF s.seqcycle THEN
             RAISE EXCEPTION 'a sequence that cycles is not supported by mdbc' USING ERRCODE = '0A000';
@@ -237,7 +247,9 @@ BEGIN
         -- rise so far ends with an error.
         EXECUTE format('ALTER SEQUENCE %I.%I INCREMENT BY %s START WITH %s RESTART', s.nspname,
             s.relname, s.seqincrement * sites_max, s.seqstart + s.seqincrement * (site - 1));
-        INSERT INTO mdbc_internal.sequences VALUES (s.oid, s.seqincrement * sites_max)
+        UPDATE mdbc_internal.meta SET value = (value::int + 1)::text WHERE name = 'sequences'
+            RETURNING value INTO fresh;
+        INSERT INTO mdbc_internal.sequences VALUES (s.oid, s.seqincrement * sites_max, fresh)
             ON CONFLICT (relation) DO UPDATE SET increment = excluded.increment;
     END LOOP;
 END
@@ -270,6 +282,15 @@ BEGIN
         END IF;
     END LOOP;
 END
+$body$;
+
+-- How many values of each sequence this site has given, by the sequence's number.
+CREATE FUNCTION mdbc_internal.given() RETURNS TABLE (number int, given bigint)
+LANGUAGE sql SET search_path = pg_catalog AS $body$
+    SELECT s.number,
+        div(pg_sequence_last_value(s.relation)::numeric - q.seqstart, q.seqincrement)::bigint + 1
+    FROM mdbc_internal.sequences AS s JOIN pg_sequence AS q ON q.seqrelid = s.relation
+    WHERE pg_sequence_last_value(s.relation) IS NOT NULL
 $body$;
 
 -- What cannot be the same at all sites is refused by its name.
@@ -351,16 +372,3 @@ LANGUAGE sql STABLE SET search_path = pg_catalog SET datestyle = 'ISO, YMD' AS $
     ) AS lines
 $body$;
 
--- The schema is changed by mdbc's statements alone: by no function, no block and
--- no other program.
-CREATE FUNCTION mdbc_internal.guard() RETURNS event_trigger LANGUAGE plpgsql
-SET search_path = pg_catalog AS $body$
-BEGIN
-    IF current_setting('mdbc.ddl', true) IS DISTINCT FROM 'on' THEN
-        RAISE EXCEPTION '% is not supported by mdbc here', tg_tag USING ERRCODE = '0A000',
-            HINT = 'The schema is changed by statements that clients of mdbc send, one at a time; '
-                'not by functions and blocks, nor beside mdbc.';
-    END IF;
-END
-$body$;
-CREATE EVENT TRIGGER mdbc_guard ON ddl_command_start EXECUTE FUNCTION mdbc_internal.guard();

@@ -20,9 +20,18 @@ pub(super) struct Link {
     open: Mutex<Option<Open>>,
 }
 
-struct Open {
+/// A connection that is open, until this is dropped.
+pub(super) struct Open {
     client: Client,
     carrier: JoinHandle<()>,
+}
+
+impl Deref for Open {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 impl Drop for Open {
@@ -83,7 +92,8 @@ impl Link {
         Ok(Held(open))
     }
 
-    async fn connect(&self) -> Result<Open> {
+    /// Another connection of the same kind, for one user.
+    pub(super) async fn connect(&self) -> Result<Open> {
         let connected = tokio::time::timeout(CONNECT_WAIT, self.server.connect(NoTls)).await;
         let late = |_| {
             SqlError::new(

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use tokio_postgres::Row;
 
 use super::apply::changes_schema;
 use super::link::told;
 use super::{Name, Postgres, Table, install};
 use crate::engine::local::{self, Quiet};
 use crate::engine::{Access, Applied, Position, TableKind};
-use crate::error::Result;
+use crate::error::{Result, SqlError};
 use crate::partition::Partition;
 
 impl Postgres {
@@ -93,6 +94,18 @@ impl local::Local for Postgres {
         let (reads, mut writes) = (of(&access.reads)?, of(&access.writes)?);
         writes.extend(access.partitions.iter().cloned());
         Ok((reads, writes))
+    }
+
+    async fn given(&self) -> Result<BTreeMap<u32, i64>> {
+        let query = "SELECT number, given FROM mdbc_internal.given() WHERE given > 0";
+        let keeper = self.inner.keeper.hold().await?;
+        let rows = keeper.query(query, &[]).await.map_err(told)?;
+        let given = |row: &Row| {
+            let number: i32 = row.try_get(0).map_err(told)?;
+            let number = u32::try_from(number).map_err(SqlError::internal)?;
+            Ok((number, row.try_get(1).map_err(told)?))
+        };
+        rows.iter().map(given).collect()
     }
 
     async fn positions(&self) -> Result<BTreeMap<String, Position>> {

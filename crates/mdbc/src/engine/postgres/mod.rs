@@ -18,11 +18,15 @@
 //! have passed are removed with them; whoever replays an entry whose id is in
 //! `mdbc_internal.own` moves the positions alone.
 //!
+//! Another site gets a copy of all that is committed ([`Postgres::copy`]), and puts it in
+//! the place of what it has ([`Postgres::restore`]).
+//!
 //! *The worst failure survived*: the process ends between the log's
 //! acknowledgement and `COMMIT PREPARED`. The next start rolls back whatever is
 //! prepared, and the log is replayed.
 
 mod apply;
+mod copy;
 mod digest;
 mod finish;
 mod install;
@@ -32,7 +36,9 @@ mod local;
 mod model;
 mod moments;
 mod names;
+mod pieces;
 mod progress;
+mod restore;
 mod slots;
 mod tables;
 
@@ -62,8 +68,10 @@ const STILL_WAIT: Duration = Duration::from_secs(1);
 /// Transactions that are committed and whose positions are not written yet.
 const NOTED_MAX: usize = 256;
 
+pub use copy::Copy;
 pub use digest::{Captured, Change, Delta, Id, Name, Statement};
 pub use model::{Model, Table, Touch, Unknown, View};
+pub use pieces::Origin;
 pub use slots::Slot;
 
 /// Where the site's PostgreSQL is, and how it is used.

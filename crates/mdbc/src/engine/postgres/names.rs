@@ -1,6 +1,6 @@
 //! Statements that change rows of a table, whatever its columns are.
 
-use tokio_postgres::Transaction;
+use tokio_postgres::GenericClient;
 
 use super::digest::{Name, quote};
 use super::link::told;
@@ -19,14 +19,14 @@ pub(super) struct Columns {
 }
 
 /// The columns of a table as it is now.
-pub(super) async fn columns(transaction: &Transaction<'_>, table: &Name) -> Result<Columns> {
+pub(super) async fn columns(client: &impl GenericClient, table: &Name) -> Result<Columns> {
     let query = "SELECT a.attname::text, a.attgenerated = '', \
             coalesce(a.attnum = ANY (i.indkey), false) \
         FROM pg_attribute AS a \
         LEFT JOIN pg_index AS i ON i.indrelid = a.attrelid AND i.indisprimary \
         WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped \
         ORDER BY a.attnum";
-    let rows = transaction.query(query, &[&table.quoted()]).await;
+    let rows = client.query(query, &[&table.quoted()]).await;
     let mut columns = Columns::default();
     for row in rows.map_err(told)? {
         let name = quote(row.try_get(0).map_err(told)?);
@@ -41,6 +41,11 @@ pub(super) async fn columns(transaction: &Transaction<'_>, table: &Name) -> Resu
 }
 
 impl Columns {
+    /// Those whose values can be given, in quotes.
+    pub(super) fn stored(self) -> Vec<String> {
+        self.stored
+    }
+
     /// Takes out rows, which must be exactly as the texts say.
     pub(super) fn delete(&self, table: &Name) -> String {
         let name = table.quoted();

@@ -25,6 +25,29 @@ struct Table {
     insert: Prepared,
 }
 
+/// Changes the schema as a statement of a site did, which is noted here, too.
+pub(super) async fn change_schema(
+    transaction: &Transaction<'_>,
+    statement: &Statement,
+) -> Result<()> {
+    for (name, value) in &statement.settings {
+        let set = "SELECT set_config($1, $2, true)";
+        let done = transaction.execute(set, &[name, value]).await;
+        done.map_err(told)?;
+    }
+    let before = "SELECT mdbc_internal.before_ddl()";
+    transaction.batch_execute(before).await.map_err(told)?;
+    let done = transaction.batch_execute(&statement.text).await;
+    done.map_err(told)?;
+    let settings = serde_json::to_string(&statement.settings).map_err(SqlError::internal)?;
+    let after = "SELECT mdbc_internal.after_ddl($1, $2, $3, \
+                 $4::pg_catalog.text::pg_catalog.jsonb)";
+    let (text, kind) = (&statement.text, statement.kind.name());
+    let given: [&(dyn ToSql + Sync); 4] = [text, &kind, &statement.group, &settings];
+    transaction.execute(after, &given).await.map_err(told)?;
+    transaction.batch_execute(SETTINGS).await.map_err(told)
+}
+
 impl<'t, 'c> Tables<'t, 'c> {
     pub(super) fn new(transaction: &'t Transaction<'c>) -> Self {
         Self {
@@ -44,22 +67,8 @@ impl<'t, 'c> Tables<'t, 'c> {
 
     async fn statement(&mut self, statement: &Statement) -> Result<()> {
         self.known.clear();
-        let transaction = self.transaction;
-        let refused = |error| does_not_apply(&told(error).message);
-        for (name, value) in &statement.settings {
-            let set = "SELECT set_config($1, $2, true)";
-            let done = transaction.execute(set, &[name, value]).await;
-            done.map_err(refused)?;
-        }
-        let before = "SELECT mdbc_internal.before_ddl()";
-        transaction.batch_execute(before).await.map_err(refused)?;
-        let done = transaction.batch_execute(&statement.text).await;
-        done.map_err(refused)?;
-        let after = "SELECT mdbc_internal.after_ddl('', $1, $2, NULL)";
-        let options: [&(dyn ToSql + Sync); 2] = [&statement.kind.name(), &statement.group];
-        let done = transaction.execute(after, &options).await;
-        done.map_err(refused)?;
-        transaction.batch_execute(SETTINGS).await.map_err(told)
+        let changed = change_schema(self.transaction, statement).await;
+        changed.map_err(|error| does_not_apply(&error.message))
     }
 
     async fn delta(&mut self, delta: &Delta) -> Result<()> {

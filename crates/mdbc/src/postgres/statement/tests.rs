@@ -37,6 +37,22 @@ fn what_is_written_is_told_from_what_is_read() {
 }
 
 #[test]
+fn a_snapshot_is_no_table() {
+    for (text, kind) in [
+        (
+            "COPY mdbc_snapshot TO STDOUT (FORMAT binary)",
+            Kind::Snapshot,
+        ),
+        ("COPY mdbc_snapshot FROM STDIN", Kind::Copy),
+        ("COPY (SELECT * FROM mdbc_snapshot) TO STDOUT", Kind::Copy),
+    ] {
+        assert_eq!(of(text).kind, kind, "{text}");
+    }
+    let other = Statement::of("COPY mdbc_snapshot TO STDOUT");
+    assert_eq!(other.unwrap_err().state, state::FEATURE_NOT_SUPPORTED);
+}
+
+#[test]
 fn what_only_reads_is_told() {
     for text in [
         "SELECT * FROM a",
