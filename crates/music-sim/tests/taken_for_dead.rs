@@ -77,7 +77,7 @@ async fn start() -> (Deployment, Harm, Client) {
     let deployment = Deployment::start(3, network);
     let text = "node = 'n0'\nsite = 's0'\n";
     let config = Config::parse(text, |_| None, &Overrides::default()).unwrap();
-    let world = World::simulated(1, 1.0, 1_700_000_000_000_000);
+    let world = World::simulated(1, 1.0, 1_700_000_000_000_000, None);
     let node = SimulatedNode::start(config, world, deployment.site(0)).await;
     let harm = Harm(Arc::new(Inner {
         node: node.unwrap(),

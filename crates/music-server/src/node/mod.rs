@@ -118,7 +118,7 @@ impl Node {
         (state, locks): (StateEngine, LockEngine),
     ) -> Self {
         let tells = !config.address.is_empty() && !locks.has_watches();
-        let courier = tells.then(|| world.courier());
+        let courier = tells.then(|| world.courier()).flatten();
         let inner = Arc::new(Inner {
             liveness: liveness::Liveness::new(world.session_id(), config.lease),
             neighbours: neighbours::Neighbours::new(courier),

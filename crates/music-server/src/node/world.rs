@@ -37,7 +37,7 @@ enum Source {
         drawn: AtomicU64,
         rate: f64,
         wall_us: u64,
-        nodes: Arc<dyn Nodes>,
+        nodes: Option<Arc<dyn Nodes>>,
     },
 }
 
@@ -48,10 +48,10 @@ impl World {
     }
 
     /// A monotonic clock that runs at `rate` times the runtime's, a wall clock
-    /// that says `wall_us` now, numbers that depend on `seed` alone, and other
-    /// nodes that are reached by calls.
+    /// that says `wall_us` now, and numbers that depend on `seed` alone; other nodes,
+    /// if it reaches them, are reached by calls.
     #[cfg(feature = "simulation")]
-    pub fn simulated(seed: u64, rate: f64, wall_us: u64, nodes: Arc<dyn Nodes>) -> Self {
+    pub fn simulated(seed: u64, rate: f64, wall_us: u64, nodes: Option<Arc<dyn Nodes>>) -> Self {
         Self::new(Source::Seed {
             seed,
             drawn: AtomicU64::new(0),
@@ -114,11 +114,11 @@ impl World {
     }
 
     /// The way to other nodes.
-    pub(super) fn courier(&self) -> Courier {
+    pub(super) fn courier(&self) -> Option<Courier> {
         match &self.source {
-            Source::Machine => Courier::Http(reqwest::Client::new()),
+            Source::Machine => Some(Courier::Http(reqwest::Client::new())),
             #[cfg(feature = "simulation")]
-            Source::Seed { nodes, .. } => Courier::InProcess(Arc::clone(nodes)),
+            Source::Seed { nodes, .. } => nodes.clone().map(Courier::InProcess),
         }
     }
 

@@ -154,7 +154,7 @@ impl Cluster {
         let wall_us = music_client::simulation::wall_us();
         let dead = CancellationToken::new();
         let peers = Arc::new(Peers::new(self.own.clone(), site, dead.clone()));
-        let world = World::simulated(self.seed ^ (life << 32), rate, wall_us, peers);
+        let world = World::simulated(self.seed ^ (life << 32), rate, wall_us, Some(peers));
         let started = SimulatedNode::start(config, world, self.deployment.site(site)).await;
         let running = Arc::new(Running {
             node: started.map_err(|error| StartError(error.into()))?,

@@ -8,10 +8,10 @@ use music_core::stamp::Stamp;
 use tokio::time::Instant;
 
 use super::*;
-use crate::conformance::{enqueue, id, text};
+use crate::conformance::{enqueue, id, new_ticket, text};
 use crate::table::SYSTEM_TABLE;
 use music_core::id::Field;
-use music_core::lock_queue::Outcome;
+use music_core::lock_queue::{NewTicket, Outcome};
 
 /// Clients a site, and how often each wants the key.
 const CLIENTS: u128 = 8;
@@ -30,6 +30,16 @@ struct Counts {
 /// out with unknown outcome and leave orphans that block the key."
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_get_through_when_all_sites_want_one_key() {
+    all_get_through(false).await;
+}
+
+/// Those are given up soon, and not settled by the next call of their node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn enqueues_within_limits_leave_no_ticket_behind() {
+    all_get_through(true).await;
+}
+
+async fn all_get_through(within_limits: bool) {
     let _alone = NODES.write().await;
     let deployment = Deployment::open_alone(|_| {}).await;
     let key = id(SYSTEM_TABLE, "key");
@@ -39,7 +49,7 @@ async fn all_get_through_when_all_sites_want_one_key() {
     for (site, number) in deployment.sites.iter().zip(0..) {
         for client in 0..CLIENTS {
             let first = (number * CLIENTS + client) * SECTIONS;
-            clients.push(sections(site, &key, first, &counts));
+            clients.push(sections(site, &key, (first, within_limits), &counts));
         }
     }
     futures_util::future::join_all(clients).await;
@@ -54,7 +64,8 @@ async fn all_get_through_when_all_sites_want_one_key() {
     for site in &deployment.sites {
         let queue = site.peek(&key).await.unwrap();
         assert_eq!(queue.tickets().count(), 0, "an orphan is left");
-        assert_eq!(queue.last().get(), u64::from(sections));
+        let numbers = u64::from(sections);
+        assert!(queue.last().get() == numbers || within_limits);
         assert_eq!(
             value(site, &key, Level::Majority).await,
             sections.to_string()
@@ -63,9 +74,40 @@ async fn all_get_through_when_all_sites_want_one_key() {
 }
 
 /// What one client does.
-async fn sections(site: &Cassandra, key: &RecordId, first: u128, counts: &Counts) {
+async fn sections(
+    site: &Cassandra,
+    key: &RecordId,
+    (first, within_limits): (u128, bool),
+    counts: &Counts,
+) {
     for request in first..first + SECTIONS {
-        section(site, key, request, counts).await;
+        let applied = if within_limits {
+            enqueued_within_limits(site, key, new_ticket(request)).await
+        } else {
+            answered(counts, async || site.apply(key, enqueue(request)).await).await
+        };
+        section(site, key, applied, counts).await;
+    }
+}
+
+/// Enqueues until one is answered, each above the limit of those that were not.
+async fn enqueued_within_limits(site: &Cassandra, key: &RecordId, ticket: NewTicket) -> Applied {
+    let mut above = LockRef::NONE;
+    loop {
+        let look = LockStore::look(site, key, ticket.owner).await.unwrap();
+        let last = look.queue.last().max(above).get();
+        let limit = LockRef::new(last + 8).unwrap();
+        let enqueue = Command::EnqueueWithin {
+            ticket,
+            above,
+            limit,
+        };
+        match site.apply(key, enqueue).await {
+            Ok(applied) if applied.outcome != Outcome::Gone => return applied,
+            Ok(_) => {}
+            Err(error) => assert!(error.is_retryable(), "{error}"),
+        }
+        above = limit;
     }
 }
 
@@ -84,8 +126,7 @@ async fn answered<T>(counts: &Counts, mut call: impl AsyncFnMut() -> Result<T, E
 }
 
 /// One critical section, which adds one to the key's value.
-async fn section(site: &Cassandra, key: &RecordId, request: u128, counts: &Counts) {
-    let applied = answered(counts, async || site.apply(key, enqueue(request)).await).await;
+async fn section(site: &Cassandra, key: &RecordId, applied: Applied, counts: &Counts) {
     let Outcome::Done(holding) = applied.outcome else {
         panic!("{:?}", applied.outcome);
     };
