@@ -136,10 +136,12 @@ impl LockQueue {
     }
 
     fn enqueue_up_to(&mut self, new: NewTicket, limit: LockRef) -> Outcome {
-        if self.last >= limit && self.holding_of(new.request).is_none() {
-            return Outcome::Gone;
+        let has_room = self.last < limit || self.last == LockRef::MAX;
+        if has_room || self.holding_of(new.request).is_some() {
+            self.enqueue(new)
+        } else {
+            Outcome::Gone
         }
-        self.enqueue(new)
     }
 
     fn enqueue(&mut self, new: NewTicket) -> Outcome {

@@ -499,3 +499,19 @@ fn lock_refs_end_with_an_answer_that_says_so() {
     assert_eq!(queue.apply(exclusive(1)), Outcome::Exhausted);
     assert_eq!(queue.last(), LockRef::MAX);
 }
+
+#[test]
+fn an_enqueue_within_limits_tells_that_all_numbers_are_used() {
+    let mut queue = LockQueue::default();
+    queue.advance(LockRef::MAX);
+    let Command::Enqueue(ticket) = exclusive(1) else {
+        panic!("it is no enqueue")
+    };
+    let (above, limit) = (LockRef::NONE, LockRef::MAX);
+    let outcome = queue.apply(Command::EnqueueWithin {
+        ticket,
+        above,
+        limit,
+    });
+    assert_eq!(outcome, Outcome::Exhausted);
+}

@@ -39,6 +39,9 @@ use super::{Error, Inner};
 const ROUTE: &str = "/v1/relay";
 /// How far a queue may go on between a look at it and the enqueue.
 const AHEAD: u64 = 32;
+/// How far beyond the queue a limit may be that another node asks for: that many
+/// numbers are lost at most.
+const BEYOND_MAX: u64 = 1 << 20;
 /// How many enqueues are made before a section is told that none was answered; it
 /// asks again.
 pub(crate) const TRIES_MAX: usize = 8;
@@ -95,6 +98,9 @@ struct Open {
     /// The highest number that its ticket may get.
     limit: LockRef,
 }
+
+/// A ticket, the number that its own is to be above, and the highest that it may be.
+type Within = (NewTicket, LockRef, LockRef);
 
 /// What became of an enqueue.
 enum Relayed {
@@ -182,39 +188,19 @@ impl Inner {
             let head = self
                 .head_to_ask(&look, ticket)
                 .filter(|head| refused != Some(*head));
-            let id = id.clone();
             let made = match head {
-                Some(to) => {
-                    let asked = RelayedEnqueue {
-                        to,
-                        id: id.clone(),
-                        ticket,
-                        above,
-                        limit,
-                    };
-                    self.relay(asked).await
-                }
-                None => {
-                    self.make(
-                        &id,
-                        Command::EnqueueWithin {
-                            ticket,
-                            above,
-                            limit,
-                        },
-                    )
-                    .await
-                }
+                Some(to) => self.relay(to, id, (ticket, above, limit)).await,
+                None => self.make(id, (ticket, above, limit)).await,
             };
             match made {
                 Relayed::Answered(applied) => {
-                    self.relays.settle(&id, ticket);
+                    self.relays.settle(id, ticket);
                     if applied.outcome != Outcome::Gone {
                         return Ok(applied);
                     }
                 }
                 Relayed::Refused(error) => {
-                    self.relays.take_back(&id, ticket, open);
+                    self.relays.take_back(id, ticket, open);
                     if head.is_none() && open.is_none() {
                         return Err(error);
                     }
@@ -233,7 +219,12 @@ impl Inner {
         asks.then_some(head.owner)
     }
 
-    async fn make(&self, id: &RecordId, enqueue: Command) -> Relayed {
+    async fn make(&self, id: &RecordId, (ticket, above, limit): Within) -> Relayed {
+        let enqueue = Command::EnqueueWithin {
+            ticket,
+            above,
+            limit,
+        };
         match self.locks.apply(id, enqueue).await {
             Ok(applied) => Relayed::Answered(applied),
             Err(error) if error.outcome() == StoreOutcome::NotApplied => Relayed::Refused(error),
@@ -241,11 +232,18 @@ impl Inner {
         }
     }
 
-    async fn relay(&self, asked: RelayedEnqueue) -> Relayed {
+    async fn relay(&self, to: SessionId, id: &RecordId, (ticket, above, limit): Within) -> Relayed {
+        let asked = RelayedEnqueue {
+            to,
+            id: id.clone(),
+            ticket,
+            above,
+            limit,
+        };
         let Some(message) = asked.encode() else {
             return Relayed::Refused(music_store::Error::Overloaded);
         };
-        let sent = self.post(asked.to, ROUTE, Kind::Octets, message).await;
+        let sent = self.post(to, ROUTE, Kind::Octets, message).await;
         let relayed = what_became_of(sent);
         if matches!(relayed, Relayed::Answered(_)) {
             self.neighbours.counts.relayed.inc();
@@ -269,6 +267,10 @@ impl Inner {
         let is_asked = to == own && self.has_courier() && self.lease_is_valid();
         let is_of_a_node = ticket.owner != own && ticket.lease == self.config.lease;
         if !is_asked || !is_of_a_node || !self.watches.has_sections(&id) {
+            return Err(Error::NotHere);
+        }
+        let look = self.locks.look(&id, own).await.ok_or(Error::NotHere)?;
+        if limit.get() > look.queue.last().get().saturating_add(BEYOND_MAX) {
             return Err(Error::NotHere);
         }
         let command = Command::EnqueueWithin {

@@ -221,7 +221,7 @@ fn question(from: &NodeServer, to: &NodeServer) -> RelayedEnqueue {
         id: keys[0].clone(),
         ticket,
         above: LockRef::NONE,
-        limit: LockRef::MAX,
+        limit: LockRef::new(64).unwrap(),
     }
 }
 
@@ -232,7 +232,12 @@ async fn a_node_enqueues_for_another_that_asks_it_and_for_nobody_else() {
     assert_eq!(state, State::Granted);
     let asked = question(&second, &first);
     let (own, other) = (asked.to, asked.ticket.owner);
+    let far = RelayedEnqueue {
+        limit: LockRef::MAX,
+        ..question(&second, &first)
+    };
     let wrong = [
+        far,
         RelayedEnqueue {
             to: other,
             ..question(&second, &first)
