@@ -86,7 +86,8 @@ pub struct Look {
 ///
 /// All but [`LockStore::release`] are linearizable for each key. A call that
 /// ended in an error of unknown outcome may have taken effect, or may do so
-/// until the same node's next call for the same key takes effect, not later.
+/// until the same node's next call for the same key takes effect, not later; an
+/// enqueue within limits until its limit is passed, whatever else is called.
 pub trait LockStore: Clone + Send + Sync + 'static {
     /// Performs a command and returns the queue as it left it.
     ///

@@ -227,7 +227,10 @@ impl Inner {
         {
             return Err(Error::Store(music_store::Error::TimedOut));
         }
-        self.sections.remove(slot);
+        // Somebody else has put another one in its place.
+        if !self.sections.remove(slot) {
+            return Ok(());
+        }
         self.leave_line(slot);
         let watched: Vec<_> = slot.lock().section.watched().cloned().collect();
         for id in watched {

@@ -27,7 +27,7 @@ use music_api::problem::{Outcome as Effect, Problem};
 use music_core::id::{RecordId, RequestId, SessionId};
 use music_core::lock_queue::{Command, LockQueue, NewTicket, Outcome};
 use music_core::lock_ref::LockRef;
-use music_store::error::Outcome as StoreOutcome;
+use music_store::error::{Needed, Outcome as StoreOutcome};
 use music_store::{Applied, LockStore as _, Look};
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ use super::{Error, Inner};
 
 /// The route by which nodes ask each other.
 const ROUTE: &str = "/v1/relay";
-/// How far a queue may go on between a look at it and the enqueue.
+/// How far a queue may go on between a look at it and the enqueue, by other nodes.
 const AHEAD: u64 = 32;
 /// How far beyond the queue a limit may be that another node asks for: that many
 /// numbers are lost at most.
@@ -172,15 +172,18 @@ impl Inner {
         id: &RecordId,
         ticket: NewTicket,
     ) -> Result<Applied, music_store::Error> {
-        let mut refused = None;
+        let (mut refused, mut seen) = (None, LockRef::NONE);
         for _ in 0..TRIES_MAX {
             let open = self.relays.limit(id, ticket);
             let Some(look) = self.locks.look(id, ticket.owner).await else {
-                break;
+                return Err(unanswered(open));
             };
             let above = open.unwrap_or(LockRef::NONE);
-            let last = look.queue.last().max(above).get();
-            let limit = LockRef::new(last.saturating_add(AHEAD)).unwrap_or(LockRef::MAX);
+            let last = look.queue.last().max(above).max(seen).get();
+            // Others here may have looked at the same time.
+            let others = u64::try_from(self.watches.sections_at(id)).unwrap_or(u64::MAX);
+            let ahead = AHEAD.saturating_add(others);
+            let limit = LockRef::new(last.saturating_add(ahead)).unwrap_or(LockRef::MAX);
             if !self.relays.begin(id, ticket, limit) {
                 return Err(music_store::Error::Overloaded);
             }
@@ -198,6 +201,7 @@ impl Inner {
                     if applied.outcome != Outcome::Gone {
                         return Ok(applied);
                     }
+                    seen = applied.queue.last();
                 }
                 Relayed::Refused(error) => {
                     self.relays.take_back(id, ticket, open);
@@ -266,7 +270,7 @@ impl Inner {
         let own = self.liveness.session().0;
         let is_asked = to == own && self.has_courier() && self.lease_is_valid();
         let is_of_a_node = ticket.owner != own && ticket.lease == self.config.lease;
-        if !is_asked || !is_of_a_node || !self.watches.has_sections(&id) {
+        if !is_asked || !is_of_a_node || above >= limit || !self.watches.has_sections(&id) {
             return Err(Error::NotHere);
         }
         let look = self.locks.look(&id, own).await.ok_or(Error::NotHere)?;
@@ -286,6 +290,15 @@ impl Inner {
             self.tell_keeper(&id, applied.queue.marks());
         }
         Ok(applied)
+    }
+}
+
+/// Nothing was made because the queue could not be looked at.
+fn unanswered(open: Option<LockRef>) -> music_store::Error {
+    let (needed, outcome) = (Needed::Majority, StoreOutcome::NotApplied);
+    match open {
+        None => music_store::Error::Unavailable { needed, outcome },
+        Some(_) => music_store::Error::TimedOut,
     }
 }
 

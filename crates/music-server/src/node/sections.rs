@@ -145,18 +145,18 @@ impl Sections {
         Ok(slot)
     }
 
-    /// Drops a section, unless another has taken its place.
-    pub(super) fn remove(&self, slot: &Arc<Slot>) {
+    /// Drops a section, unless another has taken its place; whether it was there.
+    pub(super) fn remove(&self, slot: &Arc<Slot>) -> bool {
         let Some(mut shard) = self.shard(slot.request) else {
-            return;
+            return false;
         };
-        if shard
-            .get(&slot.request)
-            .is_some_and(|present| Arc::ptr_eq(present, slot))
-        {
+        let present = shard.get(&slot.request);
+        let is_there = present.is_some_and(|present| Arc::ptr_eq(present, slot));
+        if is_there {
             shard.remove(&slot.request);
             self.open.fetch_sub(1, Ordering::Relaxed);
         }
+        is_there
     }
 
     pub(super) fn len(&self) -> usize {

@@ -53,6 +53,8 @@ struct Collided {
     at: Instant,
     /// Until when this node lets others go first.
     rests_until: Instant,
+    /// How often this node has wanted it in vain since it got it last.
+    lost: u32,
 }
 
 impl Collisions {
@@ -72,6 +74,7 @@ impl Collisions {
             let collided = Collided {
                 at: now,
                 rests_until,
+                lost: 0,
             };
             keys.insert(id.clone(), collided);
         }
@@ -97,7 +100,18 @@ impl Collisions {
     pub(super) fn note_won(&self, id: &RecordId, rest: Duration) {
         if let Some(key) = self.keys().get_mut(id) {
             key.rests_until = Instant::now() + rest;
+            key.lost = 0;
         }
+    }
+
+    /// This node has wanted a key in vain; how often, one after the other.
+    pub(super) fn note_lost(&self, id: &RecordId) -> u32 {
+        let mut keys = self.keys();
+        let Some(key) = keys.get_mut(id) else {
+            return 0;
+        };
+        key.lost = key.lost.saturating_add(1);
+        key.lost
     }
 
     /// Until when others go first.

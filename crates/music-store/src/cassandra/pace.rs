@@ -84,10 +84,9 @@ impl Pace {
         self.attempts > 1
     }
 
-    /// The time of a plea, in microseconds since 1970, where the present attempt has
-    /// come after many.
-    pub(super) fn plea(&self) -> Option<i64> {
-        (self.attempts > PLEA_AFTER).then(wall_us)
+    /// Whether the present attempt has come after many: others are asked to give way.
+    pub(super) fn is_late(&self) -> bool {
+        self.attempts > PLEA_AFTER
     }
 
     /// Lets others go first, for a random time that grows with the attempts,
@@ -142,7 +141,7 @@ pub(super) fn is_heard(plea_us: i64) -> bool {
     age < PLEA_HEARD
 }
 
-fn wall_us() -> i64 {
+pub(super) fn wall_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let micros = since.unwrap_or_default().as_micros();
     i64::try_from(micros).unwrap_or(i64::MAX)
@@ -183,10 +182,11 @@ mod tests {
     async fn whoever_comes_again_and_again_asks_others_to_give_way() {
         let mut pace = Pace::new(Duration::from_mins(1));
         for _ in 0..PLEA_AFTER {
-            assert_eq!(pace.plea(), None);
+            assert!(!pace.is_late());
             assert!(pace.again().await);
         }
-        let plea = pace.plea().unwrap();
+        assert!(pace.is_late());
+        let plea = wall_us();
         assert!(is_heard(plea));
         assert!(rest(true) > rest(false));
         let heard = i64::try_from(PLEA_HEARD.as_micros()).unwrap();

@@ -45,6 +45,10 @@ const REMEMBERED_MAX: usize = 16_384;
 /// How long an enqueue is made again by itself that another node may make as well.
 const ENQUEUE_TIME_MAX: Duration = Duration::from_millis(400);
 
+/// How often that is in vain, one after the other, before others are asked to give
+/// way: this node cannot leave it to them, it seems.
+const LOST_MAX: u32 = 4;
+
 /// How long a look at the own data centre's replica may take.
 const LOOK_TIME_MAX: Duration = Duration::from_millis(100);
 
@@ -60,18 +64,19 @@ pub(super) enum Ask {
 }
 
 impl Ask {
-    /// Whether it is for a ticket, which others may want before, and cannot be left to
-    /// another node.
+    /// Whether it is for a ticket, which others may want before.
     fn is_for_more(&self) -> bool {
-        matches!(self, Self::Command(Command::Enqueue(_)))
+        matches!(self, Self::Command(command) if command.new_ticket().is_some())
+    }
+
+    /// Whether another node may do it as well.
+    fn is_shifted(&self) -> bool {
+        matches!(self, Self::Command(Command::EnqueueWithin { .. }))
     }
 
     /// Whether it does no harm where it takes effect late.
     fn is_bounded(&self) -> bool {
-        matches!(
-            self,
-            Self::Peek | Self::Command(Command::EnqueueWithin { .. })
-        )
+        self.is_shifted() || matches!(self, Self::Peek)
     }
 }
 
@@ -253,7 +258,8 @@ impl Queues {
         }
         let is_bounded = asks.iter().all(Ask::is_bounded);
         // Who asked looks again, and may leave it to another node.
-        let patience = if is_bounded {
+        let is_short = is_bounded && !known.open && asks.iter().any(Ask::is_shifted);
+        let patience = if is_short {
             ENQUEUE_TIME_MAX
         } else {
             self.call_time
@@ -275,14 +281,24 @@ impl Queues {
                     Ok(all) => answer_all(calls, all),
                     Err(error) => fail_all(calls, &error.into()),
                 }
-                if is_for_more && self.collisions.rests_until(id).is_some() {
+                if is_for_more && self.collisions.is_noted(id) {
                     let plea = pleas::last(&self.cql, &place).await.ok().flatten();
                     let is_pleaded = plea.is_some_and(is_heard);
-                    self.collisions.note_won(id, rest(is_pleaded));
+                    // What others leave to this node does not wait for its rest.
+                    let rests = is_pleaded || !is_bounded;
+                    let rest = if rests {
+                        rest(is_pleaded)
+                    } else {
+                        Duration::ZERO
+                    };
+                    self.collisions.note_won(id, rest);
                 }
             }
             Err(Undone { failure, open }) => {
                 self.forget(id, open && !is_bounded);
+                if is_short && self.collisions.note_lost(id) > LOST_MAX {
+                    register.plead().await;
+                }
                 fail_all(calls, &failure);
             }
         }

@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 
 use super::codec::{self, ATTEMPTS_KEPT, DecodeError, State};
 use super::failure::Failure;
-use super::pace::{Pace, attempt_name};
+use super::pace::{Pace, attempt_name, wall_us};
 use super::pleas;
 use super::session::{Access, Cql, Via, unexpected};
 use crate::Level;
@@ -317,9 +317,14 @@ impl<'a> Register<'a> {
 
     /// Others are asked to give way to a transaction that is made again and again.
     async fn plead_if_late(&self, pace: &Pace) {
-        if let Some(now_us) = pace.plea()
-            && let Err(error) = pleas::plead(self.cql, self.place, now_us).await
-        {
+        if pace.is_late() {
+            self.plead().await;
+        }
+    }
+
+    /// Asks others to give way.
+    pub(super) async fn plead(&self) {
+        if let Err(error) = pleas::plead(self.cql, self.place, wall_us()).await {
             tracing::debug!(?error, "the other sites are not asked to give way");
         }
     }
