@@ -102,7 +102,10 @@ async fn try_operation(fixture: &Fixture, document: &Value, (path, method): (&st
         request = request.json(&body);
     }
     let answer = head_of(request).await;
+    // Only nodes know what to say there, and those of this engine do not.
+    let is_refused = path == "/v1/relay" && answer.code() == "MUSIC-1001";
     let known = answer.status.is_success()
+        || is_refused
         || answer.status.as_u16() == 404 && answer.code() != "MUSIC-1003";
     assert!(known, "{method} {path}: {answer:?}");
     check(document, operation, &answer).unwrap_or_else(|fault| panic!("{method} {path}: {fault}"));
