@@ -252,13 +252,11 @@ impl Hold {
     /// its way out.
     pub(super) fn is_loose(&self) -> bool {
         let again = self.retry_at.is_some();
-        match self.phase {
-            Phase::Entering => self.under_way || self.uncertain && again,
-            Phase::Withdrawing | Phase::Leaving(_) => {
-                self.is_nameless() && (self.under_way || again)
-            }
-            _ => false,
+        if self.phase == Phase::Entering {
+            return self.under_way || self.uncertain && again;
         }
+        let leaves = matches!(self.phase, Phase::Withdrawing | Phase::Leaving(_));
+        leaves && self.is_nameless() && (self.under_way || again)
     }
 
     /// Gives a ticket up that nobody else finds by the section's name.
@@ -270,9 +268,10 @@ impl Hold {
         effects: &mut Vec<Effect>,
     ) {
         // Nothing was put under it before the grant.
-        let exit = match status {
-            Status::Waiting => Exit::Withdraw,
-            _ => Exit::Force,
+        let exit = if status == Status::Waiting {
+            Exit::Withdraw
+        } else {
+            Exit::Force
         };
         self.unwatch(effects);
         self.enter(Phase::Leaving(exit), index, terms, effects);

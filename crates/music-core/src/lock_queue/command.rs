@@ -88,10 +88,10 @@ pub enum Command {
 impl Command {
     /// The ticket that an enqueue of any kind asks for.
     pub fn new_ticket(&self) -> Option<&NewTicket> {
-        match self {
-            Self::Enqueue(ticket) | Self::EnqueueWithin { ticket, .. } => Some(ticket),
-            _ => None,
+        if let Self::Enqueue(ticket) | Self::EnqueueWithin { ticket, .. } = self {
+            return Some(ticket);
         }
+        None
     }
 }
 
