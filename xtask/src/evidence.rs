@@ -48,12 +48,8 @@ pub(crate) fn sim(root: &Path, sim: &Sim) -> Result<()> {
 ///
 /// As [`sim`].
 pub(crate) fn sim_in_ci(root: &Path) -> Result<()> {
-    let build = [
-        &["build", "--quiet", "--bin=music-sim"],
-        &test::WORKSPACE[..],
-    ]
-    .concat();
-    shell::run(&mut shell::program(root, "cargo", &build))?;
+    // The same as for the tests, or some crates would be built with other features.
+    shell::run(&mut test::cargo_test(root, &["--no-run", "--quiet"]))?;
     let music_sim = shell::target(root)?.join("debug").join("music-sim");
     let music_sim = music_sim.display().to_string();
     for arguments in [
