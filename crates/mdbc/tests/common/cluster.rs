@@ -118,6 +118,15 @@ impl Cluster {
         format!("postgres://mdbc@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// New databases, one a site, called `site_0` and so on; their addresses.
+    pub(crate) async fn databases(&self, sites: usize) -> Vec<String> {
+        let mut urls = Vec::new();
+        for site in 0..sites {
+            urls.push(self.database(&format!("site_{site}")).await);
+        }
+        urls
+    }
+
     /// Makes an empty database; where it is.
     pub(crate) async fn database(&self, name: &str) -> String {
         let client = self.connect("postgres").await;

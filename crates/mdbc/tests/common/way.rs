@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use mdbc::config::Config;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+
+use crate::process::{Life, restored_from, soon};
 
 /// What passes before something happens: more than a head, less than a snapshot, and
 /// not whole pieces.
@@ -31,6 +34,17 @@ pub(crate) async fn way_to(donor: SocketAddr, middle: Middle) -> SocketAddr {
         }
     });
     address
+}
+
+/// Starts a site that restores itself, and kills it in the middle of the snapshot.
+pub(crate) async fn killed_in_the_middle(config: &Config, donor: SocketAddr) {
+    let stalled = Arc::new(Notify::new());
+    let slow = way_to(donor, Middle::Stalls(Arc::clone(&stalled))).await;
+    let slowly = restored_from(config.clone(), vec![slow.to_string()]);
+    let killed = tokio::spawn(async move { Life::try_start(&slowly).await.map(drop) });
+    soon(stalled.notified()).await;
+    killed.abort();
+    assert!(killed.await.unwrap_err().is_cancelled());
 }
 
 async fn pass(mut client: TcpStream, donor: SocketAddr, middle: Middle) {

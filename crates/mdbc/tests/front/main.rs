@@ -23,7 +23,7 @@ mod dice;
 mod one;
 #[path = "../it/other_clients.rs"]
 mod other_clients;
-#[path = "../common/life.rs"]
+#[path = "../common/process.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod process;
 mod restore;

@@ -1,17 +1,17 @@
 //! Sites with a PostgreSQL each that get their database from another one: new ones, and
 //! those that were away for too long.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use mdbc::config::{Config, PostgresConfig};
 use mdbc::engine::TableKind;
-use tokio::sync::Notify;
 
 use crate::cluster::Cluster;
 use crate::deployment::{Plan, Sites};
-use crate::process::{ALL, Life, SLOTS, insist, restored_from, rows, run, soon, until};
-use crate::way::{Middle, way_to};
+use crate::process::{
+    ALL, Life, SLOTS, closed, insist, restored_from, rows, run, soon, until, widened, write_on,
+};
+use crate::way::{Middle, killed_in_the_middle, way_to};
 
 const COUNT: &str = "SELECT count(*) FROM strong";
 
@@ -45,10 +45,7 @@ impl Town {
     /// Three sites with tables.
     async fn new() -> Self {
         let cluster = Cluster::start();
-        let mut urls = Vec::new();
-        for site in 0..3 {
-            urls.push(cluster.database(&format!("site_{site}")).await);
-        }
+        let urls = cluster.databases(3).await;
         let plan = Plan {
             profile: "local3",
             lease: Duration::from_secs(2),
@@ -108,17 +105,6 @@ impl Town {
     }
 }
 
-/// Writes while something else happens; how many rows.
-async fn write_on(life: &Life, count: usize) -> tokio::task::JoinHandle<()> {
-    let writer = life.client().await;
-    tokio::spawn(async move {
-        for number in 0..count {
-            let text = format!("INSERT INTO strong (pad) VALUES ('{number}')");
-            insist(&writer, &text).await;
-        }
-    })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fourth_site_joins_a_used_database_while_others_write() {
     let town = Town::new().await;
@@ -129,12 +115,6 @@ async fn a_fourth_site_joins_a_used_database_while_others_write() {
         sites.stop(site).await;
     }
     // All get the new list, then the new site comes.
-    let widened = |mut config: Config| {
-        let music = config.music.as_mut().unwrap();
-        music.sites.push("fourth".to_owned());
-        music.sites_version = 2;
-        config
-    };
     let mut lives = vec![Life::start(&widened(sites.config(0))).await];
     let donor = vec![lives[0].address.to_string()];
     for site in 1..3 {
@@ -148,7 +128,7 @@ async fn a_fourth_site_joins_a_used_database_while_others_write() {
     let url = town.cluster.database("fourth").await;
     config.postgres = Some(PostgresConfig { url });
     config.music.as_mut().unwrap().site = "fourth".to_owned();
-    let writing = write_on(&lives[1], 30).await;
+    let writing = write_on(lives[1].client().await, 30);
     let fourth = Life::start(&config).await;
     writing.await.unwrap();
     fourth.until(COUNT, "3230").await;
@@ -219,17 +199,9 @@ async fn a_site_that_finds_out_while_it_serves_restores_itself_while_others_writ
     sites.cut(2, true);
     sites.leave_behind(0).await;
     sites.cut(2, false);
-    let writer = sites.client(1).await;
-    let writing = tokio::spawn(async move {
-        for number in 0..30 {
-            let text = format!("INSERT INTO strong (pad) VALUES ('{number}')");
-            insist(&writer, &text).await;
-        }
-    });
+    let writing = write_on(sites.client(1).await, 30);
     // The client's connection ends, and another one is served in the next life.
-    let ended =
-        async { while !(client.simple_query(COUNT).await.is_err() && client.is_closed()) {} };
-    soon(ended).await;
+    closed(&client).await;
     writing.await.unwrap();
     life.until(COUNT, "3230").await;
     let client = life.client().await;
@@ -245,14 +217,7 @@ async fn a_process_that_is_killed_in_the_middle_has_its_old_database() {
     let applied = "SELECT partition, position FROM mdbc_internal.positions ORDER BY partition";
     let before = town.behind("site_2", applied).await;
     let sites = &town.sites;
-    let stalled = Arc::new(Notify::new());
-    let donor = sites.address(0).unwrap();
-    let slow = way_to(donor, Middle::Stalls(Arc::clone(&stalled))).await;
-    let slowly = restored_from(config.clone(), vec![slow.to_string()]);
-    let killed = tokio::spawn(async move { Life::try_start(&slowly).await.map(drop) });
-    soon(stalled.notified()).await;
-    killed.abort();
-    assert!(killed.await.unwrap_err().is_cancelled());
+    killed_in_the_middle(&config, sites.address(0).unwrap()).await;
     let ended = async {
         let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'site_2' \
              AND application_name = 'mdbc'";

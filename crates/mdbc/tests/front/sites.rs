@@ -29,10 +29,7 @@ impl Sites {
     /// Without delays; a node may go unheard for so long.
     pub(crate) async fn start(lease: Duration) -> Self {
         let cluster = Cluster::start();
-        let mut urls = Vec::new();
-        for site in 0..3 {
-            urls.push(cluster.database(&format!("site_{site}")).await);
-        }
+        let urls = cluster.databases(3).await;
         let plan = Plan {
             profile: "local3",
             lease,

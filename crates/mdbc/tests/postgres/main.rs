@@ -6,6 +6,7 @@
 
 mod capture;
 #[path = "../common/cluster.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
 mod cluster;
 mod crashes;
 mod schema;

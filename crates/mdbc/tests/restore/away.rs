@@ -1,6 +1,8 @@
 //! Sites that were away for longer than the log lasts.
 
-use crate::life::{ALL, Life, Sites, files, insist, restored_from, rows, run, until};
+use crate::life::{
+    ALL, Life, Sites, closed, files, insist, restored_from, rows, run, until, write_on,
+};
 
 const COUNT: &str = "SELECT count(*) FROM strong";
 
@@ -63,23 +65,9 @@ async fn a_site_that_finds_out_while_it_serves_restores_itself_while_others_writ
     sites.cut(2, true);
     sites.leave_behind(0).await;
     sites.cut(2, false);
-    let writer = sites.client(1).await;
-    let writing = tokio::spawn(async move {
-        for number in 0..30 {
-            let text = format!("INSERT INTO strong (pad) VALUES ('{number}')");
-            insist(&writer, &text).await;
-        }
-    });
+    let writing = write_on(sites.client(1).await, 30);
     // The client's connection ends, and another one is served in the next life.
-    let ended = async {
-        loop {
-            let said = client.simple_query(COUNT).await;
-            if said.is_err() && client.is_closed() {
-                break;
-            }
-        }
-    };
-    crate::life::soon(ended).await;
+    closed(&client).await;
     writing.await.unwrap();
     life.until(COUNT, "3230").await;
     life.until("SELECT restored > 0 FROM mdbc_status", "t")

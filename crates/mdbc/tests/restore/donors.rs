@@ -1,12 +1,9 @@
 //! Donors that refuse or end in the middle, and restores that do.
 
-use std::sync::Arc;
-
 use mdbc::config::{Config, TlsConfig, UserConfig};
-use tokio::sync::Notify;
 
-use crate::life::{ALL, Life, Sites, files, restored_from, soon};
-use crate::way::{Middle, way_to};
+use crate::life::{ALL, Life, Sites, files, restored_from};
+use crate::way::{Middle, killed_in_the_middle, way_to};
 
 const COUNT: &str = "SELECT count(*) FROM strong";
 
@@ -51,14 +48,7 @@ async fn a_snapshot_with_another_checksum_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_in_the_middle_has_its_old_database() {
     let (sites, config) = with_one_behind().await;
-    let stalled = Arc::new(Notify::new());
-    let donor = sites.address(0).unwrap();
-    let slow = way_to(donor, Middle::Stalls(Arc::clone(&stalled))).await;
-    let slowly = restored_from(config.clone(), vec![slow.to_string()]);
-    let killed = tokio::spawn(async move { Life::try_start(&slowly).await.map(drop) });
-    soon(stalled.notified()).await;
-    killed.abort();
-    assert!(killed.await.unwrap_err().is_cancelled());
+    killed_in_the_middle(&config, sites.address(0).unwrap()).await;
     assert_eq!(files(&config), ["", ".restoring"]);
     let life = Life::start(&sites.restored_from(2, &[1])).await;
     life.until(COUNT, ALL).await;

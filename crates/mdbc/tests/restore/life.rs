@@ -8,7 +8,8 @@ use rusqlite::Connection;
 
 use crate::deployment::Plan;
 pub(crate) use crate::process::{
-    ALL, Life, SLOTS, Sites, insist, restored_from, rows, run, soon, until,
+    ALL, Life, SLOTS, Sites, closed, insist, restored_from, rows, run, soon, until, widened,
+    write_on,
 };
 
 /// What all tests begin with, at the first site.

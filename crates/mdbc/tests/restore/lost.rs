@@ -1,8 +1,8 @@
 //! Sites that are new, or whose disk was lost.
 
-use mdbc::config::Config;
-
-use crate::life::{Life, Sites, files, insist, lose_disk, restored_from, rows, run, until};
+use crate::life::{
+    Life, Sites, files, insist, lose_disk, restored_from, rows, run, until, widened, write_on,
+};
 
 const PAGES: &str = "SELECT string_agg(page, ',' ORDER BY page) FROM eventual";
 
@@ -85,12 +85,6 @@ async fn a_fourth_site_joins_a_used_database_while_others_write() {
         sites.stop(site).await;
     }
     // All get the new list, then the new site comes.
-    let widened = |mut config: Config| {
-        let music = config.music.as_mut().unwrap();
-        music.sites.push("fourth".to_owned());
-        music.sites_version = 2;
-        config
-    };
     let mut lives = Vec::new();
     lives.push(Life::start(&widened(sites.config(0))).await);
     let donor = vec![lives[0].address.to_string()];
@@ -104,13 +98,7 @@ async fn a_fourth_site_joins_a_used_database_while_others_write() {
     config.site = 4;
     config.path.set_file_name("fourth.db");
     config.music.as_mut().unwrap().site = "fourth".to_owned();
-    let writer = lives[1].client().await;
-    let writing = tokio::spawn(async move {
-        for number in 0..30 {
-            let text = format!("INSERT INTO strong (pad) VALUES ('{number}')");
-            insist(&writer, &text).await;
-        }
-    });
+    let writing = write_on(lives[1].client().await, 30);
     let fourth = Life::start(&config).await;
     writing.await.unwrap();
     fourth.until("SELECT count(*) FROM strong", "3230").await;

@@ -10,7 +10,7 @@ mod deployment;
 mod donors;
 mod life;
 mod lost;
-#[path = "../common/life.rs"]
+#[path = "../common/process.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod process;
 #[path = "../common/way.rs"]

@@ -128,6 +128,13 @@ async fn enqueued(server: &NodeServer) -> (SectionRef, State) {
     (section, view.await.unwrap().state)
 }
 
+/// A section that nobody is in the way of.
+async fn granted(server: &NodeServer) -> SectionRef {
+    let (section, state) = enqueued(server).await;
+    assert_eq!(state, State::Granted);
+    section
+}
+
 async fn tickets(server: &NodeServer) -> usize {
     let keys = section(server).keys;
     let queue = server.node().queue(&keys[0]).await.unwrap();
@@ -137,8 +144,7 @@ async fn tickets(server: &NodeServer) -> usize {
 #[tokio::test]
 async fn a_node_enqueues_by_way_of_the_one_at_the_head() {
     let [first, second] = deaf_nodes().await;
-    let (held, state) = enqueued(&first).await;
-    assert_eq!(state, State::Granted);
+    let held = granted(&first).await;
     let (waits, state) = enqueued(&second).await;
     assert_eq!((state, tickets(&first).await), (State::Waiting, 2));
     assert_eq!(second.node().neighbour_counts().relayed.get(), 1);
@@ -154,8 +160,7 @@ async fn a_node_enqueues_by_way_of_the_one_at_the_head() {
 async fn what_another_node_does_late_leaves_no_ticket_behind() {
     let faults = Faults::default();
     let [first, second] = faulty_deaf_nodes(&faults).await;
-    let (held, state) = enqueued(&first).await;
-    assert_eq!(state, State::Granted);
+    let held = granted(&first).await;
     faults.next(Call::Apply, Fault::Late);
     let (waits, state) = enqueued(&second).await;
     assert_eq!((state, tickets(&first).await), (State::Waiting, 2));
@@ -171,8 +176,7 @@ async fn what_another_node_does_late_leaves_no_ticket_behind() {
 async fn what_another_node_has_done_is_found_without_its_answer() {
     let faults = Faults::default();
     let [first, second] = faulty_deaf_nodes(&faults).await;
-    let (_held, state) = enqueued(&first).await;
-    assert_eq!(state, State::Granted);
+    let _held = granted(&first).await;
     faults.next(Call::Apply, Fault::LoseAnswer);
     let (_waits, state) = enqueued(&second).await;
     assert_eq!((state, tickets(&first).await), (State::Waiting, 2));
@@ -228,8 +232,7 @@ fn question(from: &NodeServer, to: &NodeServer) -> RelayedEnqueue {
 #[tokio::test]
 async fn a_node_enqueues_for_another_that_asks_it_and_for_nobody_else() {
     let [first, second] = deaf_nodes().await;
-    let (held, state) = enqueued(&first).await;
-    assert_eq!(state, State::Granted);
+    let held = granted(&first).await;
     let asked = question(&second, &first);
     let (own, other) = (asked.to, asked.ticket.owner);
     let far = RelayedEnqueue {
@@ -277,8 +280,7 @@ async fn a_node_enqueues_for_another_that_asks_it_and_for_nobody_else() {
 async fn a_section_that_gives_up_keeps_out_what_another_node_does_late() {
     let faults = Faults::default();
     let [first, second] = faulty_deaf_nodes(&faults).await;
-    let (_held, state) = enqueued(&first).await;
-    assert_eq!(state, State::Granted);
+    let _held = granted(&first).await;
     faults.next(Call::Apply, Fault::Late);
     // None of those after it is done, for certain; it may be.
     for _ in 1..TRIES_MAX {
@@ -304,8 +306,7 @@ async fn a_section_that_gives_up_keeps_out_what_another_node_does_late() {
 #[tokio::test]
 async fn a_node_that_is_gone_is_not_waited_for() {
     let [first, second] = deaf_nodes().await;
-    let (_held, state) = enqueued(&first).await;
-    assert_eq!(state, State::Granted);
+    let _held = granted(&first).await;
     first.kill().await;
     let (_waits, state) = enqueued(&second).await;
     assert_eq!((state, tickets(&second).await), (State::Waiting, 2));

@@ -70,13 +70,13 @@ impl Ask {
     }
 
     /// Whether another node may do it as well.
-    fn is_shifted(&self) -> bool {
+    fn may_be_relayed(&self) -> bool {
         matches!(self, Self::Command(Command::EnqueueWithin { .. }))
     }
 
     /// Whether it does no harm where it takes effect late.
     fn is_bounded(&self) -> bool {
-        self.is_shifted() || matches!(self, Self::Peek)
+        self.may_be_relayed() || matches!(self, Self::Peek)
     }
 }
 
@@ -258,7 +258,7 @@ impl Queues {
         }
         let is_bounded = asks.iter().all(Ask::is_bounded);
         // Who asked looks again, and may leave it to another node.
-        let is_short = is_bounded && !known.open && asks.iter().any(Ask::is_shifted);
+        let is_short = is_bounded && !known.open && asks.iter().any(Ask::may_be_relayed);
         let patience = if is_short {
             ENQUEUE_TIME_MAX
         } else {

@@ -16,7 +16,7 @@ use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use tokio_postgres::{Client, CopyOutStream, RowStream};
+use tokio_postgres::{Client, CopyOutStream, GenericClient, RowStream};
 
 use super::apply::{SETTINGS, process};
 use super::digest::Name;
@@ -38,8 +38,7 @@ const FACTS: &str = "SELECT current_setting('server_version_num')::int, \
     (SELECT coalesce(sum(pg_table_size(relation)), 0)::bigint \
      FROM mdbc_internal.tables WHERE kind = 'strong')";
 
-/// The strong tables, with their object ids.
-pub(super) const STRONG: &str = "SELECT m.relation, n.nspname::text, c.relname::text \
+const STRONG: &str = "SELECT m.relation, n.nspname::text, c.relname::text \
     FROM mdbc_internal.tables AS m JOIN pg_class AS c ON c.oid = m.relation \
     JOIN pg_namespace AS n ON n.oid = c.relnamespace \
     WHERE m.kind = 'strong' ORDER BY n.nspname, c.relname";
@@ -166,7 +165,7 @@ async fn snapshot(client: &Client) -> Result<Option<Vec<Name>>> {
 }
 
 /// The strong tables, and their object ids.
-async fn strong(client: &Client) -> Result<Vec<(u32, Name)>> {
+pub(super) async fn strong(client: &impl GenericClient) -> Result<Vec<(u32, Name)>> {
     let rows = client.query(STRONG, &[]).await.map_err(told)?;
     let table = |row: &tokio_postgres::Row| {
         let name = Name {

@@ -23,7 +23,7 @@ use futures_util::{SinkExt as _, Stream, StreamExt as _};
 use tokio_postgres::{CopyInSink, Transaction};
 
 use super::apply::{SETTINGS, process};
-use super::copy::STRONG;
+use super::copy::strong;
 use super::digest::{Name, Statement, statement};
 use super::link::told;
 use super::pieces::{Heading, OWN, Origin, Piece, damaged, own};
@@ -135,7 +135,8 @@ where
                 _ => return Err(damaged(format!("it lacks {table}")).into()),
             }
         }
-        let mut tables = self.strong().await?;
+        let tables = strong(self.transaction).await?;
+        let mut tables: BTreeSet<Name> = tables.into_iter().map(|(_, name)| name).collect();
         while let Some(heading) = self.heading().await? {
             if !tables.remove(&heading.table) {
                 return Err(
@@ -156,18 +157,6 @@ where
 
     async fn run_own(&self, text: &str) -> Result<()> {
         self.transaction.batch_execute(text).await.map_err(told)
-    }
-
-    async fn strong(&self) -> Result<BTreeSet<Name>> {
-        let rows = self.transaction.query(STRONG, &[]).await.map_err(told)?;
-        let name = |row: &tokio_postgres::Row| {
-            Ok(Name {
-                schema: row.try_get(1)?,
-                relation: row.try_get(2)?,
-            })
-        };
-        let names: Result<_, _> = rows.iter().map(name).collect();
-        names.map_err(told)
     }
 
     /// Looks at the next piece; none after the last.

@@ -60,6 +60,31 @@ pub(crate) fn restored_from(mut config: Config, from: Vec<String>) -> Config {
     config
 }
 
+/// The configuration of a database that has a fourth site, too.
+pub(crate) fn widened(mut config: Config) -> Config {
+    let music = config.music.as_mut().unwrap();
+    music.sites.push("fourth".to_owned());
+    music.sites_version = 2;
+    config
+}
+
+/// Inserts rows, one after the other, while something else happens.
+pub(crate) fn write_on(writer: Client, count: usize) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        for number in 0..count {
+            let text = format!("INSERT INTO strong (pad) VALUES ('{number}')");
+            insist(&writer, &text).await;
+        }
+    })
+}
+
+/// Waits until a client's connection has ended.
+pub(crate) async fn closed(client: &Client) {
+    let ask = "SELECT count(*) FROM strong";
+    let ended = async { while !(client.simple_query(ask).await.is_err() && client.is_closed()) {} };
+    soon(ended).await;
+}
+
 /// A process that serves a site.
 pub(crate) struct Life {
     pub(crate) address: SocketAddr,
